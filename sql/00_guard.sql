@@ -1,0 +1,1 @@
+\echo Use "CREATE EXTENSION relay_guard" to load this file. \quit
