@@ -1,0 +1,18 @@
+/*
+ * errcodes.h
+ *		SQLSTATEs of class RG: the last three digits are the HTTP status that
+ *		the gateway answers with.  They are part of the API.
+ */
+#ifndef RG_ERRCODES_H
+#define RG_ERRCODES_H
+
+#include "utils/elog.h"
+
+#define ERRCODE_RG_UNAUTHENTICATED	MAKE_SQLSTATE('R', 'G', '4', '0', '1')
+#define ERRCODE_RG_FORBIDDEN		MAKE_SQLSTATE('R', 'G', '4', '0', '3')
+#define ERRCODE_RG_NOT_FOUND		MAKE_SQLSTATE('R', 'G', '4', '0', '4')
+#define ERRCODE_RG_CONFLICT			MAKE_SQLSTATE('R', 'G', '4', '0', '9')
+#define ERRCODE_RG_LIMITED			MAKE_SQLSTATE('R', 'G', '4', '2', '9')
+#define ERRCODE_RG_UNAVAILABLE		MAKE_SQLSTATE('R', 'G', '5', '0', '3')
+
+#endif
