@@ -1,0 +1,43 @@
+/*
+ * keyring.h
+ *		The server's key ring: relay_guard.keyring_file and what it is used for.
+ *
+ * Every function here raises an error with a hint when the server has no key
+ * ring, or not the key that is asked for.
+ */
+#ifndef RG_KEYRING_H
+#define RG_KEYRING_H
+
+#include "envelope.h"
+#include "ring.h"
+
+/* Defines the GUC and, at preload, reads the ring; called from _PG_init. */
+extern void rg_keyring_init(void);
+
+/* Whether there is a ring; raises nothing. */
+extern bool rg_keyring_available(void);
+
+/* The id of the key that makes new values. */
+extern uint32 rg_keyring_primary(void);
+
+/* The subkey of a key that is not retired; the caller wipes it. */
+extern void rg_keyring_subkey(RgPurpose purpose, uint32 key_id, uint8 subkey[RG_KEY_BYTES]);
+
+/* Whether the ring has that key and it is not retired. */
+extern bool rg_keyring_usable(uint32 key_id);
+
+/* Seals plaintext under the primary key into palloc'd memory. */
+extern RgSlice rg_keyring_seal(RgPurpose purpose, RgSlice aad, RgSlice plaintext);
+
+/*
+ * Opens an envelope into palloc'd memory.  False when it is not authentic
+ * under that AAD, or no envelope at all; an unknown key is an error that names
+ * it.
+ */
+extern bool rg_keyring_open(RgPurpose purpose, RgSlice aad, RgSlice envelope,
+							RgSlice *plaintext);
+
+/* Bumped whenever the ring is read anew. */
+extern uint64 rg_keyring_generation(void);
+
+#endif

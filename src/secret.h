@@ -1,0 +1,35 @@
+/*
+ * secret.h
+ *		Secrets in tables: sealed under the key ring, bound to their row.
+ */
+#ifndef RG_SECRET_H
+#define RG_SECRET_H
+
+#include "slice.h"
+
+/*
+ * Seals a secret for the row of that table and key columns (palloc'd).  What
+ * one row holds does not open in another.
+ */
+extern RgSlice rg_secret_seal(const char *table, const char *key1, const char *key2,
+							  RgSlice secret);
+
+/*
+ * Opens it (palloc'd; the caller wipes it), or raises an error that names the
+ * row.
+ */
+extern RgSlice rg_secret_open(const char *table, const char *key1, const char *key2,
+							  RgSlice sealed);
+
+/*
+ * An error context for functions that take secrets as arguments: the statement
+ * is not logged with the error, because it holds them.  Push it first thing:
+ *
+ *		ErrorContextCallback hide = rg_secret_hide();
+ *		error_context_stack = &hide;	...		error_context_stack = hide.previous;
+ */
+#define rg_secret_hide() \
+	((ErrorContextCallback) {error_context_stack, rg_secret_hide_statement, NULL})
+extern void rg_secret_hide_statement(void *arg);
+
+#endif
