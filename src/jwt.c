@@ -1,0 +1,316 @@
+/*
+ * jwt.c
+ *		authenticate(), issue_token() and the registration of keys.
+ */
+#include "postgres.h"
+
+#include <time.h>
+
+#include "catalog/pg_type.h"
+#include "executor/spi.h"
+#include "fmgr.h"
+#include "lib/stringinfo.h"
+#include "utils/array.h"
+#include "utils/builtins.h"
+#include "utils/inval.h"
+#include "utils/timestamp.h"
+
+#include "errcodes.h"
+#include "identity.h"
+#include "issuer.h"
+#include "jwt.h"
+#include "secret.h"
+#include "token_cache.h"
+
+#define MAX_TTL_SECONDS (INT64CONST(366) * 86400)
+
+static RgSlice
+slice_of(const char *string)
+{
+	return *string != '\0' ? (RgSlice) {string, strlen(string)} : (RgSlice) {NULL, 0};
+}
+
+/* Everything but the times, which are checked at every use. */
+static RgTokenError
+verify_parsed(const RgToken *token, const RgIssuer *issuer)
+{
+	RgVerifier *key;
+	RgTokenError error;
+
+	if (issuer == NULL)
+		return RG_TOKEN_UNKNOWN_ISSUER;
+	key = rg_issuer_key(issuer, token->kid);
+	if (key == NULL)
+		return RG_TOKEN_UNKNOWN_KEY;
+	error = rg_token_verify(token, key);
+	if (error != RG_TOKEN_OK)
+		return error;
+	return rg_token_check_audience(token, issuer->aud);
+}
+
+/* What a verified token says, as an entry for the cache. */
+static RgVerified
+describe(const RgToken *token, const RgIssuer *issuer, const char *user_id,
+		 uint64 generation)
+{
+	return (RgVerified) {
+		.generation = generation,
+		.exp = token->exp,
+		.nbf = token->nbf,
+		.iat = token->iat,
+		.leeway = issuer->leeway,
+		.identity = {
+			.user_id = slice_of(user_id),
+			.workspace_id = slice_of(token->workspace_id),
+			.role = slice_of(rg_issuer_role(issuer, token->role)),
+			.via = RG_SLICE("token"),
+			.scopes = slice_of(token->scope),
+			.claims = {token->payload, token->payload_len},
+		},
+	};
+}
+
+static RgTokenError
+verify_new(RgSlice text, const RgVerified **verified)
+{
+	RgToken    *token = palloc(sizeof *token);
+	uint64		generation;
+	const RgIssuer *issuer;
+	RgVerified	entry;
+	char	   *user_id;
+	RgTokenError error = rg_token_parse(text, token);
+
+	if (error != RG_TOKEN_OK)
+		return error;
+	issuer = rg_issuer_find(token->iss);
+	error = verify_parsed(token, issuer);
+	if (error != RG_TOKEN_OK)
+		return error;
+	user_id = psprintf("%s%s", issuer->subject_prefix, token->sub);
+	if (rg_issuer_reserved(issuer, user_id))
+		return RG_TOKEN_RESERVED_SUBJECT;
+
+	/* After the tables have been read: reading may notice a change */
+	generation = rg_issuer_generation();
+	entry = describe(token, issuer, user_id, generation);
+	*verified = rg_token_cache_put(text, &entry);
+	pfree(token);
+	return RG_TOKEN_OK;
+}
+
+RgTokenError
+rg_jwt_verify(RgSlice text, RgIdentity *identity)
+{
+	const RgVerified *verified = rg_token_cache_get(text, rg_issuer_generation());
+	RgTokenError error = verified != NULL ? RG_TOKEN_OK : verify_new(text, &verified);
+	struct timespec now;
+
+	if (error != RG_TOKEN_OK)
+		return error;
+	clock_gettime(CLOCK_REALTIME, &now);
+	*identity = verified->identity;
+	return rg_token_check_times(verified->exp, verified->nbf, verified->iat,
+								now.tv_sec, verified->leeway);
+}
+
+static void
+authenticate(FunctionCallInfo fcinfo)
+{
+	RgIdentity	identity;
+	RgSlice		token = rg_text_argument(fcinfo, 0);
+	RgTokenError error;
+
+	AcceptInvalidationMessages();
+	error = rg_jwt_verify(token, &identity);
+	if (error != RG_TOKEN_OK)
+		ereport(ERROR,
+				errcode(ERRCODE_RG_UNAUTHENTICATED),
+				errmsg("the token is not valid"),
+				errdetail_internal("%s", rg_token_reason(error)),
+				errhint("Sign in again for a new token."));
+	identity.request_id = rg_text_argument(fcinfo, 1);
+	identity.client_ip = rg_inet_argument(fcinfo, 2);
+	rg_context_set(&identity);
+}
+
+PG_FUNCTION_INFO_V1(relay_guard_authenticate);
+
+/* authenticate(token, request_id, client_ip) → the user id */
+Datum
+relay_guard_authenticate(PG_FUNCTION_ARGS)
+{
+	ErrorContextCallback hide;
+	const RgIdentity *identity;
+
+	rg_identity_warn_if_lost("authenticate()");
+	hide = rg_secret_hide();
+	error_context_stack = &hide;
+	authenticate(fcinfo);
+	error_context_stack = hide.previous;
+	identity = rg_context();
+	PG_RETURN_TEXT_P(cstring_to_text_with_len(identity->user_id.data,
+											  identity->user_id.len));
+}
+
+/* The whole interval in seconds; a month counts 30 days. */
+static int64
+interval_seconds(const Interval *interval)
+{
+	return interval->time / USECS_PER_SEC +
+		((int64) interval->month * DAYS_PER_MONTH + interval->day) * SECS_PER_DAY;
+}
+
+static void
+refuse_bad_scope(const char *scope)
+{
+	for (const unsigned char *at = (const unsigned char *) scope; *at != '\0'; at++)
+		if (*at <= ' ' || *at == '"' || *at == '\\' || *at == 0x7f)
+			ereport(ERROR,
+					errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+					errmsg("scope \"%s\" is not valid", scope),
+					errhint("A scope has no spaces, quotes, backslashes or control characters."));
+}
+
+/* The scopes in one string, separated by spaces. */
+static RgSlice
+join_scopes(ArrayType *array)
+{
+	Datum	   *elements;
+	int			count;
+	StringInfoData joined;
+
+	deconstruct_array(array, TEXTOID, -1, false, TYPALIGN_INT, &elements, NULL, &count);
+	initStringInfo(&joined);
+	for (int i = 0; i < count; i++)
+	{
+		char	   *scope = TextDatumGetCString(elements[i]);
+
+		refuse_bad_scope(scope);
+		appendStringInfo(&joined, "%s%s", i > 0 ? " " : "", scope);
+	}
+	return (RgSlice) {count > 0 ? joined.data : NULL, joined.len};
+}
+
+static void
+set_times(RgTokenClaims *claims, const Interval *ttl)
+{
+	int64		seconds = interval_seconds(ttl);
+	struct timespec now;
+
+	if (seconds < 1 || seconds > MAX_TTL_SECONDS)
+		ereport(ERROR,
+				errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				errmsg("ttl must be from one second to 366 days"));
+	clock_gettime(CLOCK_REALTIME, &now);
+	claims->iat = now.tv_sec;
+	claims->exp = now.tv_sec + seconds;
+}
+
+static void
+set_jti(RgTokenClaims *claims, char text[RG_UUID_TEXT_LEN])
+{
+	uint8		uuid[16];
+
+	rg_uuid_random(uuid);
+	rg_uuid_text(uuid, text);
+	claims->jti = (RgSlice) {text, RG_UUID_TEXT_LEN};
+}
+
+/* Copies the token out of malloc's memory. */
+static text *
+issue(const RgTokenClaims *claims)
+{
+	char		kid[32];
+	RgVerifier *signer = rg_issuer_signer(kid, sizeof kid);
+	char	   *token = rg_token_issue(claims, kid, signer);
+	text	   *result;
+
+	if (token == NULL)
+		ereport(ERROR,
+				errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				errmsg("the token cannot be made"),
+				errhint("Its subject, workspace, role and scopes must be UTF-8 and fit in %d bytes together.", RG_TOKEN_MAX / 2));
+	result = cstring_to_text(token);
+	free(token);
+	return result;
+}
+
+PG_FUNCTION_INFO_V1(relay_guard_issue_token);
+
+/* issue_token(subject, workspace, role, scopes, ttl) → a token of ours */
+Datum
+relay_guard_issue_token(PG_FUNCTION_ARGS)
+{
+	char		jti[RG_UUID_TEXT_LEN];
+	RgTokenClaims claims = {
+		.iss = RG_SLICE(RG_BUILTIN_ISSUER),
+		.aud = RG_SLICE(RG_BUILTIN_ISSUER),
+		.sub = rg_text_argument(fcinfo, 0),
+		.workspace_id = rg_text_argument(fcinfo, 1),
+		.role = rg_text_argument(fcinfo, 2),
+	};
+
+	if (claims.sub.len == 0 || claims.sub.len > 255)
+		ereport(ERROR,
+				errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				errmsg("subject must have from 1 to 255 bytes"));
+	if (claims.workspace_id.len > 255 || claims.role.len > 63)
+		ereport(ERROR,
+				errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				errmsg("workspace may have 255 bytes, role 63"));
+	if (!PG_ARGISNULL(3))
+		claims.scope = join_scopes(PG_GETARG_ARRAYTYPE_P(3));
+	if (PG_ARGISNULL(4))
+		ereport(ERROR,
+				errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
+				errmsg("ttl must not be null"));
+	set_times(&claims, PG_GETARG_INTERVAL_P(4));
+	set_jti(&claims, jti);
+	PG_RETURN_TEXT_P(issue(&claims));
+}
+
+static void
+refuse_weak_secret(RgSlice secret)
+{
+	const char *weakness = rg_verifier_weak_secret(secret);
+
+	if (weakness != NULL)
+		ereport(ERROR,
+				errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				errmsg("the secret %s", weakness),
+				errhint("Use 32 random bytes or more, for example from \"openssl rand -base64 32\"."));
+}
+
+static void
+store_key(const char *iss, const char *kid, RgSlice sealed)
+{
+	Oid			types[] = {TEXTOID, TEXTOID, BYTEAOID};
+	bytea	   *secret = (bytea *) cstring_to_text_with_len(sealed.data, sealed.len);
+	Datum		values[] = {
+		CStringGetTextDatum(iss), CStringGetTextDatum(kid), PointerGetDatum(secret)
+	};
+
+	SPI_connect();
+	SPI_execute_with_args("INSERT INTO relay_guard.jwt_key (iss, kid, alg, secret)"
+						  " VALUES ($1, $2, 'HS256', $3)",
+						  3, types, values, NULL, false, 0);
+	SPI_finish();
+}
+
+PG_FUNCTION_INFO_V1(relay_guard_jwt_key_add);
+
+/* jwt_key_add(iss, kid, secret): SECURITY DEFINER, for admins */
+Datum
+relay_guard_jwt_key_add(PG_FUNCTION_ARGS)
+{
+	ErrorContextCallback hide = rg_secret_hide();
+	char	   *iss = text_to_cstring(PG_GETARG_TEXT_PP(0));
+	char	   *kid = text_to_cstring(PG_GETARG_TEXT_PP(1));
+	RgSlice		secret = rg_text_argument(fcinfo, 2);
+
+	error_context_stack = &hide;
+	refuse_weak_secret(secret);
+	store_key(iss, kid, rg_secret_seal("jwt_key", iss, kid, secret));
+	error_context_stack = hide.previous;
+	PG_RETURN_VOID();
+}

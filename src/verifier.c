@@ -1,0 +1,104 @@
+/*
+ * verifier.c
+ *		Keys that check signatures; verifier.h has the contract.
+ *
+ * The keyed context is made once and rewound for every use: fetching the
+ * algorithm and hashing the key again would cost more than the check.
+ */
+#include "verifier.h"
+
+#include <openssl/core_names.h>
+#include <openssl/crypto.h>
+#include <openssl/evp.h>
+#include <openssl/params.h>
+#include <stdlib.h>
+
+#define MIN_SECRET 32
+#define MIN_DISTINCT 8			/* bytes; "aaaa…" or "abcabc…" is no secret */
+
+struct RgVerifier
+{
+	const char *alg;			/* as a JWS header spells it */
+	EVP_MAC_CTX *mac;
+};
+
+static bool
+key_mac(EVP_MAC_CTX *mac, RgSlice secret)
+{
+	OSSL_PARAM	params[] = {
+		OSSL_PARAM_construct_utf8_string(OSSL_MAC_PARAM_DIGEST, "SHA256", 0),
+		OSSL_PARAM_construct_end()
+	};
+
+	return EVP_MAC_init(mac, (const uint8_t *) secret.data, secret.len, params);
+}
+
+RgVerifier *
+rg_verifier_hs256(RgSlice secret)
+{
+	RgVerifier *verifier = calloc(1, sizeof *verifier);
+	EVP_MAC    *hmac = EVP_MAC_fetch(NULL, "HMAC", NULL);
+
+	if (verifier != NULL && hmac != NULL)
+	{
+		verifier->alg = "HS256";
+		verifier->mac = EVP_MAC_CTX_new(hmac);
+	}
+	EVP_MAC_free(hmac);
+	if (verifier != NULL && verifier->mac != NULL && key_mac(verifier->mac, secret))
+		return verifier;
+	rg_verifier_free(verifier);
+	return NULL;
+}
+
+void
+rg_verifier_free(RgVerifier *verifier)
+{
+	if (verifier == NULL)
+		return;
+	EVP_MAC_CTX_free(verifier->mac);
+	free(verifier);
+}
+
+const char *
+rg_verifier_alg(const RgVerifier *verifier)
+{
+	return verifier->alg;
+}
+
+bool
+rg_verifier_sign(RgVerifier *verifier, RgSlice input, uint8_t signature[RG_HS256_BYTES])
+{
+	size_t		len;
+
+	return EVP_MAC_init(verifier->mac, NULL, 0, NULL) &&
+		EVP_MAC_update(verifier->mac, (const uint8_t *) input.data, input.len) &&
+		EVP_MAC_final(verifier->mac, signature, &len, RG_HS256_BYTES) &&
+		len == RG_HS256_BYTES;
+}
+
+bool
+rg_verifier_check(RgVerifier *verifier, RgSlice input, RgSlice signature)
+{
+	uint8_t		expected[RG_HS256_BYTES];
+
+	return signature.len == sizeof expected &&
+		rg_verifier_sign(verifier, input, expected) &&
+		CRYPTO_memcmp(expected, signature.data, sizeof expected) == 0;
+}
+
+const char *
+rg_verifier_weak_secret(RgSlice secret)
+{
+	bool		seen[256] = {false};
+	int			distinct = 0;
+
+	if (secret.len < MIN_SECRET)
+		return "is shorter than 32 bytes";
+	for (size_t i = 0; i < secret.len; i++)
+	{
+		distinct += !seen[(uint8_t) secret.data[i]];
+		seen[(uint8_t) secret.data[i]] = true;
+	}
+	return distinct < MIN_DISTINCT ? "has fewer than 8 different bytes" : NULL;
+}
