@@ -1,0 +1,53 @@
+
+-- Who may do what.  PUBLIC gets the readers and authenticate(), nothing else.
+
+CREATE FUNCTION grant_role(kind text, role regrole) RETURNS void
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    grantee CONSTANT text := role::text;
+BEGIN
+    CASE kind
+    WHEN 'gateway' THEN
+        IF (SELECT rolsuper OR rolbypassrls FROM pg_roles WHERE oid = role) THEN
+            RAISE EXCEPTION USING ERRCODE = 'insufficient_privilege',
+                MESSAGE = format('role %s is a superuser or bypasses row-level security', grantee),
+                HINT = 'Give the gateway a role of its own that can do nothing but log in.';
+        END IF;
+        EXECUTE format('GRANT EXECUTE ON FUNCTION relay_guard.serve(bytea), relay_guard.ready() TO %s', grantee);
+    WHEN 'app' THEN
+        EXECUTE format('GRANT EXECUTE ON FUNCTION relay_guard.fail(int, text, text, text),
+            relay_guard.rate_take(text, int), relay_guard.rate_take_all(text[]),
+            relay_guard.rate_peek(text), relay_guard.rate_require(text, int) TO %s', grantee);
+    WHEN 'trusted' THEN
+        PERFORM relay_guard.grant_role('app', role);
+        EXECUTE format('GRANT EXECUTE ON FUNCTION relay_guard.assume(text, text, text, text, inet),
+            relay_guard.issue_token(text, text, text, text[], interval),
+            relay_guard.rate_take_key(text, text, int),
+            relay_guard.serve(text, text, text, text[], bytea, inet, text) TO %s', grantee);
+    WHEN 'admin' THEN
+        EXECUTE format('GRANT EXECUTE ON FUNCTION relay_guard.issuer_add(text, text, text, text[], interval),
+            relay_guard.jwt_key_add(text, text, text), relay_guard.jwt_key_retire(text, text),
+            relay_guard.protect(regclass, name, name, regrole, boolean), relay_guard.unprotect(regclass),
+            relay_guard.identity_match(regclass, name, text),
+            relay_guard.has_leading_index(regclass, name[]),
+            relay_guard.ensure_leading_index(regclass, name[]), relay_guard.ready() TO %s', grantee);
+        EXECUTE format('GRANT SELECT, INSERT, UPDATE, DELETE ON relay_guard.route, relay_guard.rate_policy TO %s', grantee);
+        EXECUTE format('GRANT SELECT, UPDATE, DELETE ON relay_guard.issuer TO %s', grantee);
+        EXECUTE format('GRANT SELECT (iss, kid, alg, created_at, retired_at), DELETE ON relay_guard.jwt_key TO %s', grantee);
+        EXECUTE format('GRANT SELECT ON relay_guard.counter, relay_guard.counter_status TO %s', grantee);
+    ELSE
+        RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value',
+            MESSAGE = format('there is no kind of role "%s"', kind),
+            HINT = 'Kinds are gateway, app, trusted and admin.';
+    END CASE;
+END
+$$;
+COMMENT ON FUNCTION grant_role(text, regrole) IS
+'Gives a role what its kind needs: gateway (serve), app (what routes run as), trusted (assume, issue_token), admin (routes, policies, issuers, protect).';
+
+REVOKE ALL ON ALL FUNCTIONS IN SCHEMA relay_guard FROM PUBLIC;
+GRANT USAGE ON SCHEMA relay_guard TO PUBLIC;
+GRANT EXECUTE ON FUNCTION user_id(), user_uuid(), user_bigint(), workspace_id(), workspace_uuid(),
+    role(), via(), request_id(), client_ip(), has_scope(text), claims(),
+    authenticate(text, text, inet) TO PUBLIC;
