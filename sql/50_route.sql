@@ -1,0 +1,62 @@
+
+-- Routes: an HTTP endpoint is a row, and its work one SQL statement.
+
+CREATE TABLE route (
+    id           bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    method       text NOT NULL CHECK (method IN ('GET', 'POST', 'PUT', 'PATCH', 'DELETE')),
+    path         text NOT NULL CHECK (path ~ '^(/([A-Za-z0-9._~!$&''()*+,;=:@-]+|\{[a-z_][a-z0-9_]*\}))+$'),
+    query        text NOT NULL,
+    auth         text NOT NULL DEFAULT 'user' CHECK (auth IN ('none', 'optional', 'anonymous', 'user', 'admin')),
+    scopes       text[] NOT NULL DEFAULT '{}' CHECK (array_position(scopes, NULL) IS NULL),
+    parameters   jsonb NOT NULL DEFAULT '[]' CHECK (jsonb_typeof(parameters) = 'array'),
+    request_body jsonb CHECK (jsonb_typeof(request_body) = 'object'),
+    rate         text[] NOT NULL DEFAULT '{}' CHECK (array_position(rate, NULL) IS NULL AND cardinality(rate) <= 8),
+    max_body     int NOT NULL DEFAULT 1048576 CHECK (max_body >= 0),
+    result       text NOT NULL DEFAULT 'rows' CHECK (result IN ('rows', 'row', 'value', 'none')),
+    result_key   text CHECK (result_key <> ''),
+    status       int NOT NULL DEFAULT 200 CHECK (status BETWEEN 200 AND 299),
+    keyset       name[] NOT NULL DEFAULT '{}' CHECK (array_position(keyset, NULL) IS NULL AND cardinality(keyset) <= 8),
+    plan         text NOT NULL DEFAULT 'generic' CHECK (plan IN ('generic', 'custom')),
+    max_response int NOT NULL DEFAULT 8388608 CHECK (max_response > 0),
+    run_as       regrole NOT NULL,
+    search_path  text NOT NULL DEFAULT 'pg_catalog, pg_temp',
+    summary      text,
+    description  text,
+    UNIQUE (method, path),
+    CHECK (result = 'rows' OR cardinality(keyset) = 0),
+    CHECK (result_key IS NOT NULL OR result <> 'rows')
+);
+COMMENT ON TABLE route IS 'The HTTP endpoints that serve() answers.';
+COMMENT ON COLUMN route.path IS 'Template such as /api/v1/files/{id}; a literal segment wins over {…}.';
+COMMENT ON COLUMN route.query IS 'One SQL statement; it reads its parameters as request.<name>.';
+COMMENT ON COLUMN route.auth IS 'none, optional, anonymous (or better), user, admin.';
+COMMENT ON COLUMN route.scopes IS 'Scopes that the token must grant, all of them.';
+COMMENT ON COLUMN route.parameters IS 'OpenAPI parameter objects; each is request.<name> in the statement.';
+COMMENT ON COLUMN route.request_body IS 'JSON Schema of the body; its properties are request.<name>, the whole is request.body.';
+COMMENT ON COLUMN route.rate IS 'Names of rate policies that bind the route; those by address are taken first.';
+COMMENT ON COLUMN route.max_body IS 'Largest body in bytes.';
+COMMENT ON COLUMN route.result IS 'rows: an array under result_key; row: one object, 404 without; value: the first column; none.';
+COMMENT ON COLUMN route.status IS 'Status of success; 204 sends no body.';
+COMMENT ON COLUMN route.keyset IS 'Result columns that order the rows; their values on the page before are request.after_<column>, NULL on the first page.';
+COMMENT ON COLUMN route.plan IS 'generic: one plan for all tenants; custom: planned anew for the values.';
+COMMENT ON COLUMN route.max_response IS 'Largest answer in bytes; more is an error.';
+COMMENT ON COLUMN route.run_as IS 'The role that the statement runs as; no superuser, no BYPASSRLS, no owner of protected tables.';
+COMMENT ON COLUMN route.search_path IS 'Pinned while the statement is prepared and runs.';
+
+SELECT pg_catalog.pg_extension_config_dump('route', '');
+SELECT pg_catalog.pg_extension_config_dump('route_id_seq', '');
+
+CREATE FUNCTION route_check() RETURNS trigger
+LANGUAGE C AS 'MODULE_PATHNAME', 'relay_guard_route_check';
+COMMENT ON FUNCTION route_check() IS
+'Trigger of route: refuses a statement or a declaration that could not be served.';
+
+CREATE TRIGGER route_check AFTER INSERT OR UPDATE ON route
+FOR EACH ROW EXECUTE FUNCTION route_check();
+CREATE TRIGGER config_changed AFTER INSERT OR UPDATE OR DELETE ON route
+FOR EACH ROW EXECUTE FUNCTION config_changed();
+CREATE TRIGGER config_truncated AFTER TRUNCATE ON route
+FOR EACH STATEMENT EXECUTE FUNCTION config_changed();
+ALTER TABLE route ENABLE ALWAYS TRIGGER route_check;
+ALTER TABLE route ENABLE ALWAYS TRIGGER config_changed;
+ALTER TABLE route ENABLE ALWAYS TRIGGER config_truncated;

@@ -1,0 +1,241 @@
+/*
+ * admission.c
+ *		Who a request comes from, and whether it may pass.
+ */
+#include "postgres.h"
+
+#include <sys/socket.h>
+
+#include "utils/inet.h"
+
+#include "admission.h"
+#include "identity.h"
+#include "jwt.h"
+#include "rate_headers.h"
+
+typedef struct Admission
+{
+	const RgRequest *request;
+	const RgRoute *route;
+	RgIdentity *identity;
+	RgAnswer   *answer;
+	char		scratch[RG_RATE_MAX_HITS][64];	/* keys of the hits */
+} Admission;
+
+/* Adds the route's limits that bind this request to the answer's hits. */
+static void
+collect_hits(Admission *admission, const RgIdentity *identity)
+{
+	RgAnswer   *answer = admission->answer;
+
+	answer->nhits = 0;
+	for (int i = 0; i < admission->route->nrates; i++)
+	{
+		RgRateHit  *hit = &answer->hits[answer->nhits];
+		const RgRatePolicy *policy = rg_rate_policy(admission->route->rates[i]);
+
+		if (policy == NULL)
+			ereport(ERROR,
+					errcode(ERRCODE_UNDEFINED_OBJECT),
+					errmsg("rate policy \"%s\" of route %s %s does not exist",
+						   admission->route->rates[i], admission->route->method,
+						   admission->route->path));
+		if (!rg_rate_key(policy, admission->request->client_ip, identity,
+						 admission->scratch[answer->nhits], &hit->key))
+			continue;
+		hit->policy = policy;
+		hit->cost = 1;
+		answer->nhits++;
+	}
+}
+
+static bool
+refuse_limited(Admission *admission)
+{
+	RgAnswer   *answer = admission->answer;
+	int64		seconds = rg_rate_retry_seconds(answer->hits, answer->nhits);
+	char	   *violated = rg_rate_violated(answer->hits, answer->nhits);
+	char	   *suggestion = psprintf("Wait " INT64_FORMAT " s, then try again.", seconds);
+
+	return rg_answer_problem(answer, admission->request, (RgProblem) {
+		.status = 429,
+		.code = RG_SLICE("rate_limited"),
+		.detail = RG_SLICE("too many requests"),
+		.suggestion = {suggestion, strlen(suggestion)},
+		.extra = {violated, strlen(violated)},
+	});
+}
+
+/* Asks the limits by address; they are taken later, or when nobody signs in. */
+static bool
+check_address_limits(Admission *admission)
+{
+	collect_hits(admission, NULL);
+	if (admission->answer->nhits == 0)
+		return true;
+	return rg_rate_peek(admission->answer->hits, admission->answer->nhits) ||
+		refuse_limited(admission);
+}
+
+static bool
+take_limits(Admission *admission, const RgIdentity *identity)
+{
+	collect_hits(admission, identity);
+	if (admission->answer->nhits == 0)
+		return true;
+	return rg_rate_take(admission->answer->hits, admission->answer->nhits) ||
+		refuse_limited(admission);
+}
+
+/* A request without good credentials counts against its address. */
+static bool
+refuse_unauthenticated(Admission *admission, RgSlice code, RgSlice detail, bool presented)
+{
+	if (!take_limits(admission, NULL))
+		return false;
+	rg_answer_header(admission->answer, "www-authenticate: Bearer realm=\"relay\"%s",
+					 presented ? ", error=\"invalid_token\"" : "");
+	return rg_answer_problem(admission->answer, admission->request, (RgProblem) {
+		.status = 401,
+		.code = code,
+		.detail = detail,
+		.suggestion = RG_SLICE("Send a valid token as Authorization: Bearer <token>."),
+	});
+}
+
+/* The token of "Bearer <token>"; false for any other scheme. */
+static bool
+bearer_token(RgSlice authorization, RgSlice *token)
+{
+	static const char scheme[] = "bearer ";
+	const size_t len = sizeof scheme - 1;
+
+	if (authorization.len <= len || pg_strncasecmp(authorization.data, scheme, len) != 0)
+		return false;
+	*token = (RgSlice) {authorization.data + len, authorization.len - len};
+	while (token->len > 0 && *token->data == ' ')
+		token->data++, token->len--;
+	return token->len > 0;
+}
+
+static bool
+verify_credentials(Admission *admission, RgSlice authorization)
+{
+	RgSlice		token;
+	RgTokenError error;
+	const char *reason;
+
+	if (!bearer_token(authorization, &token))
+		return refuse_unauthenticated(admission, RG_SLICE("authorization_scheme"),
+									  RG_SLICE("the header Authorization is not Bearer and a token"), true);
+	error = rg_jwt_verify(token, admission->identity);
+	if (error == RG_TOKEN_OK)
+		return true;
+	reason = rg_token_reason(error);
+	return refuse_unauthenticated(admission, (RgSlice) {reason, strlen(reason)},
+								  RG_SLICE("the token is not valid"), true);
+}
+
+/* Finds out who it is, where the route wants to know. */
+static bool
+identify(Admission *admission)
+{
+	RgSlice		authorization = rg_request_header(admission->request, "authorization");
+
+	if (admission->route->auth == RG_AUTH_NONE)
+		return true;
+	if (authorization.data != NULL)
+		return verify_credentials(admission, authorization);
+	if (admission->route->auth == RG_AUTH_OPTIONAL)
+		return true;
+	return refuse_unauthenticated(admission, RG_SLICE("unauthenticated"),
+								  RG_SLICE("this needs a token"), false);
+}
+
+static bool
+refuse_forbidden(Admission *admission, RgSlice code, RgSlice detail, RgSlice suggestion)
+{
+	if (!take_limits(admission, admission->identity))
+		return false;
+	return rg_answer_problem(admission->answer, admission->request, (RgProblem) {
+		.status = 403,
+		.code = code,
+		.detail = detail,
+		.suggestion = suggestion,
+	});
+}
+
+static bool
+check_role(Admission *admission)
+{
+	RgSlice		role = admission->identity->role;
+
+	if (admission->route->auth == RG_AUTH_USER && rg_slice_is(role, "anonymous"))
+		return refuse_forbidden(admission, RG_SLICE("sign_in_required"),
+								RG_SLICE("anonymous users may not do this"),
+								RG_SLICE("Sign in, then try again."));
+	if (admission->route->auth == RG_AUTH_ADMIN && !rg_slice_is(role, "admin"))
+		return refuse_forbidden(admission, RG_SLICE("admin_required"),
+								RG_SLICE("only admins may do this"),
+								RG_SLICE("Use the token of an admin."));
+	return true;
+}
+
+static bool
+check_scopes(Admission *admission)
+{
+	for (int i = 0; i < admission->route->nscopes; i++)
+	{
+		const char *scope = admission->route->scopes[i];
+
+		if (rg_scope_listed(admission->identity->scopes, (RgSlice) {scope, strlen(scope)}))
+			continue;
+		rg_answer_header(admission->answer,
+						 "www-authenticate: Bearer realm=\"relay\", error=\"insufficient_scope\", scope=\"%s\"", scope);
+		return refuse_forbidden(admission, RG_SLICE("insufficient_scope"),
+								RG_SLICE("the token does not grant what this needs"),
+								RG_SLICE("Ask for a token with the scope that www-authenticate names."));
+	}
+	return true;
+}
+
+/* The address as an inet without its varlena header; none for "::". */
+static RgSlice
+pack_address(const uint8 ip[16], char space[18])
+{
+	static const uint8 none[16] = {0};
+	static const uint8 mapped[12] = {[10] = 0xff, [11] = 0xff};
+	bool		is_v4 = memcmp(ip, mapped, sizeof mapped) == 0;
+	int			bytes = is_v4 ? 4 : 16;
+
+	if (memcmp(ip, none, sizeof none) == 0)
+		return (RgSlice) {NULL, 0};
+	space[0] = is_v4 ? PGSQL_AF_INET : PGSQL_AF_INET6;
+	space[1] = bytes * 8;
+	memcpy(space + 2, ip + 16 - bytes, bytes);
+	return (RgSlice) {space, bytes + 2};
+}
+
+bool
+rg_admit(const RgRequest *request, const RgRoute *route, RgIdentity *identity,
+		 char inet_space[18], RgAnswer *answer)
+{
+	Admission	admission = {
+		.request = request,
+		.route = route,
+		.identity = identity,
+		.answer = answer,
+	};
+
+	memset(identity, 0, sizeof *identity);
+	if (route->auth != RG_AUTH_NONE && !check_address_limits(&admission))
+		return false;
+	if (!identify(&admission))
+		return false;
+	if (identity->user_id.data == NULL)
+		return take_limits(&admission, NULL);
+	identity->request_id = request->request_id.len > 0 ? request->request_id : (RgSlice) {NULL, 0};
+	identity->client_ip = pack_address(request->client_ip, inet_space);
+	return check_role(&admission) && check_scopes(&admission) &&
+		take_limits(&admission, identity);
+}

@@ -1,0 +1,26 @@
+/*
+ * admission.h
+ *		Who a request comes from, and whether it may pass: credentials, roles,
+ *		scopes and limits.
+ */
+#ifndef RG_ADMISSION_H
+#define RG_ADMISSION_H
+
+#include "answer.h"
+#include "context.h"
+
+/*
+ * Takes the route's limits and finds out the identity, in the order of the
+ * design: limits by address, credentials, role and scopes, limits by identity.
+ * False when the request is refused; the answer is then its problem.
+ *
+ * The limits by address and by identity are taken together, so that a refusal
+ * consumes nothing; a request whose credentials fail takes those by address.
+ * On true identity is who it is, user_id.data NULL for nobody; it lives as
+ * long as the request, plus inet_space.
+ */
+extern bool rg_admit(const RgRequest *request, const RgRoute *route,
+					 RgIdentity *identity, char inet_space[18], RgAnswer *answer)
+			__attribute__((warn_unused_result));
+
+#endif

@@ -1,0 +1,139 @@
+/*
+ * answer.c
+ *		The answer to a request while it is being made.
+ *
+ * The body is rendered where it stands in the frame: nothing is copied.  The
+ * header lines come after it, because the limits are known last.
+ */
+#include "postgres.h"
+
+#include "port/pg_bswap.h"
+
+#include "answer.h"
+#include "rate_headers.h"
+
+#define BODY_OFFSET (VARHDRSZ + 2 * sizeof(uint32))	/* status and body length */
+#define FIRST_SIZE 8192
+
+void
+rg_answer_begin(RgAnswer *answer)
+{
+	answer->status = 200;
+	answer->content_type = NULL;
+	answer->route = NULL;
+	answer->nhits = 0;
+	initStringInfo(&answer->headers);
+	initStringInfo(&answer->out);
+	enlargeStringInfo(&answer->out, FIRST_SIZE);
+	answer->out.len = BODY_OFFSET;
+}
+
+void
+rg_answer_header(RgAnswer *answer, const char *format,...)
+{
+	for (;;)
+	{
+		va_list		args;
+		int			needed;
+
+		va_start(args, format);
+		needed = appendStringInfoVA(&answer->headers, format, args);
+		va_end(args);
+		if (needed == 0)
+			break;
+		enlargeStringInfo(&answer->headers, needed);
+	}
+	appendBinaryStringInfo(&answer->headers, "\r\n", 2);
+}
+
+void
+rg_answer_clear(RgAnswer *answer)
+{
+	answer->out.len = BODY_OFFSET;
+	answer->content_type = NULL;
+}
+
+bool
+rg_answer_problem(RgAnswer *answer, const RgRequest *request, RgProblem problem)
+{
+	StringInfo	out = &answer->out;
+	size_t		len;
+
+	rg_answer_clear(answer);
+	answer->status = problem.status;
+	answer->content_type = RG_PROBLEM_TYPE;
+	problem.instance = request->path;
+	if (request->request_id.len > 0)
+		problem.request_id = request->request_id;
+	while ((len = rg_problem_json(out->data + out->len, out->maxlen - out->len, &problem)) >
+		   (size_t) (out->maxlen - out->len))
+		enlargeStringInfo(out, len);
+	out->len += len;
+	return false;
+}
+
+RgSlice
+rg_answer_body(const RgAnswer *answer)
+{
+	return (RgSlice) {answer->out.data + BODY_OFFSET, answer->out.len - BODY_OFFSET};
+}
+
+static void
+put_uint32_at(StringInfo buf, int offset, uint32 value)
+{
+	value = pg_hton32(value);
+	memcpy(buf->data + offset, &value, sizeof value);
+}
+
+static void
+append_uint32(StringInfo buf, uint32 value)
+{
+	value = pg_hton32(value);
+	appendBinaryStringInfo(buf, (char *) &value, sizeof value);
+}
+
+/* The lines that every answer has, then this one's own. */
+static void
+append_headers(RgAnswer *answer)
+{
+	StringInfo	out = &answer->out;
+
+	if (answer->content_type != NULL)
+	{
+		appendBinaryStringInfo(out, "content-type: ", 14);
+		appendStringInfoString(out, answer->content_type);
+		appendBinaryStringInfo(out, "\r\n", 2);
+	}
+	appendBinaryStringInfo(out, "cache-control: no-store\r\n", 25);
+	rg_rate_headers(out, answer->hits, answer->nhits);
+	appendBinaryStringInfo(out, answer->headers.data, answer->headers.len);
+}
+
+RgSlice
+rg_answer_finish(RgAnswer *answer)
+{
+	StringInfo	out = &answer->out;
+	int			lengths_at = out->len;
+	int			headers_at;
+
+	put_uint32_at(out, VARHDRSZ, answer->status);
+	put_uint32_at(out, VARHDRSZ + sizeof(uint32), out->len - BODY_OFFSET);
+	append_uint32(out, 0);
+	headers_at = out->len;
+	append_headers(answer);
+	put_uint32_at(out, lengths_at, out->len - headers_at);
+	return (RgSlice) {out->data + headers_at, out->len - headers_at};
+}
+
+bytea *
+rg_answer_frame(RgAnswer *answer)
+{
+	StringInfo	out = &answer->out;
+	const char *path = answer->route != NULL ? answer->route->path : "";
+
+	append_uint32(out, strlen(path));
+	appendBinaryStringInfo(out, path, strlen(path));
+	append_uint32(out, 0);
+	SET_VARSIZE(out->data, out->len);
+	return (bytea *) out->data;
+}

@@ -1,0 +1,53 @@
+/*
+ * answer.h
+ *		The answer to a request while it is being made: one buffer that ends as
+ *		a reply frame (frame.h).
+ */
+#ifndef RG_ANSWER_H
+#define RG_ANSWER_H
+
+#include "lib/stringinfo.h"
+
+#include "frame.h"
+#include "problem.h"
+#include "rate.h"
+#include "route.h"
+
+typedef struct RgAnswer
+{
+	int			status;
+	StringInfoData out;			/* the frame, as a bytea */
+	StringInfoData headers;		/* lines that this answer adds */
+	const char *content_type;	/* NULL: no body */
+	const RgRoute *route;		/* NULL until one was found */
+	int			nhits;			/* limits that were asked, for the headers */
+	RgRateHit	hits[RG_RATE_MAX_HITS];
+} RgAnswer;
+
+/* Starts an answer of status 200 without body, in the current context. */
+extern void rg_answer_begin(RgAnswer *answer);
+
+/* Adds a header line, from a printf format without the CRLF. */
+extern void rg_answer_header(RgAnswer *answer, const char *format,...)
+			pg_attribute_printf(2, 3);
+
+/* Drops what the body holds so far. */
+extern void rg_answer_clear(RgAnswer *answer);
+
+/*
+ * Makes the answer a problem document.  instance and request id come from the
+ * request.  Always false, so that a check can end with it.
+ */
+extern bool rg_answer_problem(RgAnswer *answer, const RgRequest *request,
+							  RgProblem problem);
+
+/* The body, as far as it is written. */
+extern RgSlice rg_answer_body(const RgAnswer *answer);
+
+/* Ends the answer; no more may be added.  Returns its header lines. */
+extern RgSlice rg_answer_finish(RgAnswer *answer);
+
+/* The finished answer as a reply frame. */
+extern bytea *rg_answer_frame(RgAnswer *answer);
+
+#endif

@@ -1,0 +1,129 @@
+/*
+ * execute.c
+ *		Running a route's statement into the body of an answer.
+ */
+#include "postgres.h"
+
+#include "access/xact.h"
+#include "commands/trigger.h"
+#include "executor/spi.h"
+#include "nodes/parsenodes.h"
+#include "storage/lock.h"
+#include "utils/json.h"
+
+#include "cursor.h"
+#include "execute.h"
+
+static void
+open_body(RgAnswer *answer)
+{
+	const RgRoute *route = answer->route;
+
+	answer->content_type = "application/json";
+	if (route->result_key != NULL)
+	{
+		appendStringInfoChar(&answer->out, '{');
+		escape_json(&answer->out, route->result_key);
+		appendStringInfoChar(&answer->out, ':');
+	}
+	if (route->result == RG_JSON_ROWS)
+		appendStringInfoChar(&answer->out, '[');
+}
+
+/* A full page may have another after it; a short one is the last. */
+static void
+append_next(RgAnswer *answer, RgRoutePlan *plan, const RgJsonOut *out)
+{
+	appendStringInfoString(&answer->out, ",\"next\":");
+	if (!out->captured)
+	{
+		appendStringInfoString(&answer->out, "null");
+		return;
+	}
+	appendStringInfoChar(&answer->out, '"');
+	rg_cursor_append(&answer->out, plan, answer->route, out);
+	appendStringInfoChar(&answer->out, '"');
+}
+
+static void
+close_body(RgAnswer *answer, RgRoutePlan *plan, const RgJsonOut *out)
+{
+	if (answer->route->result == RG_JSON_ROWS)
+		appendStringInfoChar(&answer->out, ']');
+	if (plan->nkeys > 0)
+		append_next(answer, plan, out);
+	if (answer->route->result_key != NULL)
+		appendStringInfoChar(&answer->out, '}');
+}
+
+static void
+run_statement(RgRoutePlan *plan, ParamListInfo params, DestReceiver *dest)
+{
+	SPIExecuteOptions options = {
+		.params = params,
+		.read_only = plan->read_only,
+		.dest = dest,
+	};
+	int			code;
+
+	SPI_connect();
+	code = SPI_execute_plan_extended(plan->spi, &options);
+	if (code < 0)
+		elog(ERROR, "SPI_execute_plan_extended: %s", SPI_result_code_string(code));
+	SPI_finish();
+}
+
+/*
+ * Deferred triggers would run at commit, as the gateway's role and after the
+ * answer: run them now, with the route's rights.  Without a transaction id
+ * nothing was written and there are none.
+ */
+static void
+run_deferred_triggers(void)
+{
+	ConstraintsSetStmt *all_immediate;
+
+	if (!TransactionIdIsValid(GetTopTransactionIdIfAny()))
+		return;
+	all_immediate = makeNode(ConstraintsSetStmt);
+	AfterTriggerSetState(all_immediate);
+}
+
+static void
+answer_missing(RgAnswer *answer, const RgRequest *request)
+{
+	rg_answer_problem(answer, request, (RgProblem) {
+		.status = 404,
+		.code = RG_SLICE("not_found"),
+		.detail = RG_SLICE("there is no such thing here"),
+	});
+}
+
+void
+rg_execute(RgRoutePlan *plan, const RgRequest *request, ParamListInfo params,
+		   uint64 limit, RgAnswer *answer)
+{
+	const RgRoute *route = answer->route;
+	RgJsonOut	out;
+
+	rg_json_out_init(&out, &answer->out, route->result, &plan->shape, plan->context);
+	out.max_bytes = route->max_response;
+	out.nkeys = plan->nkeys;
+	out.key_columns = plan->key_numbers;
+	out.capture_at = plan->nkeys > 0 ? limit : 0;
+	out.key_context = CurrentMemoryContext;
+
+	if (route->result != RG_JSON_NONE)
+		open_body(answer);
+	run_statement(plan, params, &out.pub);
+	run_deferred_triggers();
+	LockReleaseSession(USER_LOCKMETHOD);
+
+	answer->status = route->status;
+	if (out.nrows == 0 && (route->result == RG_JSON_ROW || route->result == RG_JSON_VALUE))
+		answer_missing(answer, request);
+	else if (route->result != RG_JSON_NONE)
+		close_body(answer, plan, &out);
+	if (answer->status == 204)
+		rg_answer_clear(answer);
+}

@@ -1,0 +1,75 @@
+/*
+ * frame.h
+ *		The two binary frames of relay_guard.serve(bytea): what the gateway
+ *		sends for a request and what comes back.
+ *
+ * Request:	method NUL path NUL query NUL client address [16] request id NUL
+ *			uint32 header count, (name NUL value NUL)*, body to the end
+ * Reply:	uint32 status, uint32 body length, body,
+ *			uint32 length + header lines ("name: value CRLF"),
+ *			uint32 length + route template, uint32 length + stream order
+ *
+ * Integers are big-endian.  The path is as the client sent it, percent
+ * escapes included, without the query; header names are lower case; the
+ * address is IPv6, with IPv4 mapped (::ffff:a.b.c.d).  A reply's route is
+ * empty when no route matched.
+ *
+ * Pure C: shared by the extension, the gateway, unit tests and fuzzers.
+ */
+#ifndef RG_FRAME_H
+#define RG_FRAME_H
+
+#include <stdint.h>
+
+#include "slice.h"
+
+#define RG_FRAME_MAX_HEADERS 32
+
+typedef struct RgHeader
+{
+	RgSlice		name;
+	RgSlice		value;
+} RgHeader;
+
+typedef struct RgRequest
+{
+	RgSlice		method;
+	RgSlice		path;
+	RgSlice		query;
+	uint8_t		client_ip[16];
+	RgSlice		request_id;
+	int			nheaders;
+	RgHeader	headers[RG_FRAME_MAX_HEADERS];
+	RgSlice		body;
+} RgRequest;
+
+typedef struct RgReply
+{
+	int			status;
+	RgSlice		body;
+	RgSlice		headers;		/* complete lines, each ended by CRLF */
+	RgSlice		route;
+	RgSlice		stream;
+} RgReply;
+
+/*
+ * Reads a request frame.  The slices point into the frame.  False when the
+ * frame is not whole or has more than RG_FRAME_MAX_HEADERS headers.
+ */
+extern bool rg_request_parse(RgSlice frame, RgRequest *request)
+			__attribute__((warn_unused_result));
+
+/* The bytes rg_request_write() needs. */
+extern size_t rg_request_size(const RgRequest *request);
+
+/* Writes the frame to out, which holds rg_request_size() bytes. */
+extern void rg_request_write(const RgRequest *request, char *out);
+
+/* The value of the header of that lower-case name; data NULL when absent. */
+extern RgSlice rg_request_header(const RgRequest *request, const char *name);
+
+/* Reads a reply frame.  The slices point into the frame. */
+extern bool rg_reply_parse(RgSlice frame, RgReply *reply)
+			__attribute__((warn_unused_result));
+
+#endif

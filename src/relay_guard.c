@@ -1,0 +1,35 @@
+/*
+ * relay_guard.c
+ *		What happens when the library is loaded.
+ */
+#include "postgres.h"
+
+#include "fmgr.h"
+#include "utils/guc.h"
+
+#include "context.h"
+#include "counter.h"
+#include "identity.h"
+#include "issuer.h"
+#include "keyring.h"
+#include "rate.h"
+#include "route.h"
+#include "serve.h"
+
+PG_MODULE_MAGIC;
+
+void		_PG_init(void);
+
+void
+_PG_init(void)
+{
+	rg_context_init();
+	rg_identity_init();
+	rg_keyring_init();
+	rg_issuer_init();
+	rg_counter_init();
+	rg_rate_init();
+	rg_route_init();
+	rg_serve_init();
+	MarkGUCPrefixReserved("relay_guard");
+}

@@ -1,0 +1,102 @@
+/*
+ * route_check.c
+ *		The trigger that lets only routes into the table that can be served.
+ */
+#include "postgres.h"
+
+#include "access/htup_details.h"
+#include "commands/trigger.h"
+#include "fmgr.h"
+#include "mb/pg_wchar.h"
+#include "miscadmin.h"
+#include "utils/acl.h"
+#include "utils/guc.h"
+#include "utils/rel.h"
+
+#include "rate.h"
+#include "route_plan.h"
+#include "run_as.h"
+
+PG_FUNCTION_INFO_V1(relay_guard_route_check);
+
+static void
+require_utf8(void)
+{
+	if (GetDatabaseEncoding() != PG_UTF8)
+		ereport(ERROR,
+				errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+				errmsg("routes need a database with encoding UTF8"));
+}
+
+/* Nobody lends a route rights that they do not have themselves. */
+static void
+require_membership(Oid role)
+{
+	if (!is_member_of_role(GetUserId(), role))
+		ereport(ERROR,
+				errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+				errmsg("must be a member of role \"%s\" to let a route run as it",
+					   GetUserNameFromId(role, true)));
+}
+
+static void
+require_rate_policies(const RgRoute *route)
+{
+	for (int i = 0; i < route->nrates; i++)
+		if (rg_rate_policy(route->rates[i]) == NULL)
+			ereport(ERROR,
+					errcode(ERRCODE_UNDEFINED_OBJECT),
+					errmsg("rate policy \"%s\" does not exist", route->rates[i]),
+					errhint("Insert it into relay_guard.rate_policy first."));
+}
+
+/* Prepares the statement with the rights and the path that it will run with. */
+static void
+try_plan(const RgRoute *route)
+{
+	int			nest = NewGUCNestLevel();
+	RgRunAs		before = rg_run_as_enter(route->run_as, route->search_path);
+
+	rg_route_plan_try(route);
+	rg_run_as_leave(before);
+	AtEOXact_GUC(false, nest);
+}
+
+static void
+read_row(Relation rel, HeapTuple tuple, RgRoute *route)
+{
+	TupleDesc	desc = RelationGetDescr(rel);
+	Datum	   *values = palloc(sizeof(Datum) * desc->natts);
+	bool	   *nulls = palloc(sizeof(bool) * desc->natts);
+
+	heap_deform_tuple(tuple, desc, values, nulls);
+	rg_route_read(route, values, nulls);
+}
+
+/*
+ * AFTER INSERT OR UPDATE.  While a dump is restored (pg_dump switches
+ * check_function_bodies off) the objects of the statement may not be there yet:
+ * the route is then stored as it is, and checked at its first use.
+ */
+Datum
+relay_guard_route_check(PG_FUNCTION_ARGS)
+{
+	TriggerData *trigger = (TriggerData *) fcinfo->context;
+	RgRoute		route;
+
+	if (!CALLED_AS_TRIGGER(fcinfo))
+		ereport(ERROR,
+				errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
+				errmsg("route_check() can only be called as a trigger"));
+	if (!check_function_bodies)
+		return PointerGetDatum(NULL);
+	read_row(trigger->tg_relation,
+			 TRIGGER_FIRED_BY_UPDATE(trigger->tg_event) ?
+			 trigger->tg_newtuple : trigger->tg_trigtuple, &route);
+	require_utf8();
+	require_membership(route.run_as);
+	rg_run_as_check(route.run_as);
+	require_rate_policies(&route);
+	try_plan(&route);
+	return PointerGetDatum(NULL);
+}

@@ -1,0 +1,69 @@
+/*
+ * route_match.c
+ *		Comparing the path of a request with a route's template.
+ */
+#include "route_match.h"
+
+#include "urldecode.h"
+
+#define MAX_LITERAL 256
+
+bool
+rg_template_is_pattern(const char *path)
+{
+	return strchr(path, '{') != NULL;
+}
+
+/* Takes "/segment"; false at the end, or where no slash stands. */
+static bool
+take_segment(RgSlice *path, RgSlice *segment)
+{
+	const char *slash;
+
+	if (path->len == 0 || *path->data != '/')
+		return false;
+	segment->data = path->data + 1;
+	slash = memchr(segment->data, '/', path->len - 1);
+	segment->len = (slash != NULL ? slash : path->data + path->len) - segment->data;
+	path->data += segment->len + 1;
+	path->len -= segment->len + 1;
+	return true;
+}
+
+static bool
+literal_equal(RgSlice literal, RgSlice segment)
+{
+	char		decoded[MAX_LITERAL];
+	size_t		len;
+
+	if (rg_url_plain(segment, RG_URL_PATH))
+		return rg_slice_equal(literal, segment);
+	return segment.len <= sizeof decoded &&
+		rg_url_decode(segment, RG_URL_PATH, decoded, &len) &&
+		rg_slice_equal(literal, (RgSlice) {decoded, len});
+}
+
+bool
+rg_template_match(const char *path, RgSlice raw, RgSlice *values, int max)
+{
+	RgSlice		rest = {path, strlen(path)};
+	RgSlice		wanted,
+				segment;
+	int			count = 0;
+
+	while (take_segment(&rest, &wanted))
+	{
+		if (!take_segment(&raw, &segment))
+			return false;
+		if (wanted.len == 0 || *wanted.data != '{')
+		{
+			if (!literal_equal(wanted, segment))
+				return false;
+			continue;
+		}
+		if (segment.len == 0 || count == max)
+			return false;
+		values[count++] = segment;
+	}
+	return raw.len == 0;
+}

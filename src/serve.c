@@ -1,0 +1,211 @@
+/*
+ * serve.c
+ *		A request becomes an answer: the order of checks, and what ends with
+ *		the call.
+ */
+#include "postgres.h"
+
+#include "access/xact.h"
+#include "utils/guc.h"
+#include "utils/inval.h"
+
+#include "admission.h"
+#include "arguments.h"
+#include "context.h"
+#include "execute.h"
+#include "run_as.h"
+#include "serve.h"
+
+static emit_log_hook_type previous_emit_log_hook = NULL;
+
+/* A route's statement must not serve another request as somebody else. */
+static bool serving = false;
+
+/* An error is on its way out of serve(), until its transaction has ended. */
+static bool error_leaving = false;
+
+/* What application SQL refuses on purpose is no news for the server's log. */
+static void
+drop_refusals(ErrorData *edata)
+{
+	char	   *state = unpack_sql_state(edata->sqlerrcode);
+
+	if (error_leaving && edata->elevel == ERROR && strncmp(state, "RG4", 3) == 0)
+		edata->output_to_server = false;
+	if (previous_emit_log_hook != NULL)
+		previous_emit_log_hook(edata);
+}
+
+static void
+on_transaction_end(XactEvent event, void *arg)
+{
+	error_leaving = false;
+}
+
+static void
+on_subtransaction_end(SubXactEvent event, SubTransactionId subid,
+					  SubTransactionId parent, void *arg)
+{
+	if (event == SUBXACT_EVENT_ABORT_SUB)
+		error_leaving = false;
+}
+
+void
+rg_serve_init(void)
+{
+	previous_emit_log_hook = emit_log_hook;
+	emit_log_hook = drop_refusals;
+	RegisterXactCallback(on_transaction_end, NULL);
+	RegisterSubXactCallback(on_subtransaction_end, NULL);
+	rg_run_as_init();
+}
+
+/* No route: wrong path, wrong method, or a question about methods. */
+static void
+answer_unrouted(const RgRequest *request, bool path_known, RgAnswer *answer)
+{
+	if (path_known)
+		rg_answer_header(answer, "allow: %s, OPTIONS", rg_route_allow(request->path));
+	if (path_known && rg_slice_is(request->method, "OPTIONS"))
+		answer->status = 204;
+	else if (path_known)
+		rg_answer_problem(answer, request, (RgProblem) {
+			.status = 405,
+			.code = RG_SLICE("method_not_allowed"),
+			.detail = RG_SLICE("this path does not take that method"),
+			.suggestion = RG_SLICE("Use one of the methods that the header Allow lists."),
+		});
+	else
+		rg_answer_problem(answer, request, (RgProblem) {
+			.status = 404,
+			.code = RG_SLICE("route_not_found"),
+			.detail = RG_SLICE("there is no such path"),
+		});
+}
+
+static bool
+check_body_size(const RgRequest *request, const RgRoute *route, RgAnswer *answer)
+{
+	char	   *suggestion;
+
+	if (request->body.len <= (size_t) route->max_body)
+		return true;
+	suggestion = psprintf("Send at most %d bytes.", route->max_body);
+	return rg_answer_problem(answer, request, (RgProblem) {
+		.status = 413,
+		.code = RG_SLICE("body_too_large"),
+		.detail = RG_SLICE("the body is larger than this path takes"),
+		.suggestion = {suggestion, strlen(suggestion)},
+	});
+}
+
+static RgSlice
+slice_of(const char *string)
+{
+	return *string != '\0' ? (RgSlice) {string, strlen(string)} : (RgSlice) {NULL, 0};
+}
+
+static void
+answer_violation(const RgRequest *request, const RgViolation *violation, RgAnswer *answer)
+{
+	rg_answer_problem(answer, request, (RgProblem) {
+		.status = violation->status,
+		.code = slice_of(violation->code),
+		.detail = slice_of(violation->detail),
+		.suggestion = slice_of(violation->suggestion),
+		.pointer = slice_of(violation->pointer),
+	});
+}
+
+/* The values and the statement, both with the route's rights. */
+static void
+run_route(const RgRequest *request, RgRouteMatch *match, RgAnswer *answer)
+{
+	RgRoute    *route = match->route;
+	RgViolation violation;
+	RgRoutePlan *plan;
+	ParamListInfo params;
+	RgRunAs		before;
+	uint64		limit;
+
+	rg_run_as_check(route->run_as);
+	before = rg_run_as_enter(route->run_as, route->search_path);
+	plan = rg_route_plan(route);
+	params = rg_arguments(plan, route, request, match->values, &limit, &violation);
+	if (params == NULL)
+		answer_violation(request, &violation, answer);
+	else
+		rg_execute(plan, request, params, limit, answer);
+	rg_run_as_leave(before);
+}
+
+static void
+serve_routed(const RgRequest *request, RgRouteMatch *match, RgAnswer *answer)
+{
+	RgIdentity	identity;
+	char		inet_space[18];
+
+	answer->route = match->route;
+	if (!rg_admit(request, match->route, &identity, inet_space, answer))
+		return;
+	if (!check_body_size(request, match->route, answer))
+		return;
+	if (identity.user_id.data != NULL)
+		rg_context_save(&identity);
+	else if (rg_context() != NULL)
+		rg_context_save(NULL);
+	run_route(request, match, answer);
+}
+
+/* Tells the server's log which request an error belongs to. */
+static void
+name_request(void *arg)
+{
+	const RgRequest *request = arg;
+
+	errcontext("request %.*s: %.*s %.*s",
+			   (int) request->request_id.len, request->request_id.data,
+			   (int) request->method.len, request->method.data,
+			   (int) request->path.len, request->path.data);
+}
+
+static void
+serve_request(const RgRequest *request, RgAnswer *answer)
+{
+	ErrorContextCallback who = {error_context_stack, name_request, (void *) request};
+	int			nest = NewGUCNestLevel();
+	RgRouteMatch match;
+
+	error_context_stack = &who;
+	rg_route_find(request->method, request->path, &match);
+	if (match.route == NULL)
+		answer_unrouted(request, match.path_known, answer);
+	else
+		serve_routed(request, &match, answer);
+	error_context_stack = who.previous;
+	AtEOXact_GUC(false, nest);
+}
+
+void
+rg_serve(const RgRequest *request, RgAnswer *answer)
+{
+	if (serving)
+		ereport(ERROR,
+				errcode(ERRCODE_OBJECT_IN_USE),
+				errmsg("serve() cannot be called by a route"));
+	AcceptInvalidationMessages();
+	rg_answer_begin(answer);
+	serving = true;
+	PG_TRY();
+	{
+		serve_request(request, answer);
+	}
+	PG_CATCH();
+	{
+		serving = false;
+		error_leaving = true;
+		PG_RE_THROW();
+	}
+	PG_END_TRY();
+	serving = false;
+}

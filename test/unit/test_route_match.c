@@ -1,0 +1,38 @@
+/*
+ * test_route_match.c
+ *		Which paths a route's template takes.
+ */
+#include <string.h>
+
+#include "route_match.h"
+#include "tap.h"
+
+static RgSlice values[4];
+
+static void
+matches(const char *path, const char *raw, bool expected)
+{
+	ok(rg_template_match(path, (RgSlice) {raw, strlen(raw)}, values, 4) == expected,
+	   "%s %s %s", path, expected ? "takes" : "does not take", raw);
+}
+
+int
+main(void)
+{
+	matches("/a/b", "/a/b", true);
+	matches("/a/b", "/a/b/", false);
+	matches("/a/b", "/a", false);
+	matches("/a/b", "/a/%62", true);
+	matches("/a/b", "/a%2fb", false);
+	matches("/a/{id}", "/a/x%20y", true);
+	ok(rg_slice_is(values[0], "x%20y"), "a value stays escaped");
+	matches("/a/{id}", "/a/", false);
+	matches("/a/{id}", "/a/b/c", false);
+	matches("/a/{x}/c/{y}", "/a/1/c/2", true);
+	ok(rg_slice_is(values[0], "1") && rg_slice_is(values[1], "2"), "values come in order");
+	matches("/a/{x}/c", "/a/1/d", false);
+	matches("/{x}", "//", false);
+	matches("/a", "", false);
+	matches("/a", "a", false);
+	return done();
+}
