@@ -70,7 +70,7 @@ closest_to_denial(const RgRateHit *hits, int nhits)
 static void
 put_policy_line(StringInfo buf, const RgRateHit *hits, int nhits)
 {
-	put_string(buf, "ratelimit-policy: ");
+	put_string(buf, "RateLimit-Policy: ");
 	for (int i = 0; i < nhits; i++)
 	{
 		put_string(buf, i > 0 ? ", \"" : "\"");
@@ -86,7 +86,7 @@ put_policy_line(StringInfo buf, const RgRateHit *hits, int nhits)
 static void
 put_state_line(StringInfo buf, const RgRateHit *hits, int nhits)
 {
-	put_string(buf, "ratelimit: ");
+	put_string(buf, "RateLimit: ");
 	for (int i = 0; i < nhits; i++)
 	{
 		put_string(buf, i > 0 ? ", \"" : "\"");
@@ -103,11 +103,11 @@ put_state_line(StringInfo buf, const RgRateHit *hits, int nhits)
 static void
 put_legacy_lines(StringInfo buf, const RgRateHit *hit)
 {
-	put_string(buf, "x-ratelimit-limit: ");
+	put_string(buf, "X-RateLimit-Limit: ");
 	put_number(buf, hit->result.limit);
-	put_string(buf, "\r\nx-ratelimit-remaining: ");
+	put_string(buf, "\r\nX-RateLimit-Remaining: ");
 	put_number(buf, hit->result.remaining);
-	put_string(buf, "\r\nx-ratelimit-reset: ");
+	put_string(buf, "\r\nX-RateLimit-Reset: ");
 	put_number(buf, (int64) time(NULL) + seconds_until_more(hit));
 	put_string(buf, "\r\n");
 }
@@ -142,7 +142,7 @@ rg_rate_headers(StringInfo buf, const RgRateHit *hits, int nhits)
 	put_legacy_lines(buf, closest_to_denial(hits, nhits));
 	if (!any_denied(hits, nhits))
 		return;
-	put_string(buf, "retry-after: ");
+	put_string(buf, "Retry-After: ");
 	put_number(buf, rg_rate_retry_seconds(hits, nhits));
 	put_string(buf, "\r\n");
 }

@@ -19,6 +19,14 @@ typedef struct RgSlice
 
 #define RG_SLICE(literal) ((RgSlice) {(literal), sizeof(literal) - 1})
 
+static inline RgSlice
+rg_slice(const char *data, size_t len)
+{
+	RgSlice		slice = {data, len};
+
+	return slice;
+}
+
 static inline bool
 rg_slice_is(RgSlice slice, const char *string)
 {

@@ -1,0 +1,188 @@
+-- Rate limits.
+
+-- Secret of this installation: counters are found by hashes under its key.
+CREATE TABLE installation (
+	singleton boolean PRIMARY KEY DEFAULT true CHECK (singleton),
+	hash_key uuid NOT NULL DEFAULT gen_random_uuid()
+);
+COMMENT ON TABLE installation IS
+'The key that counters are hashed under: one row, made at CREATE EXTENSION, never dumped.';
+INSERT INTO installation DEFAULT VALUES;
+
+CREATE TRIGGER config_changed AFTER INSERT OR UPDATE OR DELETE ON installation
+FOR EACH ROW EXECUTE FUNCTION config_changed();
+CREATE TRIGGER config_truncated AFTER TRUNCATE ON installation
+FOR EACH STATEMENT EXECUTE FUNCTION config_changed();
+ALTER TABLE installation ENABLE ALWAYS TRIGGER config_changed;
+ALTER TABLE installation ENABLE ALWAYS TRIGGER config_truncated;
+
+-- Its columns are read by position in src/rate_policy.c.
+CREATE TABLE rate_policy (
+	id int GENERATED ALWAYS AS IDENTITY (START WITH 1000 MINVALUE 1) PRIMARY KEY,
+	name text NOT NULL UNIQUE CHECK (name ~ '^[A-Za-z0-9_.-]{1,63}$'),
+	identify_by text NOT NULL CHECK
+		(identify_by IN ('ip', 'user', 'workspace', 'api_key', 'anonymous', 'global')),
+	quota bigint NOT NULL CHECK (quota BETWEEN 0 AND 1000000000000000),
+	"window" interval NOT NULL,
+	algorithm text NOT NULL DEFAULT 'sliding_window' CHECK
+		(algorithm IN ('sliding_window', 'fixed_window', 'token_bucket')),
+	burst bigint CHECK (burst BETWEEN 1 AND 1000000000000000),
+	shadow boolean NOT NULL DEFAULT false,
+	shipped boolean NOT NULL DEFAULT false,
+	CONSTRAINT window_is_a_length_of_time CHECK
+		(extract(year FROM "window") = 0 AND extract(month FROM "window") = 0
+			AND "window" > interval '0' AND "window" <= interval '3660 days'),
+	CONSTRAINT burst_is_of_token_bucket CHECK (burst IS NULL OR algorithm = 'token_bucket'),
+	CONSTRAINT bucket_fills_within_ten_years CHECK (algorithm <> 'token_bucket' OR quota = 0
+		OR coalesce(burst, quota) * extract(epoch FROM "window") / quota <= 3660 * 86400)
+);
+COMMENT ON TABLE rate_policy IS
+'Rate limits: at most quota for each window, counted apart for each key. An INSERT of a shipped policy''s name replaces it.';
+COMMENT ON COLUMN rate_policy.id IS 'Never used again; below 1000 for policies that come with relay_guard.';
+COMMENT ON COLUMN rate_policy.name IS 'What rate_take() and routes call it; clients see it in RateLimit-Policy.';
+COMMENT ON COLUMN rate_policy.identify_by IS
+'What has a counter of its own: ip (IPv6 by /64), user, workspace, api_key, anonymous (users without an account; others are free), or global (one counter for all).';
+COMMENT ON COLUMN rate_policy.quota IS 'What a window admits; 0 denies everything.';
+COMMENT ON COLUMN rate_policy."window" IS 'Its length, up to ten years; days are 24 hours, months are refused.';
+COMMENT ON COLUMN rate_policy.algorithm IS
+'sliding_window: begins with a key''s first hit, and the window before counts by its remaining share; fixed_window: begins at multiples of its length since 1970 UTC; token_bucket: burst at once, then quota a window, evenly.';
+COMMENT ON COLUMN rate_policy.burst IS 'What a full token bucket holds; NULL: the quota.';
+COMMENT ON COLUMN rate_policy.shadow IS 'Decides and is counted, in counter.denied too, but refuses nothing: to try a policy.';
+COMMENT ON COLUMN rate_policy.shipped IS 'Comes with relay_guard, unchanged; not dumped.';
+
+INSERT INTO rate_policy (id, name, identify_by, quota, "window", shipped)
+OVERRIDING SYSTEM VALUE VALUES
+	(1, 'user', 'user', 30, '30 s', true),
+	(2, 'ip', 'ip', 60, '30 s', true),
+	(3, 'anon_session', 'ip', 60, '1 h', true),
+	(4, 'api', 'ip', 100, '60 s', true);
+
+SELECT pg_catalog.pg_extension_config_dump('rate_policy', 'WHERE NOT shipped');
+SELECT pg_catalog.pg_extension_config_dump('rate_policy_id_seq', '');
+
+-- A policy that the user inserts, or that a dump brings back, replaces the
+-- shipped one whose place it takes.
+CREATE FUNCTION rate_policy_inserted() RETURNS trigger
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+	DELETE FROM relay_guard.rate_policy AS replaced
+	WHERE replaced.shipped AND (replaced.name = NEW.name OR replaced.id = NEW.id);
+	NEW.shipped := false;
+	RETURN NEW;
+END $$;
+COMMENT ON FUNCTION rate_policy_inserted() IS 'Trigger: a new policy replaces the shipped one of its name.';
+
+CREATE FUNCTION rate_policy_updated() RETURNS trigger
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+	NEW.shipped := false;
+	RETURN NEW;
+END $$;
+COMMENT ON FUNCTION rate_policy_updated() IS 'Trigger: a shipped policy that was changed is the user''s, and dumped.';
+
+CREATE TRIGGER rate_policy_inserted BEFORE INSERT ON rate_policy
+FOR EACH ROW EXECUTE FUNCTION rate_policy_inserted();
+CREATE TRIGGER rate_policy_updated BEFORE UPDATE ON rate_policy
+FOR EACH ROW WHEN (OLD.* IS DISTINCT FROM NEW.*) EXECUTE FUNCTION rate_policy_updated();
+CREATE TRIGGER config_changed AFTER INSERT OR UPDATE OR DELETE ON rate_policy
+FOR EACH ROW EXECUTE FUNCTION config_changed();
+CREATE TRIGGER config_truncated AFTER TRUNCATE ON rate_policy
+FOR EACH STATEMENT EXECUTE FUNCTION config_changed();
+ALTER TABLE rate_policy ENABLE ALWAYS TRIGGER config_changed;
+ALTER TABLE rate_policy ENABLE ALWAYS TRIGGER config_truncated;
+
+-- Stored counters.  Rows are updated in place of themselves, so the pages
+-- keep room for it.
+CREATE UNLOGGED TABLE rate_counter (
+	key bytea PRIMARY KEY,
+	policy int NOT NULL,
+	value text NOT NULL,
+	class text NOT NULL,
+	algorithm text NOT NULL,
+	started_at timestamptz,
+	used bigint NOT NULL,
+	previous bigint NOT NULL,
+	tat timestamptz,
+	expires_at timestamptz NOT NULL,
+	stored_at timestamptz NOT NULL DEFAULT now()
+) WITH (fillfactor = 50);
+COMMENT ON TABLE rate_counter IS
+'Counters as the worker last stored them, every relay_guard.flush_interval and at shutdown; the view counter is exact.';
+COMMENT ON COLUMN rate_counter.key IS 'Keyed hash of database, policy and value.';
+COMMENT ON COLUMN rate_counter.policy IS 'rate_policy.id.';
+COMMENT ON COLUMN rate_counter.value IS 'What is counted, readable; at most 64 bytes of it.';
+COMMENT ON COLUMN rate_counter.class IS 'address, identity or overflow; see counter.';
+COMMENT ON COLUMN rate_counter.started_at IS 'Start of the current window; NULL for a token bucket.';
+COMMENT ON COLUMN rate_counter.used IS 'Taken in it.';
+COMMENT ON COLUMN rate_counter.previous IS 'Taken in the window before (sliding_window).';
+COMMENT ON COLUMN rate_counter.tat IS 'When a token bucket is full again.';
+COMMENT ON COLUMN rate_counter.expires_at IS 'From when on the row is the same as none; it is deleted then.';
+
+CREATE FUNCTION rate_take(policy text, cost int DEFAULT 1,
+	OUT allowed boolean, OUT "limit" bigint, OUT remaining bigint,
+	OUT reset_after float8, OUT retry_after float8)
+LANGUAGE C VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'relay_guard_rate_take';
+COMMENT ON FUNCTION rate_take(text, int) IS
+'Takes cost from a rate limit for the current identity, if it fits; times in seconds. Counted even if the transaction rolls back.';
+
+CREATE FUNCTION rate_take_key(policy text, key text, cost int DEFAULT 1,
+	OUT allowed boolean, OUT "limit" bigint, OUT remaining bigint,
+	OUT reset_after float8, OUT retry_after float8)
+LANGUAGE C VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'relay_guard_rate_take_key';
+COMMENT ON FUNCTION rate_take_key(text, text, int) IS
+'Like rate_take(), for a key of the caller''s; for policies by ip it is an address.';
+
+CREATE FUNCTION rate_take_all(policies text[],
+	OUT policy text, OUT allowed boolean, OUT "limit" bigint, OUT remaining bigint,
+	OUT reset_after float8, OUT retry_after float8)
+RETURNS SETOF record
+LANGUAGE C VOLATILE PARALLEL UNSAFE ROWS 3 AS 'MODULE_PATHNAME', 'relay_guard_rate_take_all';
+COMMENT ON FUNCTION rate_take_all(text[]) IS
+'Takes 1 from each of up to eight rate limits or from none: a row for each; taken only if all of them are allowed (bool_and(allowed)).';
+
+CREATE FUNCTION rate_peek(policy text,
+	OUT allowed boolean, OUT "limit" bigint, OUT remaining bigint,
+	OUT reset_after float8, OUT retry_after float8)
+LANGUAGE C VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'relay_guard_rate_peek';
+COMMENT ON FUNCTION rate_peek(text) IS
+'What rate_take(policy) would say; takes nothing.';
+
+CREATE FUNCTION rate_require(policy text, cost int DEFAULT 1,
+	OUT allowed boolean, OUT "limit" bigint, OUT remaining bigint,
+	OUT reset_after float8, OUT retry_after float8)
+LANGUAGE C VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'relay_guard_rate_require';
+COMMENT ON FUNCTION rate_require(text, int) IS
+'Like rate_take(), but a refusal is error RG429, with the seconds to wait in its hint.';
+
+CREATE FUNCTION read_counters(OUT name text, OUT policy text, OUT value text,
+	OUT class text, OUT algorithm text, OUT used bigint, OUT "limit" bigint,
+	OUT remaining bigint, OUT reset_after float8, OUT denied bigint,
+	OUT last_used timestamptz, OUT stored boolean)
+RETURNS SETOF record
+LANGUAGE C VOLATILE STRICT PARALLEL RESTRICTED AS 'MODULE_PATHNAME', 'relay_guard_read_counters';
+COMMENT ON FUNCTION read_counters() IS 'Rows of the view counter.';
+
+CREATE VIEW counter AS SELECT * FROM read_counters();
+COMMENT ON VIEW counter IS
+'The counters of this database in shared memory, exact and without lag; those that are past are left out.';
+COMMENT ON COLUMN counter.name IS 'rl:<policy>:<value>.';
+COMMENT ON COLUMN counter.value IS 'What is counted; at most 64 bytes of it. (overflow): all keys of the policy that found no place.';
+COMMENT ON COLUMN counter.class IS
+'address: addresses and anonymous users, at most half of the table; identity; overflow.';
+COMMENT ON COLUMN counter.denied IS 'Hits refused, or by a shadow policy that would have been, since the counter was made.';
+COMMENT ON COLUMN counter.stored IS 'Whether rate_counter has the same.';
+
+CREATE FUNCTION read_counter_status(OUT preloaded boolean, OUT max bigint, OUT used bigint,
+	OUT used_by_addresses bigint, OUT used_by_identities bigint, OUT used_by_overflows bigint,
+	OUT evictions bigint, OUT overflows bigint)
+LANGUAGE C VOLATILE STRICT PARALLEL RESTRICTED AS 'MODULE_PATHNAME', 'relay_guard_read_counter_status';
+COMMENT ON FUNCTION read_counter_status() IS 'The row of the view counter_status.';
+
+CREATE VIEW counter_status AS SELECT * FROM read_counter_status();
+COMMENT ON VIEW counter_status IS
+'How full the shared table of counters is; of the whole server.';
+COMMENT ON COLUMN counter_status.preloaded IS 'Whether shared_preload_libraries names relay_guard, which rate limits need.';
+COMMENT ON COLUMN counter_status.max IS 'relay_guard.max_counters.';
+COMMENT ON COLUMN counter_status.used IS 'Counters in the table; those that are past stay until their place is needed.';
+COMMENT ON COLUMN counter_status.evictions IS 'Past counters that gave way to new ones.';
+COMMENT ON COLUMN counter_status.overflows IS 'Times a new key found no place and was counted with the others: raise relay_guard.max_counters.';

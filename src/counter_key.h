@@ -1,0 +1,25 @@
+/*
+ * counter_key.h
+ *		What a counter is found by.
+ */
+#ifndef RG_COUNTER_KEY_H
+#define RG_COUNTER_KEY_H
+
+#include "counter.h"
+
+/* Makes the cache of relay_guard.installation known; called once. */
+extern void rg_counter_key_init(void);
+
+/*
+ * The keyed hash of this database, a policy and a value; nobody who does not
+ * know the installation's key can choose values that collide.
+ */
+extern RgCounterKey rg_counter_key(int32 policy, RgSlice value);
+
+/* The key of the policy's overflow counter, which no value has. */
+extern RgCounterKey rg_counter_overflow_key(int32 policy);
+
+/* Names the extension as installed in this database; another after DROP. */
+extern uint64 rg_counter_owner(void);
+
+#endif

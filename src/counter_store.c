@@ -1,0 +1,405 @@
+/*
+ * counter_store.c
+ *		Storing counters and reading them back; counter_store.h has the contract.
+ *
+ * Shared memory counts in CLOCK_BOOTTIME, which starts again with the machine;
+ * the table has wall time.  Times are rounded up to its microseconds, so that
+ * nothing comes back earlier than it was to.
+ */
+#include "postgres.h"
+
+#include "catalog/pg_type.h"
+#include "executor/spi.h"
+#include "storage/ipc.h"
+#include "utils/array.h"
+#include "utils/builtins.h"
+#include "utils/lsyscache.h"
+#include "utils/memutils.h"
+#include "utils/timestamp.h"
+
+#include "counter_key.h"
+#include "counter_store.h"
+#include "rate.h"
+
+#define NSECS_PER_USEC INT64CONST(1000)
+
+/* Columns of relay_guard.rate_counter, as they are written and read. */
+enum
+{
+	COL_KEY,
+	COL_POLICY,
+	COL_VALUE,
+	COL_CLASS,
+	COL_ALGORITHM,
+	COL_STARTED_AT,
+	COL_USED,
+	COL_PREVIOUS,
+	COL_TAT,
+	COL_EXPIRES_AT,
+	NCOLUMNS
+};
+
+static const Oid column_types[NCOLUMNS] = {
+	BYTEAOID, INT4OID, TEXTOID, TEXTOID, TEXTOID,
+	TIMESTAMPTZOID, INT8OID, INT8OID, TIMESTAMPTZOID, TIMESTAMPTZOID
+};
+
+static const char *const class_names[RG_COUNTER_CLASSES] = {
+	"", "address", "identity", "overflow"
+};
+
+/* Keys that a round has taken over and not yet committed. */
+static MemoryContext pending_context = NULL;
+static RgCounterKey *pending = NULL;
+static int64 npending = 0;
+
+const char *
+rg_counter_class_name(RgCounterClass class)
+{
+	return class_names[class];
+}
+
+/*
+ * Time
+ */
+
+TimestampTz
+rg_wall_timestamp(int64 wall)
+{
+	return (wall + NSECS_PER_USEC - 1) / NSECS_PER_USEC -
+		(POSTGRES_EPOCH_JDATE - UNIX_EPOCH_JDATE) * USECS_PER_DAY;
+}
+
+static int64
+wall_of(TimestampTz timestamp)
+{
+	return (timestamp + (POSTGRES_EPOCH_JDATE - UNIX_EPOCH_JDATE) * USECS_PER_DAY) *
+		NSECS_PER_USEC;
+}
+
+/* What a rule's clock lacks to the wall clock. */
+static int64
+clock_offset(RgAlgorithm algorithm)
+{
+	return algorithm == RG_FIXED_WINDOW ? 0 : rg_wall_now() - rg_boot_now();
+}
+
+/*
+ * Storing
+ */
+
+static Datum
+timestamp_datum(int64 time, int64 offset)
+{
+	return TimestampTzGetDatum(rg_wall_timestamp(time + offset));
+}
+
+static Datum
+bytea_datum(const void *data, Size len)
+{
+	bytea	   *value = palloc(VARHDRSZ + len);
+
+	SET_VARSIZE(value, VARHDRSZ + len);
+	memcpy(VARDATA(value), data, len);
+	return PointerGetDatum(value);
+}
+
+/* Puts counter number i of a batch into the columns. */
+static void
+fill_row(Datum **columns, bool **nulls, int i, const RgCounter *counter)
+{
+	int64		offset = clock_offset(counter->algorithm);
+	bool		bucket = counter->algorithm == RG_TOKEN_BUCKET;
+
+	columns[COL_KEY][i] = bytea_datum(&counter->key, sizeof counter->key);
+	columns[COL_POLICY][i] = Int32GetDatum(counter->policy);
+	columns[COL_VALUE][i] = PointerGetDatum(cstring_to_text_with_len(counter->value,
+																	 counter->value_len));
+	columns[COL_CLASS][i] = CStringGetTextDatum(class_names[counter->class]);
+	columns[COL_ALGORITHM][i] = CStringGetTextDatum(rg_rate_algorithm_name(counter->algorithm));
+	columns[COL_STARTED_AT][i] = timestamp_datum(counter->state.start, offset);
+	columns[COL_USED][i] = Int64GetDatum(counter->state.used);
+	columns[COL_PREVIOUS][i] = Int64GetDatum(counter->state.previous);
+	columns[COL_TAT][i] = timestamp_datum(counter->state.tat, offset);
+	columns[COL_EXPIRES_AT][i] = timestamp_datum(counter->expires, offset);
+	nulls[COL_STARTED_AT][i] = bucket;
+	nulls[COL_TAT][i] = !bucket;
+}
+
+static Datum
+array_datum(Datum *values, bool *nulls, int count, Oid type)
+{
+	int			lower = 1;
+	int16		len;
+	bool		byval;
+	char		align;
+
+	get_typlenbyvalalign(type, &len, &byval, &align);
+	return PointerGetDatum(construct_md_array(values, nulls, 1, &count, &lower,
+											  type, len, byval, align));
+}
+
+static void
+execute(const char *statement, int nargs, Oid *types, Datum *values, int expected)
+{
+	int			result = SPI_execute_with_args(statement, nargs, types, values,
+											   NULL, false, 0);
+
+	if (result != expected)
+		elog(ERROR, "%s: %s", SPI_result_code_string(result), statement);
+}
+
+/* unnest() of several arrays is syntax and takes no schema. */
+static void
+upsert(Datum *arrays)
+{
+	Oid			types[NCOLUMNS];
+
+	for (int i = 0; i < NCOLUMNS; i++)
+		types[i] = get_array_type(column_types[i]);
+	execute("INSERT INTO relay_guard.rate_counter (key, policy, value, class,"
+			" algorithm, started_at, used, previous, tat, expires_at)"
+			" SELECT * FROM unnest($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)"
+			" ON CONFLICT (key) DO UPDATE SET algorithm = excluded.algorithm,"
+			" started_at = excluded.started_at, used = excluded.used,"
+			" previous = excluded.previous, tat = excluded.tat,"
+			" expires_at = excluded.expires_at, stored_at = excluded.stored_at",
+			NCOLUMNS, types, arrays, SPI_OK_INSERT);
+}
+
+static void
+store_batch(const RgCounter *batch, int count)
+{
+	Datum	   *columns[NCOLUMNS];
+	bool	   *nulls[NCOLUMNS];
+	Datum		arrays[NCOLUMNS];
+
+	for (int c = 0; c < NCOLUMNS; c++)
+	{
+		columns[c] = palloc(count * sizeof(Datum));
+		nulls[c] = palloc0(count * sizeof(bool));
+	}
+	for (int i = 0; i < count; i++)
+		fill_row(columns, nulls, i, &batch[i]);
+	for (int c = 0; c < NCOLUMNS; c++)
+		arrays[c] = array_datum(columns[c], nulls[c], count, column_types[c]);
+	upsert(arrays);
+}
+
+static void
+give_back(int code, Datum arg)
+{
+	for (int64 i = 0; i < npending; i++)
+		rg_counter_mark_dirty(&pending[i]);
+	npending = 0;
+}
+
+/* Room for a partition's keys more, before they are taken over. */
+static void
+reserve_pending(int count)
+{
+	if (pending_context == NULL)
+	{
+		pending_context = AllocSetContextCreate(TopMemoryContext,
+												"relay_guard counters being stored",
+												ALLOCSET_DEFAULT_SIZES);
+		before_shmem_exit(give_back, (Datum) 0);
+	}
+	if (pending == NULL)
+		pending = MemoryContextAllocHuge(pending_context, count * sizeof *pending);
+	else
+		pending = repalloc_huge(pending, (npending + count) * sizeof *pending);
+}
+
+static int
+take_over(int partition, uint64 owner, RgCounter *batch)
+{
+	int			count;
+
+	reserve_pending(rg_counter_partition_size());
+	count = rg_counter_copy(partition, owner, true, batch);
+	for (int i = 0; i < count; i++)
+		pending[npending + i] = batch[i].key;
+	npending += count;
+	return count;
+}
+
+/*
+ * Partitions are gathered into one statement until the next might not fit; a
+ * table of the default size takes eight of them at most.
+ */
+static void
+store_partitions(uint64 owner)
+{
+	int			size = rg_counter_partition_size();
+	int			room = Max(16384, size);
+	RgCounter  *batch = palloc_extended(room * sizeof *batch, MCXT_ALLOC_HUGE);
+	MemoryContext round = AllocSetContextCreate(CurrentMemoryContext,
+												"relay_guard batch",
+												ALLOCSET_DEFAULT_SIZES);
+	MemoryContext old = MemoryContextSwitchTo(round);
+	int			count = 0;
+
+	for (int i = 0; i < RG_COUNTER_PARTITIONS; i++)
+	{
+		count += take_over(i, owner, batch + count);
+		if (count == 0 || (count + size <= room && i + 1 < RG_COUNTER_PARTITIONS))
+			continue;
+		store_batch(batch, count);
+		MemoryContextReset(round);
+		count = 0;
+	}
+	MemoryContextSwitchTo(old);
+	MemoryContextDelete(round);
+	pfree(batch);
+}
+
+int64
+rg_counter_flush(void)
+{
+	store_partitions(rg_counter_owner());
+	execute("DELETE FROM relay_guard.rate_counter"
+			" WHERE expires_at <= pg_catalog.now()", 0, NULL, NULL, SPI_OK_DELETE);
+	return npending;
+}
+
+void
+rg_counter_flushed(void)
+{
+	if (pending != NULL)
+		MemoryContextReset(pending_context);
+	pending = NULL;
+	npending = 0;
+}
+
+/*
+ * Reading back
+ */
+
+/* A row of the table. */
+typedef struct Row
+{
+	RgCounterKey key;
+	const RgRatePolicy *policy;
+	RgCounterClass class;
+	RgSlice		value;
+	RgRateState state;
+} Row;
+
+static RgSlice
+slice_of(Datum value)
+{
+	struct varlena *data = PG_DETOAST_DATUM_PACKED(value);
+
+	return rg_slice(VARDATA_ANY(data), VARSIZE_ANY_EXHDR(data));
+}
+
+static RgCounterClass
+class_named(RgSlice name)
+{
+	for (int class = RG_COUNTER_ADDRESS; class < RG_COUNTER_CLASSES; class++)
+		if (rg_slice_is(name, class_names[class]))
+			return class;
+	return RG_COUNTER_FREE;
+}
+
+static int64
+count_of(Datum value)
+{
+	return Min(Max(DatumGetInt64(value), 0), RG_RATE_MAX_QUOTA);
+}
+
+static void
+read_state(const Datum *values, const bool *nulls, Row *row)
+{
+	int64		offset = clock_offset(row->policy->algorithm);
+
+	memset(&row->state, 0, sizeof row->state);
+	if (row->policy->algorithm == RG_TOKEN_BUCKET)
+	{
+		row->state.tat = nulls[COL_TAT] ? 0 :
+			wall_of(DatumGetTimestampTz(values[COL_TAT])) - offset;
+		return;
+	}
+	if (!nulls[COL_STARTED_AT])
+		row->state.start = wall_of(DatumGetTimestampTz(values[COL_STARTED_AT])) - offset;
+	row->state.used = count_of(values[COL_USED]);
+	row->state.previous = count_of(values[COL_PREVIOUS]);
+}
+
+/* False for what counts no more: another algorithm, a deleted policy. */
+static bool
+read_row(const Datum *values, const bool *nulls, Row *row)
+{
+	RgSlice		key = slice_of(values[COL_KEY]);
+
+	row->policy = rg_rate_policy_by_id(DatumGetInt32(values[COL_POLICY]));
+	row->class = class_named(slice_of(values[COL_CLASS]));
+	if (key.len != sizeof row->key || row->policy == NULL || row->class == RG_COUNTER_FREE ||
+		!rg_slice_is(slice_of(values[COL_ALGORITHM]),
+					 rg_rate_algorithm_name(row->policy->algorithm)))
+		return false;
+	memcpy(&row->key, key.data, sizeof row->key);
+	row->value = slice_of(values[COL_VALUE]);
+	read_state(values, nulls, row);
+	return true;
+}
+
+static RgCounter *
+enter_row(const Row *row, uint64 owner)
+{
+	RgCounter  *counter = rg_counter_enter(&row->key, row->class);
+
+	if (counter == NULL)
+		return NULL;
+	counter->owner = owner;
+	counter->policy = row->policy->id;
+	counter->algorithm = row->policy->algorithm;
+	rg_counter_set_value(counter, row->value);
+	return counter;
+}
+
+/* A counter that was hit before it was read back has both counts. */
+static bool
+merge_row(const Row *row, uint64 owner)
+{
+	RgRateRule	rule = rg_rate_rule(row->policy);
+	int64		now = rg_rate_uses_calendar(&rule) ? rg_wall_now() : rg_boot_now();
+	RgPartitions partitions = {0};
+	RgCounter  *counter;
+
+	rg_partitions_add(&partitions, &row->key);
+	rg_counter_lock(&partitions, LW_EXCLUSIVE);
+	counter = rg_counter_find(&row->key);
+	if (counter == NULL)
+		counter = enter_row(row, owner);
+	if (counter != NULL && counter->algorithm == row->policy->algorithm)
+	{
+		rg_rate_merge(&rule, &counter->state, &row->state, now);
+		counter->expires = rg_rate_expires(&rule, &counter->state);
+	}
+	rg_counter_unlock(&partitions);
+	return counter != NULL;
+}
+
+int64
+rg_counter_load(void)
+{
+	uint64		owner = rg_counter_owner();
+	int64		loaded = 0;
+
+	execute("SELECT key, policy, value, class, algorithm, started_at, used,"
+			" previous, tat, expires_at FROM relay_guard.rate_counter"
+			" WHERE expires_at > pg_catalog.now()", 0, NULL, NULL, SPI_OK_SELECT);
+	for (uint64 i = 0; i < SPI_processed; i++)
+	{
+		Datum		values[NCOLUMNS];
+		bool		nulls[NCOLUMNS];
+		Row			row;
+
+		heap_deform_tuple(SPI_tuptable->vals[i], SPI_tuptable->tupdesc, values, nulls);
+		if (read_row(values, nulls, &row))
+			loaded += merge_row(&row, owner);
+	}
+	return loaded;
+}

@@ -1,0 +1,131 @@
+/*
+ * counter_view.c
+ *		The counters as SQL sees them, straight from shared memory.
+ */
+#include "postgres.h"
+
+#include "access/htup_details.h"
+#include "datatype/timestamp.h"
+#include "fmgr.h"
+#include "funcapi.h"
+#include "miscadmin.h"
+#include "utils/builtins.h"
+#include "utils/timestamp.h"
+
+#include "counter.h"
+#include "counter_key.h"
+#include "counter_store.h"
+#include "rate.h"
+
+#define COUNTER_COLUMNS 12
+#define STATUS_COLUMNS 8
+
+static const char *
+counter_name(const RgRatePolicy *policy, const RgCounter *counter)
+{
+	return psprintf("rl:%s:%.*s", policy->name, counter->value_len, counter->value);
+}
+
+static Datum
+seconds_datum(int64 nanoseconds)
+{
+	return Float8GetDatum(Max(nanoseconds, 0) / 1e9);
+}
+
+static void
+put_counter(ReturnSetInfo *set, const RgCounter *counter, const RgRatePolicy *policy)
+{
+	RgRateRule	rule = rg_rate_rule(policy);
+	int64		boot_now = rg_boot_now();
+	int64		now = rg_rate_uses_calendar(&rule) ? rg_wall_now() : boot_now;
+	int64		limit = rg_rate_limit(&rule);
+	int64		remaining = rg_rate_remaining(&rule, &counter->state, now);
+	Datum		values[COUNTER_COLUMNS];
+	bool		nulls[COUNTER_COLUMNS] = {0};
+
+	values[0] = CStringGetTextDatum(counter_name(policy, counter));
+	values[1] = CStringGetTextDatum(policy->name);
+	values[2] = PointerGetDatum(cstring_to_text_with_len(counter->value, counter->value_len));
+	values[3] = CStringGetTextDatum(rg_counter_class_name(counter->class));
+	values[4] = CStringGetTextDatum(rg_rate_algorithm_name(counter->algorithm));
+	values[5] = Int64GetDatum(limit - remaining);
+	values[6] = Int64GetDatum(limit);
+	values[7] = Int64GetDatum(remaining);
+	values[8] = seconds_datum(counter->expires - now);
+	values[9] = Int64GetDatum(counter->denied);
+	values[10] = TimestampTzGetDatum(rg_wall_timestamp(rg_wall_now() - boot_now + counter->last_used));
+	values[11] = BoolGetDatum(!counter->dirty);
+	tuplestore_putvalues(set->setResult, set->setDesc, values, nulls);
+}
+
+/* Counters of policies that were deleted, or changed to another algorithm, count no more. */
+static void
+put_partition(ReturnSetInfo *set, const RgCounter *copies, int count)
+{
+	for (int i = 0; i < count; i++)
+	{
+		const RgRatePolicy *policy = rg_rate_policy_by_id(copies[i].policy);
+
+		if (policy != NULL && policy->algorithm == copies[i].algorithm)
+			put_counter(set, &copies[i], policy);
+	}
+}
+
+PG_FUNCTION_INFO_V1(relay_guard_read_counters);
+
+/* A partition at a time is copied, so no lock is held while rows are made. */
+Datum
+relay_guard_read_counters(PG_FUNCTION_ARGS)
+{
+	uint64		owner = rg_counter_owner();
+	RgCounter  *copies;
+
+	rg_counter_require();
+	InitMaterializedSRF(fcinfo, 0);
+	copies = palloc_extended(rg_counter_partition_size() * sizeof *copies, MCXT_ALLOC_HUGE);
+	for (int i = 0; i < RG_COUNTER_PARTITIONS; i++)
+	{
+		CHECK_FOR_INTERRUPTS();
+		put_partition((ReturnSetInfo *) fcinfo->resultinfo, copies,
+					  rg_counter_copy(i, owner, false, copies));
+	}
+	pfree(copies);
+	return (Datum) 0;
+}
+
+static void
+status_values(Datum *values)
+{
+	RgCounterStatus status;
+
+	rg_counter_status(&status);
+	values[1] = Int64GetDatum(status.max);
+	values[2] = Int64GetDatum(status.used[RG_COUNTER_ADDRESS] +
+							  status.used[RG_COUNTER_IDENTITY] +
+							  status.used[RG_COUNTER_OVERFLOW]);
+	values[3] = Int64GetDatum(status.used[RG_COUNTER_ADDRESS]);
+	values[4] = Int64GetDatum(status.used[RG_COUNTER_IDENTITY]);
+	values[5] = Int64GetDatum(status.used[RG_COUNTER_OVERFLOW]);
+	values[6] = Int64GetDatum(status.evictions);
+	values[7] = Int64GetDatum(status.overflows);
+}
+
+PG_FUNCTION_INFO_V1(relay_guard_read_counter_status);
+
+Datum
+relay_guard_read_counter_status(PG_FUNCTION_ARGS)
+{
+	bool		preloaded = rg_counter_available();
+	Datum		values[STATUS_COLUMNS] = {0};
+	bool		nulls[STATUS_COLUMNS];
+	TupleDesc	desc;
+
+	if (get_call_result_type(fcinfo, NULL, &desc) != TYPEFUNC_COMPOSITE)
+		elog(ERROR, "return type must be a row type");
+	memset(nulls, !preloaded, sizeof nulls);
+	nulls[0] = false;
+	values[0] = BoolGetDatum(preloaded);
+	if (preloaded)
+		status_values(values);
+	return HeapTupleGetDatum(heap_form_tuple(BlessTupleDesc(desc), values, nulls));
+}

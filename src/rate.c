@@ -1,0 +1,432 @@
+/*
+ * rate.c
+ *		Taking of rate limits; rate.h has the contract.
+ *
+ * The partitions of all keys of a call are locked together, in ascending order.
+ * Each hit is tried on the states as the hits before it left them; when any is
+ * refused, all states are put back.  So several limits are taken together or
+ * not at all, also when two of them meet in one counter.
+ */
+#include "postgres.h"
+
+#include <arpa/inet.h>
+
+#include "utils/inet.h"
+
+#include "context.h"
+#include "counter.h"
+#include "counter_key.h"
+#include "rate.h"
+
+#define ADDRESS_LEN 16
+#define NETWORK_LEN 8			/* of an IPv6 address: its /64 */
+
+/* A hit on its way to its counter. */
+typedef struct Target
+{
+	RgRateHit  *hit;
+	RgRateRule	rule;
+	int64		now;			/* by the rule's clock */
+	RgCounterKey key;
+	RgCounterClass class;
+	RgCounter  *counter;		/* NULL: absent, or no place for it */
+	RgRateState *state;			/* the counter's, or copy */
+	RgRateState copy;
+	RgRateState before;
+} Target;
+
+typedef struct Targets
+{
+	int			count;
+	uint64		owner;
+	int64		boot_now;
+	RgPartitions partitions;
+	Target		targets[RG_RATE_MAX_HITS];
+} Targets;
+
+/*
+ * Keys
+ */
+
+static const unsigned char v4_prefix[12] = {0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff};
+
+/* IPv6 is handed out by /64: a key for each address would limit nobody. */
+static RgSlice
+network_of(const unsigned char *address, char *scratch)
+{
+	if (memcmp(address, v4_prefix, sizeof v4_prefix) == 0)
+		return rg_slice((const char *) address, ADDRESS_LEN);
+	memset(scratch, 0, ADDRESS_LEN);
+	memcpy(scratch, address, NETWORK_LEN);
+	return rg_slice(scratch, ADDRESS_LEN);
+}
+
+RgSlice
+rg_rate_address_key(RgSlice inet, char *scratch)
+{
+	const inet_struct *address = (const inet_struct *) inet.data;
+
+	if (address->family != PGSQL_AF_INET)
+		return network_of(address->ipaddr, scratch);
+	memcpy(scratch, v4_prefix, sizeof v4_prefix);
+	memcpy(scratch + sizeof v4_prefix, address->ipaddr, 4);
+	return rg_slice(scratch, ADDRESS_LEN);
+}
+
+static RgSlice
+address_key(const unsigned char *client_ip, const RgIdentity *identity, char *scratch)
+{
+	if (client_ip != NULL)
+		return network_of(client_ip, scratch);
+	if (identity != NULL && identity->client_ip.data != NULL)
+		return rg_rate_address_key(identity->client_ip, scratch);
+	return rg_slice(NULL, 0);
+}
+
+/* Anonymous user ids are made by the built-in issuer. */
+static bool
+is_anonymous(RgSlice user_id)
+{
+	return user_id.len > 5 && memcmp(user_id.data, "anon:", 5) == 0;
+}
+
+static RgSlice
+identity_key(RgIdentifyBy identify_by, const RgIdentity *identity)
+{
+	const RgSlice none = rg_slice(NULL, 0);
+
+	if (identity == NULL)
+		return none;
+	switch (identify_by)
+	{
+		case RG_BY_WORKSPACE:
+			return identity->workspace_id;
+		case RG_BY_API_KEY:
+			return rg_slice_is(identity->role, "api_key") ? identity->user_id : none;
+		case RG_BY_ANONYMOUS:
+			return is_anonymous(identity->user_id) ? identity->user_id : none;
+		default:
+			return identity->user_id;
+	}
+}
+
+bool
+rg_rate_key(const RgRatePolicy *policy, const unsigned char *client_ip,
+			const RgIdentity *identity, char *scratch, RgSlice *key)
+{
+	if (policy->identify_by == RG_BY_GLOBAL)
+		*key = RG_SLICE("*");
+	else if (policy->identify_by == RG_BY_IP)
+		*key = address_key(client_ip, identity, scratch);
+	else
+		*key = identity_key(policy->identify_by, identity);
+	return key->len > 0;
+}
+
+/* Address policies and anonymous users: keys that anybody can make up. */
+static RgCounterClass
+class_of(const RgRateHit *hit)
+{
+	if (hit->policy->identify_by == RG_BY_IP || is_anonymous(hit->key))
+		return RG_COUNTER_ADDRESS;
+	return RG_COUNTER_IDENTITY;
+}
+
+/*
+ * Targets
+ */
+
+/* Before anything is locked: an error here has no effect. */
+static void
+check_cost(const RgRateHit *hit, const RgRateRule *rule)
+{
+	if (hit->cost < 1)
+		ereport(ERROR,
+				errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				errmsg("cost must be at least 1"),
+				errhint("Use rate_peek() to look without taking."));
+	if (hit->cost > rg_rate_limit(rule) && rule->quota > 0 && !hit->policy->shadow)
+		ereport(ERROR,
+				errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				errmsg("cost %lld can never fit rate limit \"%s\"",
+					   (long long) hit->cost, hit->policy->name),
+				errdetail("At most %lld can be taken at once.",
+						  (long long) rg_rate_limit(rule)),
+				errhint("Split the work, or raise the policy's quota or burst."));
+}
+
+static void
+aim(Targets *all, RgRateHit *hit, Target *target)
+{
+	target->hit = hit;
+	target->rule = rg_rate_rule(hit->policy);
+	check_cost(hit, &target->rule);
+	target->now = rg_rate_uses_calendar(&target->rule) ? rg_wall_now() : all->boot_now;
+	target->key = rg_counter_key(hit->policy->id, hit->key);
+	target->class = class_of(hit);
+	rg_partitions_add(&all->partitions, &target->key);
+}
+
+static void
+aim_all(Targets *all, RgRateHit *hits, int nhits)
+{
+	rg_counter_require();
+	if (nhits > RG_RATE_MAX_HITS)
+		ereport(ERROR,
+				errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
+				errmsg("more than %d rate limits cannot be taken together",
+					   RG_RATE_MAX_HITS));
+	all->count = nhits;
+	all->owner = rg_counter_owner();
+	all->boot_now = rg_boot_now();
+	memset(&all->partitions, 0, sizeof all->partitions);
+	for (int i = 0; i < nhits; i++)
+		aim(all, &hits[i], &all->targets[i]);
+}
+
+/* A key that found no place counts with all others that did not. */
+static void
+redirect(Targets *all, Target *target)
+{
+	target->key = rg_counter_overflow_key(target->hit->policy->id);
+	target->class = RG_COUNTER_OVERFLOW;
+	rg_partitions_add(&all->partitions, &target->key);
+}
+
+static void
+name_address(RgCounter *counter, const unsigned char *address)
+{
+	char		name[INET6_ADDRSTRLEN + 4];
+
+	if (memcmp(address, v4_prefix, sizeof v4_prefix) == 0)
+		inet_ntop(AF_INET, address + sizeof v4_prefix, name, sizeof name);
+	else if (inet_ntop(AF_INET6, address, name, sizeof name) != NULL)
+		strcat(name, "/64");
+	rg_counter_set_value(counter, rg_slice(name, strlen(name)));
+}
+
+static void
+fill_in(RgCounter *counter, const Target *target, uint64 owner)
+{
+	const RgRateHit *hit = target->hit;
+
+	counter->owner = owner;
+	counter->policy = hit->policy->id;
+	counter->algorithm = hit->policy->algorithm;
+	if (target->class == RG_COUNTER_OVERFLOW)
+		rg_counter_set_value(counter, RG_SLICE("(overflow)"));
+	else if (hit->policy->identify_by == RG_BY_IP && hit->key.len == ADDRESS_LEN)
+		name_address(counter, (const unsigned char *) hit->key.data);
+	else
+		rg_counter_set_value(counter, hit->key);
+}
+
+/* A policy that was given another algorithm starts afresh. */
+static void
+adapt(RgCounter *counter, const RgRatePolicy *policy)
+{
+	if (counter->algorithm == policy->algorithm)
+		return;
+	counter->algorithm = policy->algorithm;
+	counter->expires = 0;
+	memset(&counter->state, 0, sizeof counter->state);
+}
+
+static bool
+pin(Target *target, uint64 owner)
+{
+	target->counter = rg_counter_find(&target->key);
+	if (target->counter == NULL)
+	{
+		target->counter = rg_counter_enter(&target->key, target->class);
+		if (target->counter == NULL)
+			return false;
+		fill_in(target->counter, target, owner);
+	}
+	adapt(target->counter, target->hit->policy);
+	target->counter->pins++;
+	return true;
+}
+
+static void
+unpin(Targets *all, int count)
+{
+	for (int i = 0; i < count; i++)
+		if (all->targets[i].counter != NULL)
+			all->targets[i].counter->pins--;
+}
+
+/*
+ * Finds or makes every counter, pinned so that none of them makes room for the
+ * next.  Returns the target that found no place and is to be redirected, or
+ * NULL.  An overflow counter that finds none either leaves counter NULL, which
+ * is refused: a full table admits nobody.
+ */
+static Target *
+pin_all(Targets *all)
+{
+	for (int i = 0; i < all->count; i++)
+	{
+		Target	   *target = &all->targets[i];
+
+		if (pin(target, all->owner) || target->class == RG_COUNTER_OVERFLOW)
+			continue;
+		unpin(all, i);
+		return target;
+	}
+	return NULL;
+}
+
+/*
+ * Returns with the partitions locked.  Each further round has one more target
+ * redirected, so there are at most as many as targets, and one.
+ */
+static void
+lock_and_pin(Targets *all)
+{
+	Target	   *homeless;
+
+	for (;;)
+	{
+		rg_counter_lock(&all->partitions, LW_EXCLUSIVE);
+		homeless = pin_all(all);
+		if (homeless == NULL)
+			return;
+		rg_counter_unlock(&all->partitions);
+		redirect(all, homeless);
+	}
+}
+
+/*
+ * Decisions
+ */
+
+static RgRateAnswer
+try_hit(Target *target)
+{
+	const RgRateAnswer no_place = {false, target->rule.window};
+
+	if (target->state == NULL)
+		return no_place;
+	target->before = *target->state;
+	return rg_rate_hit(&target->rule, target->state, target->hit->cost, target->now);
+}
+
+static void
+put_back(Targets *all)
+{
+	for (int i = all->count; i-- > 0;)
+		if (all->targets[i].state != NULL)
+			*all->targets[i].state = all->targets[i].before;
+}
+
+static void
+report(Target *target)
+{
+	RgRateResult *result = &target->hit->result;
+	int64		expires;
+
+	result->limit = rg_rate_limit(&target->rule);
+	result->remaining = 0;
+	result->reset_after = target->rule.window;
+	if (target->state == NULL)
+		return;
+	expires = rg_rate_expires(&target->rule, target->state);
+	result->remaining = rg_rate_remaining(&target->rule, target->state, target->now);
+	result->reset_after = Max(expires - target->now, 0);
+}
+
+/*
+ * Tries all hits, leaves what they took only if all are allowed and keep says
+ * so, and fills in the results.  Denials are counted where there is a counter
+ * to be changed.
+ */
+static bool
+decide(Targets *all, bool keep)
+{
+	bool		allowed = true;
+
+	for (int i = 0; i < all->count; i++)
+	{
+		Target	   *target = &all->targets[i];
+		RgRateAnswer answer = try_hit(target);
+		RgRateResult *result = &target->hit->result;
+
+		result->allowed = answer.allowed || target->hit->policy->shadow;
+		result->retry_after = result->allowed ? 0 : answer.retry_after;
+		allowed &= result->allowed;
+		if (keep && !answer.allowed && target->counter != NULL)
+			target->counter->denied++;
+	}
+	if (!allowed || !keep)
+		put_back(all);
+	for (int i = 0; i < all->count; i++)
+		report(&all->targets[i]);
+	return allowed;
+}
+
+static void
+note_moves(Targets *all)
+{
+	for (int i = 0; i < all->count; i++)
+	{
+		Target	   *target = &all->targets[i];
+
+		if (target->counter != NULL)
+			rg_counter_moved(target->counter,
+							 rg_rate_expires(&target->rule, target->state),
+							 all->boot_now);
+	}
+}
+
+bool
+rg_rate_take(RgRateHit *hits, int nhits)
+{
+	Targets		all;
+	bool		allowed;
+
+	aim_all(&all, hits, nhits);
+	lock_and_pin(&all);
+	for (int i = 0; i < nhits; i++)
+		all.targets[i].state = all.targets[i].counter != NULL ?
+			&all.targets[i].counter->state : NULL;
+	allowed = decide(&all, true);
+	if (allowed)
+		note_moves(&all);
+	unpin(&all, nhits);
+	rg_counter_unlock(&all.partitions);
+	return allowed;
+}
+
+/* The state of a key to try on: a copy, one for all hits of the same key. */
+static void
+copy_state(Targets *all, int index)
+{
+	Target	   *target = &all->targets[index];
+
+	for (int i = 0; i < index; i++)
+		if (memcmp(&all->targets[i].key, &target->key, sizeof target->key) == 0)
+		{
+			target->state = all->targets[i].state;
+			return;
+		}
+	target->counter = rg_counter_find(&target->key);
+	target->state = &target->copy;
+	memset(&target->copy, 0, sizeof target->copy);
+	if (target->counter != NULL &&
+		target->counter->algorithm == target->hit->policy->algorithm)
+		target->copy = target->counter->state;
+}
+
+bool
+rg_rate_peek(RgRateHit *hits, int nhits)
+{
+	Targets		all;
+
+	aim_all(&all, hits, nhits);
+	rg_counter_lock(&all.partitions, LW_SHARED);
+	for (int i = 0; i < nhits; i++)
+		copy_state(&all, i);
+	rg_counter_unlock(&all.partitions);
+	return decide(&all, false);
+}

@@ -1,0 +1,105 @@
+/*
+ * rate.h
+ *		Rate limits: policies, keys, and the taking of several at once.
+ *
+ * Decided in shared memory (counter.c) and counted whatever becomes of the
+ * transaction.
+ */
+#ifndef RG_RATE_H
+#define RG_RATE_H
+
+#include "rate_algorithm.h"
+#include "slice.h"
+
+#define RG_RATE_MAX_HITS 8		/* limits that bind one request together */
+
+typedef enum RgIdentifyBy
+{
+	RG_BY_IP,
+	RG_BY_USER,
+	RG_BY_WORKSPACE,
+	RG_BY_API_KEY,
+	RG_BY_ANONYMOUS,
+	RG_BY_GLOBAL
+} RgIdentifyBy;
+
+/* A row of relay_guard.rate_policy. */
+typedef struct RgRatePolicy
+{
+	int32		id;				/* never used again for another policy */
+	const char *name;
+	RgIdentifyBy identify_by;
+	RgAlgorithm algorithm;
+	int64		quota;
+	int64		window;			/* nanoseconds */
+	int64		burst;			/* of the token bucket; the quota elsewhere */
+	bool		shadow;			/* counts and is seen, but denies nothing */
+} RgRatePolicy;
+
+/*
+ * What became of one limit.  When another one of the same call denied, allowed
+ * still says what this one thought, and nothing was taken from it.
+ */
+typedef struct RgRateResult
+{
+	bool		allowed;
+	int64		limit;			/* the quota, or the burst of a bucket */
+	int64		remaining;
+	int64		reset_after;	/* nanoseconds until all of it is back */
+	int64		retry_after;	/* until the cost fits; 0 if allowed */
+} RgRateResult;
+
+/* One limit to be taken: the caller fills the first three. */
+typedef struct RgRateHit
+{
+	const RgRatePolicy *policy;
+	RgSlice		key;			/* user id, workspace, address, ... */
+	int64		cost;
+	RgRateResult result;
+} RgRateHit;
+
+/* Registers the policy cache; called from _PG_init. */
+extern void rg_rate_init(void);
+
+/* The policy of that name, or NULL; good until the end of the transaction. */
+extern const RgRatePolicy *rg_rate_policy(const char *name);
+
+/* The same, by id. */
+extern const RgRatePolicy *rg_rate_policy_by_id(int32 id);
+
+/* The policy's numbers, as rate_algorithm.h wants them. */
+extern RgRateRule rg_rate_rule(const RgRatePolicy *policy);
+
+/* As the table spells it. */
+extern const char *rg_rate_algorithm_name(RgAlgorithm algorithm);
+
+/*
+ * The key of a policy for an address (16 bytes, IPv4 mapped; IPv6 is cut to
+ * its /64) or an identity, as the policy says.  client_ip may be NULL.  False
+ * when the policy does not bind: no address, no identity, no workspace, or a
+ * policy for anonymous users and a user who is not.  The key points into
+ * scratch (64 bytes), client_ip or the identity.
+ */
+struct RgIdentity;
+extern bool rg_rate_key(const RgRatePolicy *policy, const unsigned char *client_ip,
+						const struct RgIdentity *identity, char *scratch, RgSlice *key);
+
+/*
+ * The key of an address policy for an inet without its varlena header; points
+ * into scratch.
+ */
+extern RgSlice rg_rate_address_key(RgSlice inet, char *scratch);
+
+/*
+ * Takes all of the hits (up to RG_RATE_MAX_HITS) or none, and fills their
+ * results; true when all were allowed.  What is refused consumes nothing.  A
+ * cost below 1, or one that can never fit, is error 22023; with a quota of 0,
+ * or in a shadow policy, it is a denial.  Needs shared_preload_libraries (error
+ * 55000 with the hint).
+ */
+extern bool rg_rate_take(RgRateHit *hits, int nhits);
+
+/* The same answer, consuming nothing. */
+extern bool rg_rate_peek(RgRateHit *hits, int nhits);
+
+#endif

@@ -1,0 +1,332 @@
+/*
+ * test_rate_algorithm.c
+ *		The arithmetic of rate limits, by the clock of the test.
+ *
+ * The heart of it is a simulation: random rules and hits at random times, each
+ * refusal held against its own retry_after (one nanosecond earlier the hit is
+ * refused again, at it the hit is allowed), and each admission against a log of
+ * what was taken.
+ */
+#include <stdlib.h>
+#include <string.h>
+
+#include "rate_algorithm.h"
+#include "tap.h"
+
+#define SECOND INT64_C(1000000000)
+#define START (INT64_C(1700000010) * SECOND)	/* a multiple of 30 s */
+
+static const RgRateRule sliding = {RG_SLIDING_WINDOW, 30, 30 * SECOND, 30};
+static const RgRateRule fixed = {RG_FIXED_WINDOW, 30, 30 * SECOND, 30};
+static const RgRateRule bucket = {RG_TOKEN_BUCKET, 30, 30 * SECOND, 30};
+static const RgRateState unseen = {0};
+
+/* Hits of cost 1 until one is refused, at most limit; how many were allowed. */
+static int64_t
+burst(const RgRateRule *rule, RgRateState *state, int64_t now, int64_t limit)
+{
+	int64_t		allowed = 0;
+
+	while (allowed < limit && rg_rate_hit(rule, state, 1, now).allowed)
+		allowed++;
+	return allowed;
+}
+
+static void
+test_first_burst(const RgRateRule *rule, const char *name)
+{
+	RgRateState state = {0};
+
+	ok(rg_rate_remaining(rule, &state, START) == 30, "%s: a new key has all", name);
+	ok(rg_rate_expires(rule, &state) <= START, "%s: and is past", name);
+	ok(burst(rule, &state, START, 100) == 30, "%s: 30 at once", name);
+	ok(rg_rate_remaining(rule, &state, START) == 0, "%s: then none remains", name);
+	ok(rg_rate_expires(rule, &state) > START, "%s: and it is not past", name);
+}
+
+static void
+test_sliding_window(void)
+{
+	RgRateState state = {0};
+
+	ok(burst(&sliding, &state, START + 7, 100) == 30, "a window begins with the first hit");
+	ok(burst(&sliding, &state, START + 7 + 30 * SECOND - 1, 100) == 0,
+	   "and refuses all its length");
+	ok(burst(&sliding, &state, START + 7 + 30 * SECOND, 100) == 0,
+	   "no second burst at its edge");
+	ok(burst(&sliding, &state, START + 7 + 31 * SECOND, 100) == 1, "one a second later");
+	ok(burst(&sliding, &state, START + 7 + 45 * SECOND, 100) == 14,
+	   "half of the last window's 30 count in the middle of the next");
+	ok(rg_rate_expires(&sliding, &state) == START + 7 + 90 * SECOND,
+	   "past two windows after the second began");
+	ok(burst(&sliding, &state, START + 7 + 90 * SECOND, 100) == 30, "then all is back");
+}
+
+static void
+test_fixed_window(void)
+{
+	RgRateState state = {0};
+
+	ok(burst(&fixed, &state, START + 29 * SECOND, 100) == 30, "all in the last second");
+	ok(rg_rate_hit(&fixed, &state, 1, START + 29 * SECOND).retry_after == SECOND,
+	   "the calendar says when to come again");
+	ok(burst(&fixed, &state, START + 30 * SECOND, 100) == 30, "and all is back");
+	ok(burst(&fixed, &state, START + 30 * SECOND - 5, 100) == 0,
+	   "a clock read before the edge does not open the old window again");
+	ok(burst(&fixed, &state, START + 30 * SECOND, 100) == 0, "nor is the new one forgotten");
+	ok(burst(&fixed, &state, START - 3600 * SECOND, 100) == 30,
+	   "a wall clock set back closes nobody out");
+}
+
+static void
+test_token_bucket(void)
+{
+	RgRateRule	wide_bucket = {RG_TOKEN_BUCKET, 10, SECOND, 50};
+	RgRateState state = {0};
+
+	ok(burst(&bucket, &state, START, 100) == 30, "a full bucket");
+	ok(burst(&bucket, &state, START + SECOND - 1, 100) == 0, "nothing before a second");
+	ok(burst(&bucket, &state, START + SECOND, 100) == 1, "one at it");
+	ok(burst(&bucket, &state, START + 11 * SECOND, 100) == 10, "ten after ten more");
+	state = unseen;
+	ok(burst(&wide_bucket, &state, START, 100) == 50, "the burst may be more than the quota");
+	ok(burst(&wide_bucket, &state, START + SECOND, 100) == 10, "and comes back at the rate");
+	ok(rg_rate_limit(&wide_bucket) == 50, "it is the limit");
+}
+
+static void
+test_weights(const RgRateRule *rule, const char *name)
+{
+	RgRateState state = {0};
+	RgRateState before;
+	RgRateAnswer answer;
+
+	ok(rg_rate_hit(rule, &state, 29, START).allowed, "%s: 29 of 30", name);
+	before = state;
+	answer = rg_rate_hit(rule, &state, 2, START);
+	ok(!answer.allowed && answer.retry_after > 0, "%s: 2 do not overshoot", name);
+	ok(memcmp(&before, &state, sizeof state) == 0, "%s: what is refused takes nothing", name);
+	ok(rg_rate_hit(rule, &state, 1, START).allowed, "%s: 1 still fits", name);
+	ok(!rg_rate_hit(rule, &state, 31, START + 900 * SECOND).allowed,
+	   "%s: more than the limit never fits", name);
+}
+
+static void
+test_zero_quota(RgAlgorithm algorithm, const char *name)
+{
+	RgRateRule	rule = {algorithm, 0, 30 * SECOND, 1};
+	RgRateState state = {0};
+	RgRateState older = {START, 5, 5, START + 5};
+	RgRateAnswer answer = rg_rate_hit(&rule, &state, 1, START);
+
+	ok(!answer.allowed && answer.retry_after == 30 * SECOND, "%s: a quota of 0 refuses", name);
+	ok(rg_rate_remaining(&rule, &state, START) == 0, "%s: and has nothing left", name);
+	rg_rate_merge(&rule, &state, &older, START);
+	ok(rg_rate_limit(&rule) == 0, "%s: its limit is 0", name);
+}
+
+static void
+test_high_rate(RgAlgorithm algorithm, const char *name)
+{
+	RgRateRule	rule = {algorithm, 10000, SECOND, 10000};
+	RgRateState state = {0};
+	int64_t		allowed = 0;
+
+	for (int64_t i = 0; i < 100000; i++)
+		allowed += burst(&rule, &state, START + i * (SECOND / 20000), 1);
+	ok(allowed >= 49000 && allowed <= 60000,
+	   "%s: 5 s of 20,000 a second at 10,000 a second admit %lld", name, (long long) allowed);
+}
+
+static void
+test_extremes(RgAlgorithm algorithm, const char *name)
+{
+	RgRateRule	rule = {algorithm, RG_RATE_MAX_QUOTA, RG_RATE_MAX_WINDOW, RG_RATE_MAX_QUOTA};
+	RgRateRule	fastest = {algorithm, RG_RATE_MAX_QUOTA, 1, RG_RATE_MAX_QUOTA};
+	RgRateState state = {0};
+	int64_t		now = START;
+
+	ok(rg_rate_hit(&rule, &state, RG_RATE_MAX_QUOTA, now).allowed, "%s: the highest quota", name);
+	ok(!rg_rate_hit(&rule, &state, 1, now).allowed, "%s: is a limit too", name);
+	now += RG_RATE_MAX_WINDOW + RG_RATE_MAX_WINDOW / 2;
+	ok(rg_rate_remaining(&rule, &state, now) >= RG_RATE_MAX_QUOTA / 2, "%s: comes back", name);
+	state = unseen;
+	ok(burst(&fastest, &state, START, 1000) == 1000, "%s: the highest rate", name);
+}
+
+/*
+ * Simulation
+ */
+
+static int64_t
+below(int64_t limit)
+{
+	return (((int64_t) random() << 31) ^ random()) % limit;
+}
+
+static RgRateRule
+random_rule(RgAlgorithm algorithm)
+{
+	RgRateRule	rule;
+
+	rule.algorithm = algorithm;
+	rule.quota = 1 + below(40);
+	rule.window = 1 + below(5000);
+	rule.burst = 1 + below(60);
+	return rule;
+}
+
+/* A refused hit must fit at its retry_after, and not a nanosecond earlier. */
+static bool
+retry_is_exact(const RgRateRule *rule, const RgRateState *state, int64_t cost,
+			   int64_t now, int64_t retry_after)
+{
+	RgRateState early = *state;
+	RgRateState due = *state;
+
+	return retry_after > 0 &&
+		!rg_rate_hit(rule, &early, cost, now + retry_after - 1).allowed &&
+		rg_rate_hit(rule, &due, cost, now + retry_after).allowed;
+}
+
+/* remaining must fit, and one more must not. */
+static bool
+remaining_is_exact(const RgRateRule *rule, const RgRateState *state, int64_t now)
+{
+	int64_t		remaining = rg_rate_remaining(rule, state, now);
+	RgRateState all = *state;
+	RgRateState more = *state;
+
+	return (remaining == 0 || rg_rate_hit(rule, &all, remaining, now).allowed) &&
+		!rg_rate_hit(rule, &more, remaining + 1, now).allowed;
+}
+
+/* At expires all is back; a nanosecond earlier it is not. */
+static bool
+expiry_is_exact(const RgRateRule *rule, const RgRateState *state, int64_t now)
+{
+	int64_t		expires = rg_rate_expires(rule, state);
+
+	return expires <= now ||
+		(rg_rate_remaining(rule, state, expires) == rg_rate_limit(rule) &&
+		 (rule->algorithm == RG_TOKEN_BUCKET ||
+		  rg_rate_remaining(rule, state, expires - 1) < rg_rate_limit(rule)));
+}
+
+static bool
+simulate(RgAlgorithm algorithm)
+{
+	RgRateRule	rule = random_rule(algorithm);
+	RgRateState state = {0};
+	int64_t		now = START + below(10000);
+
+	for (int i = 0; i < 200; i++)
+	{
+		int64_t		cost = 1 + below(rg_rate_limit(&rule));
+		RgRateState before = state;
+		RgRateAnswer answer = rg_rate_hit(&rule, &state, cost, now);
+
+		if (!answer.allowed && memcmp(&before, &state, sizeof state) != 0)
+			return false;
+		if (!answer.allowed && !retry_is_exact(&rule, &state, cost, now, answer.retry_after))
+			return false;
+		if (!remaining_is_exact(&rule, &state, now) || !expiry_is_exact(&rule, &state, now))
+			return false;
+		now += below(4) == 0 ? below(3 * rule.window) : below(1 + rule.window / 8);
+	}
+	return true;
+}
+
+static void
+test_simulation(RgAlgorithm algorithm, const char *name)
+{
+	int			right = 0;
+
+	for (int i = 0; i < 2000; i++)
+		right += simulate(algorithm);
+	ok(right == 2000, "%s: retry_after, remaining and expiry are exact in %d of 2000 runs",
+	   name, right);
+}
+
+/* However hits come, no window of the first length admits more than the quota. */
+static void
+test_first_window_is_exact(void)
+{
+	bool		exact = true;
+
+	for (int run = 0; run < 1000; run++)
+	{
+		RgRateRule	rule = random_rule(RG_SLIDING_WINDOW);
+		RgRateState state = {0};
+		int64_t		taken = 0;
+
+		for (int64_t at = 0; at < rule.window; at += 1 + below(1 + rule.window / 100))
+			taken += rg_rate_hit(&rule, &state, 1, START + at).allowed;
+		exact &= taken <= rule.quota;
+	}
+	ok(exact, "a first window never admits more than the quota");
+}
+
+static void
+test_merge(void)
+{
+	RgRateState older = {0};
+	RgRateState state = {0};
+	RgRateState far_bucket = {.tat = START + 900 * SECOND};
+	RgRateState far_window = {.start = START + 900 * SECOND,.used = 30};
+
+	burst(&sliding, &older, START, 20);
+	burst(&sliding, &state, START + 5 * SECOND, 4);
+	rg_rate_merge(&sliding, &state, &older, START + 6 * SECOND);
+	ok(rg_rate_remaining(&sliding, &state, START + 6 * SECOND) == 6, "sliding windows add up");
+	older = state = unseen;
+	burst(&fixed, &older, START, 20);
+	burst(&fixed, &state, START + 5 * SECOND, 4);
+	rg_rate_merge(&fixed, &state, &older, START + 6 * SECOND);
+	ok(rg_rate_remaining(&fixed, &state, START + 6 * SECOND) == 6, "fixed windows add up");
+	older = state = unseen;
+	burst(&bucket, &older, START, 20);
+	burst(&bucket, &state, START, 4);
+	rg_rate_merge(&bucket, &state, &older, START);
+	ok(rg_rate_remaining(&bucket, &state, START) == 6, "buckets add up");
+	state = unseen;
+	rg_rate_merge(&bucket, &state, &far_bucket, START);
+	ok(burst(&bucket, &state, START + SECOND, 100) == 1, "a bucket is at most empty");
+	state = unseen;
+	rg_rate_merge(&sliding, &state, &far_window, START);
+	ok(burst(&sliding, &state, START + 60 * SECOND, 100) == 30, "no window begins in the future");
+}
+
+/* Two processes read the clock in one order and come in the other. */
+static void
+test_late_clock(const RgRateRule *rule, const char *name)
+{
+	RgRateState state = {0};
+
+	burst(rule, &state, START + 100, 30);
+	ok(burst(rule, &state, START, 100) == 0, "%s: an earlier clock finds the same counter", name);
+}
+
+int
+main(void)
+{
+	const RgRateRule *rules[] = {&sliding, &fixed, &bucket};
+	const char *names[] = {"sliding_window", "fixed_window", "token_bucket"};
+
+	for (int i = 0; i < 3; i++)
+	{
+		test_first_burst(rules[i], names[i]);
+		test_weights(rules[i], names[i]);
+		test_late_clock(rules[i], names[i]);
+		test_zero_quota(rules[i]->algorithm, names[i]);
+		test_high_rate(rules[i]->algorithm, names[i]);
+		test_extremes(rules[i]->algorithm, names[i]);
+		test_simulation(rules[i]->algorithm, names[i]);
+	}
+	test_sliding_window();
+	test_fixed_window();
+	test_token_bucket();
+	test_first_window_is_exact();
+	test_merge();
+	return done();
+}
