@@ -1,0 +1,118 @@
+/*
+ * json_quote.c
+ *		Text into a StringInfo as a JSON string, eight bytes at a time.
+ */
+#include "postgres.h"
+
+#include "json_quote.h"
+
+#define EACH_BYTE(b) (UINT64CONST(0x0101010101010101) * (b))
+#define LONGEST_ESCAPE 6
+
+/*
+ * Does any of the eight bytes need an escape: control character, quote or
+ * backslash?  A borrow may give a false alarm, never a miss.
+ */
+static inline bool
+needs_escape(uint64 word)
+{
+	uint64		quote = word ^ EACH_BYTE('"');
+	uint64		backslash = word ^ EACH_BYTE('\\');
+	uint64		hits = (word - EACH_BYTE(' ')) & ~word;
+
+	hits |= (quote - EACH_BYTE(1)) & ~quote;
+	hits |= (backslash - EACH_BYTE(1)) & ~backslash;
+	return (hits & EACH_BYTE(0x80)) != 0;
+}
+
+static inline bool
+is_special(unsigned char c)
+{
+	return c < ' ' || c == '"' || c == '\\';
+}
+
+/* Copies up to the next byte that needs an escape; where that stands. */
+static inline const char *
+copy_plain(char **out, const char *in, const char *end)
+{
+	char	   *o = *out;
+	uint64		word;
+
+	while (end - in >= (ptrdiff_t) sizeof word)
+	{
+		memcpy(&word, in, sizeof word);
+		if (needs_escape(word))
+			break;
+		memcpy(o, &word, sizeof word);
+		o += sizeof word;
+		in += sizeof word;
+	}
+	while (in < end && !is_special(*in))
+		*o++ = *in++;
+	*out = o;
+	return in;
+}
+
+/* The letter of a two-character escape; 0 when there is none. */
+static char
+short_escape(char c)
+{
+	switch (c)
+	{
+		case '"':
+		case '\\':
+			return c;
+		case '\b':
+			return 'b';
+		case '\f':
+			return 'f';
+		case '\n':
+			return 'n';
+		case '\r':
+			return 'r';
+		case '\t':
+			return 't';
+		default:
+			return '\0';
+	}
+}
+
+static char *
+put_escape(char *out, unsigned char c)
+{
+	static const char hex[] = "0123456789abcdef";
+	char		letter = short_escape(c);
+
+	*out++ = '\\';
+	if (letter)
+	{
+		*out++ = letter;
+		return out;
+	}
+	memcpy(out, "u00", 3);
+	out[3] = hex[c >> 4];
+	out[4] = hex[c & 15];
+	return out + 5;
+}
+
+/* There is always room for the rest as it is, an escape and a quote. */
+void
+rg_json_quote(StringInfo buf, const char *text, Size len)
+{
+	const char *in = text;
+	const char *end = text + len;
+	char	   *out = rg_json_reserve(buf, len + LONGEST_ESCAPE + 2);
+
+	*out++ = '"';
+	for (;;)
+	{
+		in = copy_plain(&out, in, end);
+		if (in == end)
+			break;
+		out = put_escape(out, *in++);
+		buf->len = out - buf->data;
+		out = rg_json_reserve(buf, end - in + LONGEST_ESCAPE + 1);
+	}
+	*out++ = '"';
+	buf->len = out - buf->data;
+}

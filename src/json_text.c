@@ -1,0 +1,146 @@
+/*
+ * json_text.c
+ *		Text that becomes part of a JSON document; json_text.h has the contract.
+ */
+#include "json_text.h"
+
+#include <stdint.h>
+
+#include "utf8.h"
+
+void
+rg_text_put(RgText *text, RgSlice bytes)
+{
+	if (bytes.len > 0 && text->len < text->cap)
+	{
+		size_t		room = text->cap - text->len;
+
+		memcpy(text->data + text->len, bytes.data,
+			   bytes.len < room ? bytes.len : room);
+	}
+	text->len += bytes.len;
+}
+
+void
+rg_text_char(RgText *text, char c)
+{
+	if (text->len < text->cap)
+		text->data[text->len] = c;
+	text->len++;
+}
+
+void
+rg_text_number(RgText *text, long long number)
+{
+	char		digits[20];
+	int			i = sizeof digits;
+	unsigned long long rest = number;
+
+	if (number < 0)
+	{
+		rg_text_char(text, '-');
+		rest = 0 - rest;
+	}
+	do
+	{
+		digits[--i] = '0' + rest % 10;
+		rest /= 10;
+	} while (rest > 0);
+	rg_text_put(text, (RgSlice) {digits + i, sizeof digits - i});
+}
+
+static bool
+is_plain(uint8_t c)
+{
+	return c >= 0x20 && c != '"' && c != '\\';
+}
+
+/* The letter of a two-character escape, or NUL. */
+static char
+short_escape(uint8_t c)
+{
+	switch (c)
+	{
+		case '"':
+		case '\\':
+			return c;
+		case '\b':
+			return 'b';
+		case '\f':
+			return 'f';
+		case '\n':
+			return 'n';
+		case '\r':
+			return 'r';
+		case '\t':
+			return 't';
+		default:
+			return '\0';
+	}
+}
+
+static void
+put_escape(RgText *text, uint8_t c)
+{
+	static const char hex[] = "0123456789abcdef";
+	char		letter = short_escape(c);
+
+	rg_text_char(text, '\\');
+	if (letter != '\0')
+	{
+		rg_text_char(text, letter);
+		return;
+	}
+	rg_text_put(text, RG_SLICE("u00"));
+	rg_text_char(text, hex[c >> 4]);
+	rg_text_char(text, hex[c & 15]);
+}
+
+/* The length of the run of characters that stand for themselves. */
+static size_t
+plain_run(RgSlice string, size_t from, bool utf8)
+{
+	size_t		i = from;
+
+	while (i < string.len && is_plain(string.data[i]) &&
+		   (utf8 || (uint8_t) string.data[i] < 0x80))
+		i++;
+	return i - from;
+}
+
+static void
+put_escaped(RgText *text, RgSlice string)
+{
+	bool		utf8 = rg_utf8_valid(string);
+
+	for (size_t i = 0; i < string.len; i++)
+	{
+		size_t		run = plain_run(string, i, utf8);
+
+		rg_text_put(text, (RgSlice) {string.data + i, run});
+		i += run;
+		if (i == string.len)
+			break;
+		if ((uint8_t) string.data[i] >= 0x80)
+			rg_text_put(text, RG_SLICE("\\ufffd"));
+		else
+			put_escape(text, string.data[i]);
+	}
+}
+
+void
+rg_text_json(RgText *text, RgSlice string)
+{
+	rg_text_char(text, '"');
+	put_escaped(text, string);
+	rg_text_char(text, '"');
+}
+
+size_t
+rg_json_escape(char *out, size_t cap, RgSlice string)
+{
+	RgText		text = {out, cap, 0};
+
+	put_escaped(&text, string);
+	return text.len;
+}

@@ -1,0 +1,41 @@
+/*
+ * problem.h
+ *		The body of every refusal: application/problem+json (RFC 9457).
+ *
+ * Pure C: shared by the extension, the gateway, unit tests and fuzzers.
+ */
+#ifndef RG_PROBLEM_H
+#define RG_PROBLEM_H
+
+#include "slice.h"
+
+#define RG_PROBLEM_TYPE "application/problem+json"
+
+/*
+ * What goes into a problem.  A slice whose data is NULL is left out.  Strings
+ * are escaped here; extra is taken as it stands: further members, such as
+ * "\"violated-policies\":[\"user\"]", without a comma at either end.
+ */
+typedef struct RgProblem
+{
+	int			status;			/* HTTP; the title follows from it */
+	RgSlice		code;			/* for programs: "rate_limited" */
+	RgSlice		detail;			/* for people: what is wrong here */
+	RgSlice		suggestion;		/* what to do about it */
+	RgSlice		instance;		/* the path of the request, without query */
+	RgSlice		request_id;
+	RgSlice		pointer;		/* RFC 6901, into path, query or body */
+	RgSlice		extra;
+} RgProblem;
+
+/*
+ * Writes the problem as one JSON object, without NUL, and returns its length.
+ * When that is more than cap, buf holds nothing that is to be used: try again
+ * with more room.
+ */
+extern size_t rg_problem_json(char *buf, size_t cap, const RgProblem *problem);
+
+/* The reason phrase of RFC 9110 and its like; never NULL. */
+extern const char *rg_status_title(int status);
+
+#endif
