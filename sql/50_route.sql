@@ -16,6 +16,8 @@ CREATE TABLE route (
     result_key   text CHECK (result_key <> ''),
     status       int NOT NULL DEFAULT 200 CHECK (status BETWEEN 200 AND 299),
     keyset       name[] NOT NULL DEFAULT '{}' CHECK (array_position(keyset, NULL) IS NULL AND cardinality(keyset) <= 8),
+    keyset_start text[] CHECK (array_position(keyset_start, NULL) IS NULL
+                               AND cardinality(keyset_start) = cardinality(keyset)),
     plan         text NOT NULL DEFAULT 'generic' CHECK (plan IN ('generic', 'custom')),
     max_response int NOT NULL DEFAULT 8388608 CHECK (max_response > 0),
     run_as       regrole NOT NULL,
@@ -37,7 +39,8 @@ COMMENT ON COLUMN route.rate IS 'Names of rate policies that bind the route; tho
 COMMENT ON COLUMN route.max_body IS 'Largest body in bytes.';
 COMMENT ON COLUMN route.result IS 'rows: an array under result_key; row: one object, 404 without; value: the first column; none.';
 COMMENT ON COLUMN route.status IS 'Status of success; 204 sends no body.';
-COMMENT ON COLUMN route.keyset IS 'Result columns that order the rows; their values on the page before are request.after_<column>, NULL on the first page.';
+COMMENT ON COLUMN route.keyset IS 'Result columns that order the rows; their values on the page before are request.after_<column>.';
+COMMENT ON COLUMN route.keyset_start IS 'What request.after_<column> is on the first page, such as infinity; NULL when this is NULL.';
 COMMENT ON COLUMN route.plan IS 'generic: one plan for all tenants; custom: planned anew for the values.';
 COMMENT ON COLUMN route.max_response IS 'Largest answer in bytes; more is an error.';
 COMMENT ON COLUMN route.run_as IS 'The role that the statement runs as; no superuser, no BYPASSRLS, no owner of protected tables.';

@@ -93,7 +93,7 @@ refuse_unauthenticated(Admission *admission, RgSlice code, RgSlice detail, bool 
 {
 	if (!take_limits(admission, NULL))
 		return false;
-	rg_answer_header(admission->answer, "www-authenticate: Bearer realm=\"relay\"%s",
+	rg_answer_header(admission->answer, "WWW-Authenticate: Bearer realm=\"relay\"%s",
 					 presented ? ", error=\"invalid_token\"" : "");
 	return rg_answer_problem(admission->answer, admission->request, (RgProblem) {
 		.status = 401,
@@ -191,10 +191,10 @@ check_scopes(Admission *admission)
 		if (rg_scope_listed(admission->identity->scopes, (RgSlice) {scope, strlen(scope)}))
 			continue;
 		rg_answer_header(admission->answer,
-						 "www-authenticate: Bearer realm=\"relay\", error=\"insufficient_scope\", scope=\"%s\"", scope);
+						 "WWW-Authenticate: Bearer realm=\"relay\", error=\"insufficient_scope\", scope=\"%s\"", scope);
 		return refuse_forbidden(admission, RG_SLICE("insufficient_scope"),
 								RG_SLICE("the token does not grant what this needs"),
-								RG_SLICE("Ask for a token with the scope that www-authenticate names."));
+								RG_SLICE("Ask for a token with the scope that WWW-Authenticate names."));
 	}
 	return true;
 }

@@ -100,11 +100,11 @@ append_headers(RgAnswer *answer)
 
 	if (answer->content_type != NULL)
 	{
-		appendBinaryStringInfo(out, "content-type: ", 14);
+		appendBinaryStringInfo(out, "Content-Type: ", 14);
 		appendStringInfoString(out, answer->content_type);
 		appendBinaryStringInfo(out, "\r\n", 2);
 	}
-	appendBinaryStringInfo(out, "cache-control: no-store\r\n", 25);
+	appendBinaryStringInfo(out, "Cache-Control: no-store\r\n", 25);
 	rg_rate_headers(out, answer->hits, answer->nhits);
 	appendBinaryStringInfo(out, answer->headers.data, answer->headers.len);
 }

@@ -104,16 +104,20 @@ check(RgRoutePlan *plan, const RgRequest *request, const RgSlice *path_values,
 	return values;
 }
 
-/* The keyset's values: the cursor's, or NULL on the first page. */
+/* The keyset's values: the cursor's, or where the first page starts. */
 static bool
 set_keyset(RgRoutePlan *plan, const RgRoute *route, const RgValue *after,
 		   ParamListInfo params, RgViolation *violation)
 {
 	ParamExternData *first = &params->params[plan->nvalues - plan->nkeys];
-	Datum		values[INDEX_MAX_KEYS] = {0};
+	Datum		values[INDEX_MAX_KEYS];
 	bool		nulls[INDEX_MAX_KEYS];
 
-	memset(nulls, true, sizeof nulls);
+	for (int i = 0; i < plan->nkeys; i++)
+	{
+		values[i] = plan->keys[i].start;
+		nulls[i] = plan->keys[i].start_null;
+	}
 	if (!after->null && !rg_cursor_open(plan, route, after->text, values, nulls))
 	{
 		rg_violate(violation, 422, "invalid_parameter",

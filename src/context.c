@@ -90,7 +90,11 @@ write_field(StringInfo out, RgSlice field)
 		appendStringInfoChar(out, '-');
 	else
 	{
-		appendStringInfo(out, "%zu:", field.len);
+		char		digits[MAXINT8LEN + 2];
+		int			ndigits = pg_lltoa(field.len, digits);
+
+		digits[ndigits++] = ':';
+		appendBinaryStringInfo(out, digits, ndigits);
 		appendBinaryStringInfo(out, field.data, field.len);
 	}
 }
@@ -101,9 +105,7 @@ hex_field(RgSlice field, char *out)
 {
 	if (field.data == NULL)
 		return field;
-	for (size_t i = 0; i < field.len; i++)
-		sprintf(out + 2 * i, "%02x", (unsigned char) field.data[i]);
-	return (RgSlice) {out, 2 * field.len};
+	return (RgSlice) {out, hex_encode(field.data, field.len, out)};
 }
 
 static char *
@@ -140,14 +142,7 @@ unhex_field(RgSlice *field)
 
 	if (data == NULL)
 		return;
-	field->len /= 2;
-	for (size_t i = 0; i < field->len; i++)
-	{
-		unsigned int byte;
-
-		sscanf(data + 2 * i, "%2x", &byte);
-		data[i] = (char) byte;
-	}
+	field->len = hex_decode(data, field->len, data);
 	SET_VARSIZE(data - VARHDRSZ, VARHDRSZ + field->len);
 }
 

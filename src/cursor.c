@@ -8,11 +8,10 @@
  */
 #include "postgres.h"
 
-#include <sodium.h>
-
 #include "libpq/pqformat.h"
 #include "utils/lsyscache.h"
 
+#include "base64url.h"
 #include "context.h"
 #include "cursor.h"
 #include "keyring.h"
@@ -53,18 +52,14 @@ rg_cursor_append(StringInfo buf, RgRoutePlan *plan, const RgRoute *route, const 
 {
 	StringInfoData plain;
 	RgSlice		sealed;
-	size_t		size;
 
 	initStringInfo(&plain);
 	for (int i = 0; i < plan->nkeys; i++)
 		put_key(&plain, &plan->keys[i], out->key_values[i], out->key_nulls[i]);
 	sealed = rg_keyring_seal(RG_FOR_CURSORS, cursor_aad(route),
 							 (RgSlice) {plain.data, plain.len});
-	size = sodium_base64_ENCODED_LEN(sealed.len, sodium_base64_VARIANT_URLSAFE_NO_PADDING);
-	enlargeStringInfo(buf, size);
-	sodium_bin2base64(buf->data + buf->len, size, (const uint8 *) sealed.data, sealed.len,
-					  sodium_base64_VARIANT_URLSAFE_NO_PADDING);
-	buf->len += size - 1;
+	enlargeStringInfo(buf, RG_BASE64URL_SIZE(sealed.len));
+	buf->len += rg_base64url_encode(sealed, buf->data + buf->len);
 }
 
 /* Reads one key; false where the keyset has changed since. */
@@ -91,14 +86,10 @@ take_key(StringInfo buf, const RgKeyColumn *key, Datum *value, bool *isnull)
 static bool
 decode(RgSlice cursor, RgSlice *sealed)
 {
-	char	   *out = palloc(cursor.len + 1);
-	const char *end;
+	char	   *out = palloc(cursor.len);
 
-	if (sodium_base642bin((uint8 *) out, cursor.len, cursor.data, cursor.len, NULL,
-						  &sealed->len, &end, sodium_base64_VARIANT_URLSAFE_NO_PADDING) != 0)
-		return false;
 	sealed->data = out;
-	return end == cursor.data + cursor.len;
+	return rg_base64url_decode(cursor, out, cursor.len, &sealed->len);
 }
 
 bool

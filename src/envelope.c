@@ -66,6 +66,7 @@ rg_sealer_new(const uint8_t key[32], uint32_t key_id)
 	if (sealer->block == NULL || sealer->gcm == NULL ||
 		!EVP_EncryptInit_ex(sealer->block, EVP_aes_256_ecb(), NULL, key, NULL) ||
 		!EVP_CIPHER_CTX_set_padding(sealer->block, 0) ||
+		!EVP_CipherInit_ex(sealer->gcm, EVP_aes_256_gcm(), NULL, NULL, NULL, 1) ||
 		!derive_k1(sealer))
 	{
 		rg_sealer_free(sealer);
@@ -104,7 +105,7 @@ start(RgSealer *sealer, const uint8_t nonce[24], bool sealing)
 	uint8_t		key[32];
 	bool		ready = derive_half(sealer, 1, nonce, key) &&
 		derive_half(sealer, 2, nonce, key + 16) &&
-		EVP_CipherInit_ex(sealer->gcm, EVP_aes_256_gcm(), NULL, key, nonce + 12, sealing);
+		EVP_CipherInit_ex(sealer->gcm, NULL, NULL, key, nonce + 12, sealing);
 
 	sodium_memzero(key, sizeof key);
 	return ready;

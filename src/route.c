@@ -19,7 +19,7 @@ enum {Anum_route_id, Anum_route_method, Anum_route_path, Anum_route_query,
 	Anum_route_auth, Anum_route_scopes, Anum_route_parameters,
 	Anum_route_request_body, Anum_route_rate, Anum_route_max_body,
 	Anum_route_result, Anum_route_result_key, Anum_route_status,
-	Anum_route_keyset, Anum_route_plan, Anum_route_max_response,
+	Anum_route_keyset, Anum_route_keyset_start, Anum_route_plan, Anum_route_max_response,
 	Anum_route_run_as, Anum_route_search_path};
 
 /* Routes without variables stand first, in the order of their paths. */
@@ -83,6 +83,8 @@ read_json(Datum value)
 void
 rg_route_read(RgRoute *route, const Datum *values, const bool *nulls)
 {
+	int			nstarts;
+
 	memset(route, 0, sizeof *route);
 	route->id = DatumGetInt64(values[Anum_route_id]);
 	route->method = TextDatumGetCString(values[Anum_route_method]);
@@ -100,6 +102,8 @@ rg_route_read(RgRoute *route, const Datum *values, const bool *nulls)
 		route->result_key = TextDatumGetCString(values[Anum_route_result_key]);
 	route->status = DatumGetInt32(values[Anum_route_status]);
 	route->keyset = read_names(values[Anum_route_keyset], &route->nkeys);
+	if (!nulls[Anum_route_keyset_start])
+		route->keyset_start = read_texts(values[Anum_route_keyset_start], &nstarts);
 	route->custom_plan = strcmp(TextDatumGetCString(values[Anum_route_plan]), "custom") == 0;
 	route->max_response = DatumGetInt32(values[Anum_route_max_response]);
 	route->run_as = DatumGetObjectId(values[Anum_route_run_as]);

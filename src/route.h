@@ -45,6 +45,7 @@ typedef struct RgRoute
 	int			status;
 	int			nkeys;
 	char	  **keyset;
+	char	  **keyset_start;	/* NULL: the first page starts from NULLs */
 	bool		custom_plan;
 	int			max_response;
 	Oid			run_as;

@@ -215,7 +215,7 @@ require_known_types(const RgRoutePlan *plan)
 			ereport(ERROR,
 					errcode(ERRCODE_INDETERMINATE_DATATYPE),
 					errmsg("request.%s is not compared with its column", plan->names[i]),
-					errhint("Use (created_at, id) < (request.after_created_at, request.after_id), with coalesce() to a last value of that type."));
+					errhint("Use it as in (created_at, id) < (request.after_created_at, request.after_id)."));
 }
 
 static void
@@ -317,9 +317,30 @@ find_column(TupleDesc desc, const char *name)
 	return InvalidAttrNumber;
 }
 
+/* Where the first page starts, as the route says it; NULL: nowhere. */
+static char *
+key_start(const RgRoute *route, int key)
+{
+	return route->keyset_start != NULL ? route->keyset_start[key] : NULL;
+}
+
+/* Reads where the first page starts, as a value of the column's type. */
+static void
+set_start(RgKeyColumn *key, char *start)
+{
+	Oid			input,
+				ioparam;
+
+	key->start_null = start == NULL;
+	if (key->start_null)
+		return;
+	getTypeInputInfo(key->type, &input, &ioparam);
+	key->start = OidInputFunctionCall(input, start, ioparam, -1);
+}
+
 /* Finds one keyset column in the result and how its type is sent. */
 static void
-find_key(RgRoutePlan *plan, TupleDesc desc, const char *name, int value)
+find_key(RgRoutePlan *plan, TupleDesc desc, const char *name, char *start, int value)
 {
 	RgKeyColumn *key = &plan->keys[plan->nkeys];
 	AttrNumber	number = find_column(desc, name);
@@ -336,6 +357,7 @@ find_key(RgRoutePlan *plan, TupleDesc desc, const char *name, int value)
 				errmsg("request.after_%s has type %s, its column type %s", name,
 					   format_type_be(plan->types[value]), format_type_be(key->type)),
 				errhint("Compare it with the column itself, without a cast."));
+	set_start(key, start);
 	getTypeBinaryOutputInfo(key->type, &key->send, &varlena);
 	getTypeBinaryInputInfo(key->type, &key->receive, &key->ioparam);
 	plan->key_numbers[plan->nkeys++] = number;
@@ -359,7 +381,7 @@ check_result(RgRoutePlan *plan, const RgRoute *route)
 	if (route->result != RG_JSON_NONE)
 		rg_json_check_columns(desc);
 	for (int i = 0; i < route->nkeys; i++)
-		find_key(plan, desc, route->keyset[i], nparameters + i);
+		find_key(plan, desc, route->keyset[i], key_start(route, i), nparameters + i);
 	if (route->nkeys > 0 && plan->limit_index < 0)
 		ereport(ERROR,
 				errcode(ERRCODE_INVALID_PARAMETER_VALUE),
@@ -454,7 +476,8 @@ same_statement(const RgRoute *a, const RgRoute *b)
 		a->run_as != b->run_as || a->result != b->result)
 		return false;
 	for (int i = 0; i < a->nkeys; i++)
-		if (strcmp(a->keyset[i], b->keyset[i]) != 0)
+		if (!same_text(a->keyset[i], b->keyset[i]) ||
+			!same_text(key_start(a, i), key_start(b, i)))
 			return false;
 	return same_text(a->query, b->query) && same_text(a->path, b->path) &&
 		same_text(a->method, b->method) && same_text(a->parameters, b->parameters) &&

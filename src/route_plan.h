@@ -13,10 +13,12 @@
 
 #define RG_PLAN_MAX_VALUES (RG_PARAMETERS_MAX + 8)	/* parameters and keyset */
 
-/* A keyset column: its place in the result and how a cursor carries it. */
+/* A keyset column: where the first page starts, and how a cursor carries it. */
 typedef struct RgKeyColumn
 {
 	Oid			type;
+	Datum		start;
+	bool		start_null;
 	Oid			send;
 	Oid			receive;
 	Oid			ioparam;

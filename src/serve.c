@@ -65,7 +65,7 @@ static void
 answer_unrouted(const RgRequest *request, bool path_known, RgAnswer *answer)
 {
 	if (path_known)
-		rg_answer_header(answer, "allow: %s, OPTIONS", rg_route_allow(request->path));
+		rg_answer_header(answer, "Allow: %s, OPTIONS", rg_route_allow(request->path));
 	if (path_known && rg_slice_is(request->method, "OPTIONS"))
 		answer->status = 204;
 	else if (path_known)

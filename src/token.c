@@ -6,22 +6,13 @@
 #include "token.h"
 
 #include <jansson.h>
-#include <sodium.h>
+
+#include "base64url.h"
 
 #define MAX_DATE 253402300799.0 /* the end of the year 9999 */
 
 /* Header members that would let a token bring its own key or rules. */
 static const char *const refused_headers[] = {"crit", "jwk", "jku", "x5u", "x5c", "b64"};
-
-static bool
-decode_base64url(RgSlice text, void *out, size_t size, size_t *len)
-{
-	const char *end;
-
-	return sodium_base642bin(out, size, text.data, text.len, NULL, len, &end,
-							 sodium_base64_VARIANT_URLSAFE_NO_PADDING) == 0 &&
-		end == text.data + text.len;
-}
 
 /* Takes what stands before the next dot; false when there is none. */
 static bool
@@ -133,7 +124,7 @@ read_header(RgSlice part, RgToken *token)
 	json_t	   *header;
 	RgTokenError error = RG_TOKEN_OK;
 
-	if (!decode_base64url(part, text, sizeof text, &len) ||
+	if (!rg_base64url_decode(part, text, sizeof text, &len) ||
 		(header = parse_object(text, len)) == NULL)
 		return RG_TOKEN_MALFORMED;
 	for (size_t i = 0; i < sizeof refused_headers / sizeof *refused_headers; i++)
@@ -170,7 +161,7 @@ read_payload(RgSlice part, RgToken *token)
 	json_t	   *claims;
 	RgTokenError error = RG_TOKEN_OK;
 
-	if (!decode_base64url(part, token->payload, sizeof token->payload, &token->payload_len) ||
+	if (!rg_base64url_decode(part, token->payload, sizeof token->payload, &token->payload_len) ||
 		(claims = parse_object(token->payload, token->payload_len)) == NULL)
 		return RG_TOKEN_MALFORMED;
 	if (!copy_claims(claims, token))
@@ -193,7 +184,7 @@ rg_token_parse(RgSlice text, RgToken *token)
 	if (text.len > RG_TOKEN_MAX)
 		return RG_TOKEN_TOO_LONG;
 	if (!take_part(&rest, &header) || !take_part(&rest, &payload) ||
-		!decode_base64url(rest, token->signature, sizeof token->signature,
+		!rg_base64url_decode(rest, token->signature, sizeof token->signature,
 						  &token->signature_len))
 		return RG_TOKEN_MALFORMED;
 	token->signing_input = (RgSlice) {text.data, header.len + 1 + payload.len};

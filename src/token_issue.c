@@ -5,8 +5,9 @@
 #include "token.h"
 
 #include <jansson.h>
-#include <sodium.h>
 #include <stdlib.h>
+
+#include "base64url.h"
 
 /* Adds a string member unless it is absent; false when it cannot be one. */
 static bool
@@ -45,13 +46,10 @@ make_payload(const RgTokenClaims *claims)
 static bool
 append_base64url(char *token, size_t *len, const void *bytes, size_t size)
 {
-	size_t		need = sodium_base64_ENCODED_LEN(size, sodium_base64_VARIANT_URLSAFE_NO_PADDING);
-
-	if (need > RG_TOKEN_MAX - *len)
+	if (RG_BASE64URL_SIZE(size) > RG_TOKEN_MAX - *len)
 		return false;
-	sodium_bin2base64(token + *len, need, bytes, size,
-					  sodium_base64_VARIANT_URLSAFE_NO_PADDING);
-	*len += need - 1;
+	*len += rg_base64url_encode((RgSlice) {bytes, size}, token + *len);
+	token[*len] = '\0';
 	return true;
 }
 

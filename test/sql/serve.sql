@@ -89,8 +89,8 @@ SELECT rg_call('GET', '/admin', role => 'admin');
 SELECT rg_call('GET', '/me', who => NULL, extra => '{authorization,Basic abc}');
 SELECT rg_call('GET', '/me', who => NULL, extra => '{authorization,Bearer abc}');
 SELECT rg_call('GET', '/me', who => NULL, extra => ARRAY['authorization', 'bearer   ' || relay_guard.issue_token('carol')]);
-SELECT headers[array_position(headers, 'www-authenticate') + 1] AS www_authenticate FROM relay_guard.serve('GET', '/notes');
-SELECT headers[array_position(headers, 'www-authenticate') + 1] AS www_authenticate FROM relay_guard.serve('GET', '/notes', '', '{authorization,Bearer x}');
+SELECT headers[array_position(headers, 'WWW-Authenticate') + 1] AS www_authenticate FROM relay_guard.serve('GET', '/notes');
+SELECT headers[array_position(headers, 'WWW-Authenticate') + 1] AS www_authenticate FROM relay_guard.serve('GET', '/notes', '', '{authorization,Bearer x}');
 
 -- paths and methods
 SELECT rg_call('GET', '/nope');
