@@ -56,14 +56,15 @@ refuse_limited(Admission *admission)
 	int64		seconds = rg_rate_retry_seconds(answer->hits, answer->nhits);
 	char	   *violated = rg_rate_violated(answer->hits, answer->nhits);
 	char	   *suggestion = psprintf("Wait " INT64_FORMAT " s, then try again.", seconds);
-
-	return rg_answer_problem(answer, admission->request, (RgProblem) {
+	RgProblem	problem = {
 		.status = 429,
 		.code = RG_SLICE("rate_limited"),
 		.detail = RG_SLICE("too many requests"),
 		.suggestion = {suggestion, strlen(suggestion)},
 		.extra = {violated, strlen(violated)},
-	});
+	};
+
+	return rg_answer_problem(answer, admission->request, &problem);
 }
 
 /* Asks the limits by address; they are taken later, or when nobody signs in. */
@@ -91,16 +92,18 @@ take_limits(Admission *admission, const RgIdentity *identity)
 static bool
 refuse_unauthenticated(Admission *admission, RgSlice code, RgSlice detail, bool presented)
 {
-	if (!take_limits(admission, NULL))
-		return false;
-	rg_answer_header(admission->answer, "WWW-Authenticate: Bearer realm=\"relay\"%s",
-					 presented ? ", error=\"invalid_token\"" : "");
-	return rg_answer_problem(admission->answer, admission->request, (RgProblem) {
+	RgProblem	problem = {
 		.status = 401,
 		.code = code,
 		.detail = detail,
 		.suggestion = RG_SLICE("Send a valid token as Authorization: Bearer <token>."),
-	});
+	};
+
+	if (!take_limits(admission, NULL))
+		return false;
+	rg_answer_header(admission->answer, "WWW-Authenticate: Bearer realm=\"relay\"%s",
+					 presented ? ", error=\"invalid_token\"" : "");
+	return rg_answer_problem(admission->answer, admission->request, &problem);
 }
 
 /* The token of "Bearer <token>"; false for any other scheme. */
@@ -112,7 +115,7 @@ bearer_token(RgSlice authorization, RgSlice *token)
 
 	if (authorization.len <= len || pg_strncasecmp(authorization.data, scheme, len) != 0)
 		return false;
-	*token = (RgSlice) {authorization.data + len, authorization.len - len};
+	*token = rg_slice(authorization.data + len, authorization.len - len);
 	while (token->len > 0 && *token->data == ' ')
 		token->data++, token->len--;
 	return token->len > 0;
@@ -132,7 +135,7 @@ verify_credentials(Admission *admission, RgSlice authorization)
 	if (error == RG_TOKEN_OK)
 		return true;
 	reason = rg_token_reason(error);
-	return refuse_unauthenticated(admission, (RgSlice) {reason, strlen(reason)},
+	return refuse_unauthenticated(admission, rg_slice(reason, strlen(reason)),
 								  RG_SLICE("the token is not valid"), true);
 }
 
@@ -155,14 +158,15 @@ identify(Admission *admission)
 static bool
 refuse_forbidden(Admission *admission, RgSlice code, RgSlice detail, RgSlice suggestion)
 {
-	if (!take_limits(admission, admission->identity))
-		return false;
-	return rg_answer_problem(admission->answer, admission->request, (RgProblem) {
+	RgProblem	problem = {
 		.status = 403,
 		.code = code,
 		.detail = detail,
 		.suggestion = suggestion,
-	});
+	};
+
+	return take_limits(admission, admission->identity) &&
+		rg_answer_problem(admission->answer, admission->request, &problem);
 }
 
 static bool
@@ -188,7 +192,7 @@ check_scopes(Admission *admission)
 	{
 		const char *scope = admission->route->scopes[i];
 
-		if (rg_scope_listed(admission->identity->scopes, (RgSlice) {scope, strlen(scope)}))
+		if (rg_scope_listed(admission->identity->scopes, rg_slice(scope, strlen(scope))))
 			continue;
 		rg_answer_header(admission->answer,
 						 "WWW-Authenticate: Bearer realm=\"relay\", error=\"insufficient_scope\", scope=\"%s\"", scope);
@@ -204,16 +208,16 @@ static RgSlice
 pack_address(const uint8 ip[16], char space[18])
 {
 	static const uint8 none[16] = {0};
-	static const uint8 mapped[12] = {[10] = 0xff, [11] = 0xff};
+	static const uint8 mapped[12] = {[10] = 0xff,[11] = 0xff};
 	bool		is_v4 = memcmp(ip, mapped, sizeof mapped) == 0;
 	int			bytes = is_v4 ? 4 : 16;
 
 	if (memcmp(ip, none, sizeof none) == 0)
-		return (RgSlice) {NULL, 0};
+		return rg_slice(NULL, 0);
 	space[0] = is_v4 ? PGSQL_AF_INET : PGSQL_AF_INET6;
 	space[1] = bytes * 8;
 	memcpy(space + 2, ip + 16 - bytes, bytes);
-	return (RgSlice) {space, bytes + 2};
+	return rg_slice(space, bytes + 2);
 }
 
 bool
@@ -234,7 +238,7 @@ rg_admit(const RgRequest *request, const RgRoute *route, RgIdentity *identity,
 		return false;
 	if (identity->user_id.data == NULL)
 		return take_limits(&admission, NULL);
-	identity->request_id = request->request_id.len > 0 ? request->request_id : (RgSlice) {NULL, 0};
+	identity->request_id = request->request_id.len > 0 ? request->request_id : rg_slice(NULL, 0);
 	identity->client_ip = pack_address(request->client_ip, inet_space);
 	return check_role(&admission) && check_scopes(&admission) &&
 		take_limits(&admission, identity);

@@ -12,7 +12,7 @@
 #include "answer.h"
 #include "rate_headers.h"
 
-#define BODY_OFFSET (VARHDRSZ + 2 * sizeof(uint32))	/* status and body length */
+#define BODY_OFFSET (VARHDRSZ + 2 * sizeof(uint32)) /* status and body length */
 #define FIRST_SIZE 8192
 
 void
@@ -54,18 +54,19 @@ rg_answer_clear(RgAnswer *answer)
 }
 
 bool
-rg_answer_problem(RgAnswer *answer, const RgRequest *request, RgProblem problem)
+rg_answer_problem(RgAnswer *answer, const RgRequest *request, const RgProblem *problem)
 {
 	StringInfo	out = &answer->out;
+	RgProblem	whole = *problem;
 	size_t		len;
 
 	rg_answer_clear(answer);
-	answer->status = problem.status;
+	answer->status = problem->status;
 	answer->content_type = RG_PROBLEM_TYPE;
-	problem.instance = request->path;
+	whole.instance = request->path;
 	if (request->request_id.len > 0)
-		problem.request_id = request->request_id;
-	while ((len = rg_problem_json(out->data + out->len, out->maxlen - out->len, &problem)) >
+		whole.request_id = request->request_id;
+	while ((len = rg_problem_json(out->data + out->len, out->maxlen - out->len, &whole)) >
 		   (size_t) (out->maxlen - out->len))
 		enlargeStringInfo(out, len);
 	out->len += len;
@@ -75,7 +76,7 @@ rg_answer_problem(RgAnswer *answer, const RgRequest *request, RgProblem problem)
 RgSlice
 rg_answer_body(const RgAnswer *answer)
 {
-	return (RgSlice) {answer->out.data + BODY_OFFSET, answer->out.len - BODY_OFFSET};
+	return rg_slice(answer->out.data + BODY_OFFSET, answer->out.len - BODY_OFFSET);
 }
 
 static void
@@ -122,7 +123,7 @@ rg_answer_finish(RgAnswer *answer)
 	headers_at = out->len;
 	append_headers(answer);
 	put_uint32_at(out, lengths_at, out->len - headers_at);
-	return (RgSlice) {out->data + headers_at, out->len - headers_at};
+	return rg_slice(out->data + headers_at, out->len - headers_at);
 }
 
 bytea *

@@ -39,7 +39,7 @@ extern void rg_answer_clear(RgAnswer *answer);
  * request.  Always false, so that a check can end with it.
  */
 extern bool rg_answer_problem(RgAnswer *answer, const RgRequest *request,
-							  RgProblem problem);
+							  const RgProblem *problem);
 
 /* The body, as far as it is written. */
 extern RgSlice rg_answer_body(const RgAnswer *answer);

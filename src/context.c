@@ -75,7 +75,7 @@ read_field(const char *in, RgSlice *field)
 
 	if (*in == '-')
 	{
-		*field = (RgSlice) {NULL, 0};
+		*field = rg_slice(NULL, 0);
 		return in + 1;
 	}
 	field->len = strtoul(in, &end, 10);
@@ -105,7 +105,7 @@ hex_field(RgSlice field, char *out)
 {
 	if (field.data == NULL)
 		return field;
-	return (RgSlice) {out, hex_encode(field.data, field.len, out)};
+	return rg_slice(out, hex_encode(field.data, field.len, out));
 }
 
 static char *

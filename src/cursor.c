@@ -28,7 +28,7 @@ cursor_aad(const RgRoute *route)
 	appendStringInfoChar(&aad, '\0');
 	if (identity != NULL)
 		appendBinaryStringInfo(&aad, identity->user_id.data, identity->user_id.len);
-	return (RgSlice) {aad.data, aad.len};
+	return rg_slice(aad.data, aad.len);
 }
 
 static void
@@ -57,7 +57,7 @@ rg_cursor_append(StringInfo buf, RgRoutePlan *plan, const RgRoute *route, const 
 	for (int i = 0; i < plan->nkeys; i++)
 		put_key(&plain, &plan->keys[i], out->key_values[i], out->key_nulls[i]);
 	sealed = rg_keyring_seal(RG_FOR_CURSORS, cursor_aad(route),
-							 (RgSlice) {plain.data, plain.len});
+							 rg_slice(plain.data, plain.len));
 	enlargeStringInfo(buf, RG_BASE64URL_SIZE(sealed.len));
 	buf->len += rg_base64url_encode(sealed, buf->data + buf->len);
 }

@@ -104,8 +104,8 @@ start(RgSealer *sealer, const uint8_t nonce[24], bool sealing)
 {
 	uint8_t		key[32];
 	bool		ready = derive_half(sealer, 1, nonce, key) &&
-		derive_half(sealer, 2, nonce, key + 16) &&
-		EVP_CipherInit_ex(sealer->gcm, NULL, NULL, key, nonce + 12, sealing);
+	derive_half(sealer, 2, nonce, key + 16) &&
+	EVP_CipherInit_ex(sealer->gcm, NULL, NULL, key, nonce + 12, sealing);
 
 	sodium_memzero(key, sizeof key);
 	return ready;
@@ -155,7 +155,7 @@ rg_envelope_seal(RgSealer *sealer, RgSlice aad, RgSlice plaintext, uint8_t *out)
 	memcpy(out + 1, &key_id, sizeof key_id);
 	rg_random(nonce, RG_ENVELOPE_NONCE);
 	return start(sealer, nonce, true) &&
-		authenticate(sealer, (RgSlice) {(char *) out, RG_ENVELOPE_HEADER}) &&
+		authenticate(sealer, rg_slice((char *) out, RG_ENVELOPE_HEADER)) &&
 		authenticate(sealer, aad) &&
 		finish_seal(sealer, plaintext, nonce + RG_ENVELOPE_NONCE);
 }
@@ -188,7 +188,7 @@ rg_envelope_open(RgSealer *sealer, RgSlice aad, RgSlice envelope, uint8_t *out)
 	ciphertext.data = envelope.data + RG_ENVELOPE_HEADER + RG_ENVELOPE_NONCE;
 	ciphertext.len = envelope.len - RG_ENVELOPE_OVERHEAD;
 	opened = start(sealer, nonce, false) &&
-		authenticate(sealer, (RgSlice) {envelope.data, RG_ENVELOPE_HEADER}) &&
+		authenticate(sealer, rg_slice(envelope.data, RG_ENVELOPE_HEADER)) &&
 		authenticate(sealer, aad) &&
 		finish_open(sealer, ciphertext, in + envelope.len - RG_ENVELOPE_TAG, out);
 	if (!opened)

@@ -92,11 +92,13 @@ run_deferred_triggers(void)
 static void
 answer_missing(RgAnswer *answer, const RgRequest *request)
 {
-	rg_answer_problem(answer, request, (RgProblem) {
+	RgProblem	problem = {
 		.status = 404,
 		.code = RG_SLICE("not_found"),
 		.detail = RG_SLICE("there is no such thing here"),
-	});
+	};
+
+	rg_answer_problem(answer, request, &problem);
 }
 
 void

@@ -95,8 +95,8 @@ size_t
 rg_request_size(const RgRequest *request)
 {
 	size_t		size = request->method.len + request->path.len +
-		request->query.len + request->request_id.len + 4 +
-		sizeof request->client_ip + sizeof(uint32_t) + request->body.len;
+	request->query.len + request->request_id.len + 4 +
+	sizeof request->client_ip + sizeof(uint32_t) + request->body.len;
 
 	for (int i = 0; i < request->nheaders; i++)
 		size += request->headers[i].name.len + request->headers[i].value.len + 2;
@@ -144,7 +144,7 @@ rg_request_header(const RgRequest *request, const char *name)
 	for (int i = 0; i < request->nheaders; i++)
 		if (rg_slice_is(request->headers[i].name, name))
 			return request->headers[i].value;
-	return (RgSlice) {NULL, 0};
+	return rg_slice(NULL, 0);
 }
 
 bool

@@ -134,7 +134,7 @@ relay_guard_has_scope(PG_FUNCTION_ARGS)
 	if (identity == NULL)
 		PG_RETURN_BOOL(false);
 	PG_RETURN_BOOL(rg_scope_listed(identity->scopes,
-								   (RgSlice) {VARDATA_ANY(wanted), VARSIZE_ANY_EXHDR(wanted)}));
+								   rg_slice(VARDATA_ANY(wanted), VARSIZE_ANY_EXHDR(wanted))));
 }
 
 PG_FUNCTION_INFO_V1(relay_guard_claims);
@@ -188,9 +188,9 @@ rg_text_argument(FunctionCallInfo fcinfo, int argno)
 	text	   *value;
 
 	if (PG_ARGISNULL(argno))
-		return (RgSlice) {NULL, 0};
+		return rg_slice(NULL, 0);
 	value = PG_GETARG_TEXT_PP(argno);
-	return (RgSlice) {VARDATA_ANY(value), VARSIZE_ANY_EXHDR(value)};
+	return rg_slice(VARDATA_ANY(value), VARSIZE_ANY_EXHDR(value));
 }
 
 /* An optional inet argument, without its header. */
@@ -200,9 +200,9 @@ rg_inet_argument(FunctionCallInfo fcinfo, int argno)
 	inet	   *value;
 
 	if (PG_ARGISNULL(argno))
-		return (RgSlice) {NULL, 0};
+		return rg_slice(NULL, 0);
 	value = PG_GETARG_INET_PP(argno);
-	return (RgSlice) {VARDATA_ANY(value), VARSIZE_ANY_EXHDR(value)};
+	return rg_slice(VARDATA_ANY(value), VARSIZE_ANY_EXHDR(value));
 }
 
 static void

@@ -17,10 +17,16 @@
 #include "secret.h"
 
 /* Columns of relay_guard.issuer and relay_guard.jwt_key */
-enum {Anum_issuer_iss, Anum_issuer_aud, Anum_issuer_subject_prefix,
-	Anum_issuer_roles, Anum_issuer_leeway};
-enum {Anum_jwt_key_iss, Anum_jwt_key_kid, Anum_jwt_key_alg, Anum_jwt_key_secret,
-	Anum_jwt_key_created_at, Anum_jwt_key_retired_at};
+enum
+{
+	Anum_issuer_iss, Anum_issuer_aud, Anum_issuer_subject_prefix,
+	Anum_issuer_roles, Anum_issuer_leeway
+};
+enum
+{
+	Anum_jwt_key_iss, Anum_jwt_key_kid, Anum_jwt_key_alg, Anum_jwt_key_secret,
+	Anum_jwt_key_created_at, Anum_jwt_key_retired_at
+};
 
 typedef struct Issuers
 {
@@ -54,7 +60,7 @@ static struct
 	int			count;
 	uint32		ids[RG_RING_MAX_KEYS];
 	RgVerifier *verifiers[RG_RING_MAX_KEYS];
-} ring_keys;
+}			ring_keys;
 
 static char **
 copy_text_array(Datum value, int *count)
@@ -119,7 +125,7 @@ load_keys(TableScanDesc scan, MemoryContext context, void *previous)
 		key = palloc0(sizeof *key);
 		key->iss = rg_config_text(values[Anum_jwt_key_iss]);
 		key->kid = rg_config_text(values[Anum_jwt_key_kid]);
-		key->sealed = (RgSlice) {VARDATA(sealed), VARSIZE(sealed) - VARHDRSZ};
+		key->sealed = rg_slice(VARDATA(sealed), VARSIZE(sealed) - VARHDRSZ);
 		key->cleanup.func = free_verifier;
 		key->cleanup.arg = key;
 		MemoryContextRegisterResetCallback(context, &key->cleanup);
@@ -129,8 +135,8 @@ load_keys(TableScanDesc scan, MemoryContext context, void *previous)
 	return first;
 }
 
-static RgConfigCache issuer_cache = {.table = "issuer", .load = load_issuers};
-static RgConfigCache key_cache = {.table = "jwt_key", .load = load_keys};
+static RgConfigCache issuer_cache = {.table = "issuer",.load = load_issuers};
+static RgConfigCache key_cache = {.table = "jwt_key",.load = load_keys};
 
 void
 rg_issuer_init(void)
@@ -256,7 +262,7 @@ ring_key(uint32 id)
 		if (ring_keys.ids[i] == id)
 			return ring_keys.verifiers[i];
 	rg_keyring_subkey(RG_FOR_TOKENS, id, subkey);
-	verifier = rg_verifier_hs256((RgSlice) {(char *) subkey, sizeof subkey});
+	verifier = rg_verifier_hs256(rg_slice((char *) subkey, sizeof subkey));
 	sodium_memzero(subkey, sizeof subkey);
 	if (verifier == NULL)
 		ereport(ERROR,

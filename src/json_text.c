@@ -46,7 +46,7 @@ rg_text_number(RgText *text, long long number)
 		digits[--i] = '0' + rest % 10;
 		rest /= 10;
 	} while (rest > 0);
-	rg_text_put(text, (RgSlice) {digits + i, sizeof digits - i});
+	rg_text_put(text, rg_slice(digits + i, sizeof digits - i));
 }
 
 static bool
@@ -117,7 +117,7 @@ put_escaped(RgText *text, RgSlice string)
 	{
 		size_t		run = plain_run(string, i, utf8);
 
-		rg_text_put(text, (RgSlice) {string.data + i, run});
+		rg_text_put(text, rg_slice(string.data + i, run));
 		i += run;
 		if (i == string.len)
 			break;

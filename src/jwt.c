@@ -27,7 +27,7 @@
 static RgSlice
 slice_of(const char *string)
 {
-	return *string != '\0' ? (RgSlice) {string, strlen(string)} : (RgSlice) {NULL, 0};
+	return *string != '\0' ? rg_slice(string, strlen(string)) : rg_slice(NULL, 0);
 }
 
 /* Everything but the times, which are checked at every use. */
@@ -53,7 +53,7 @@ static RgVerified
 describe(const RgToken *token, const RgIssuer *issuer, const char *user_id,
 		 uint64 generation)
 {
-	return (RgVerified) {
+	RgVerified	verified = {
 		.generation = generation,
 		.exp = token->exp,
 		.nbf = token->nbf,
@@ -68,6 +68,8 @@ describe(const RgToken *token, const RgIssuer *issuer, const char *user_id,
 			.claims = {token->payload, token->payload_len},
 		},
 	};
+
+	return verified;
 }
 
 static RgTokenError
@@ -139,11 +141,10 @@ PG_FUNCTION_INFO_V1(relay_guard_authenticate);
 Datum
 relay_guard_authenticate(PG_FUNCTION_ARGS)
 {
-	ErrorContextCallback hide;
+	ErrorContextCallback hide = {error_context_stack, rg_secret_hide_statement, NULL};
 	const RgIdentity *identity;
 
 	rg_identity_warn_if_lost("authenticate()");
-	hide = rg_secret_hide();
 	error_context_stack = &hide;
 	authenticate(fcinfo);
 	error_context_stack = hide.previous;
@@ -188,7 +189,7 @@ join_scopes(ArrayType *array)
 		refuse_bad_scope(scope);
 		appendStringInfo(&joined, "%s%s", i > 0 ? " " : "", scope);
 	}
-	return (RgSlice) {count > 0 ? joined.data : NULL, joined.len};
+	return rg_slice(count > 0 ? joined.data : NULL, joined.len);
 }
 
 static void
@@ -213,7 +214,7 @@ set_jti(RgTokenClaims *claims, char text[RG_UUID_TEXT_LEN])
 
 	rg_uuid_random(uuid);
 	rg_uuid_text(uuid, text);
-	claims->jti = (RgSlice) {text, RG_UUID_TEXT_LEN};
+	claims->jti = rg_slice(text, RG_UUID_TEXT_LEN);
 }
 
 /* Copies the token out of malloc's memory. */
@@ -303,7 +304,7 @@ PG_FUNCTION_INFO_V1(relay_guard_jwt_key_add);
 Datum
 relay_guard_jwt_key_add(PG_FUNCTION_ARGS)
 {
-	ErrorContextCallback hide = rg_secret_hide();
+	ErrorContextCallback hide = {error_context_stack, rg_secret_hide_statement, NULL};
 	char	   *iss = text_to_cstring(PG_GETARG_TEXT_PP(0));
 	char	   *kid = text_to_cstring(PG_GETARG_TEXT_PP(1));
 	RgSlice		secret = rg_text_argument(fcinfo, 2);

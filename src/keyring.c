@@ -77,7 +77,7 @@ read_ring(int fd, char *problem, size_t size)
 	if (len < 0)
 		strlcpy(problem, strerror(errno), size);
 	else
-		parsed = rg_ring_parse((RgSlice) {text, len}, problem, size);
+		parsed = rg_ring_parse(rg_slice(text, len), problem, size);
 	sodium_memzero(text, MAX_FILE_SIZE);
 	pfree(text);
 	return parsed;
@@ -239,7 +239,7 @@ rg_keyring_seal(RgPurpose purpose, RgSlice aad, RgSlice plaintext)
 		ereport(ERROR,
 				errcode(ERRCODE_INTERNAL_ERROR),
 				errmsg("encryption failed"));
-	return (RgSlice) {out, len};
+	return rg_slice(out, len);
 }
 
 bool

@@ -98,7 +98,7 @@ rg_problem_json(char *buf, size_t cap, const RgProblem *problem)
 	const char *title = rg_status_title(problem->status);
 
 	rg_text_put(&text, RG_SLICE("{\"type\":\"about:blank\",\"title\":"));
-	rg_text_json(&text, (RgSlice) {title, strlen(title)});
+	rg_text_json(&text, rg_slice(title, strlen(title)));
 	rg_text_put(&text, RG_SLICE(",\"status\":"));
 	rg_text_number(&text, problem->status);
 	put_member(&text, RG_SLICE("code"), problem->code);

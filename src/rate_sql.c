@@ -43,7 +43,7 @@ refuse_null(const char *name)
 }
 
 static const RgRatePolicy *
-policy_named(text *name)
+policy_named(text * name)
 {
 	char	   *string = text_to_cstring(name);
 	const RgRatePolicy *policy = rg_rate_policy(string);
@@ -74,7 +74,7 @@ cost_argument(FunctionCallInfo fcinfo, int argno)
 
 /* The same counter as for an identity with that address. */
 static RgSlice
-explicit_key(const RgRatePolicy *policy, text *key, char *scratch)
+explicit_key(const RgRatePolicy *policy, text * key, char *scratch)
 {
 	inet	   *address;
 

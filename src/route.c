@@ -15,12 +15,15 @@
 #include "route_plan.h"
 
 /* Columns of relay_guard.route */
-enum {Anum_route_id, Anum_route_method, Anum_route_path, Anum_route_query,
+enum
+{
+	Anum_route_id, Anum_route_method, Anum_route_path, Anum_route_query,
 	Anum_route_auth, Anum_route_scopes, Anum_route_parameters,
 	Anum_route_request_body, Anum_route_rate, Anum_route_max_body,
 	Anum_route_result, Anum_route_result_key, Anum_route_status,
 	Anum_route_keyset, Anum_route_keyset_start, Anum_route_plan, Anum_route_max_response,
-	Anum_route_run_as, Anum_route_search_path};
+	Anum_route_run_as, Anum_route_search_path
+};
 
 /* Routes without variables stand first, in the order of their paths. */
 typedef struct Routes
@@ -164,7 +167,7 @@ load_routes(TableScanDesc scan, MemoryContext context, void *previous)
 	return all;
 }
 
-static RgConfigCache route_cache = {.table = "route", .load = load_routes};
+static RgConfigCache route_cache = {.table = "route",.load = load_routes};
 
 void
 rg_route_init(void)
@@ -279,7 +282,7 @@ rg_route_allow(RgSlice path)
 	initStringInfo(&allow);
 	for (size_t i = 0; i < lengthof(methods); i++)
 	{
-		rg_route_find((RgSlice) {methods[i], strlen(methods[i])}, path, &match);
+		rg_route_find(rg_slice(methods[i], strlen(methods[i])), path, &match);
 		if (match.route != NULL)
 			appendStringInfo(&allow, "%s%s", allow.len > 0 ? ", " : "", methods[i]);
 	}

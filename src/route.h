@@ -58,7 +58,8 @@ typedef struct RgRouteMatch
 {
 	RgRoute    *route;			/* NULL: no route of that method */
 	bool		path_known;		/* some method has a route there */
-	RgSlice		values[RG_ROUTE_MAX_SEGMENTS];	/* of the path's variables, raw */
+	RgSlice		values[RG_ROUTE_MAX_SEGMENTS];	/* of the path's variables,
+												 * raw */
 } RgRouteMatch;
 
 /* Registers the cache; called from _PG_init. */

@@ -40,7 +40,7 @@ literal_equal(RgSlice literal, RgSlice segment)
 		return rg_slice_equal(literal, segment);
 	return segment.len <= sizeof decoded &&
 		rg_url_decode(segment, RG_URL_PATH, decoded, &len) &&
-		rg_slice_equal(literal, (RgSlice) {decoded, len});
+		rg_slice_equal(literal, rg_slice(decoded, len));
 }
 
 bool

@@ -227,7 +227,7 @@ prepare_statement(RgRoutePlan *plan, const RgRoute *route)
 		.parserSetupArg = plan,
 		.parseMode = RAW_PARSE_DEFAULT,
 		.cursorOptions = CURSOR_OPT_PARALLEL_OK |
-			(route->custom_plan ? CURSOR_OPT_CUSTOM_PLAN : CURSOR_OPT_GENERIC_PLAN),
+		(route->custom_plan ? CURSOR_OPT_CUSTOM_PLAN : CURSOR_OPT_GENERIC_PLAN),
 	};
 	int			nest = pin_parser_settings();
 	Query	   *query;
@@ -256,10 +256,10 @@ declared_parameters(const RgRoute *route)
 	char	   *with_after;
 
 	if (route->nkeys == 0)
-		return (RgSlice) {route->parameters, len};
+		return rg_slice(route->parameters, len);
 	with_after = psprintf("%.*s%s%s]", (int) len - 1, route->parameters,
 						  len > 2 ? "," : "", after_parameter);
-	return (RgSlice) {with_after, strlen(with_after)};
+	return rg_slice(with_after, strlen(with_after));
 }
 
 static void
@@ -269,7 +269,7 @@ compile_parameters(RgRoutePlan *plan, const RgRoute *route)
 	RgSlice		body = {route->request_body,
 	route->request_body != NULL ? strlen(route->request_body) : 0};
 
-	plan->parameters = rg_parameters_compile((RgSlice) {route->path, strlen(route->path)},
+	plan->parameters = rg_parameters_compile(rg_slice(route->path, strlen(route->path)),
 											 declared_parameters(route), body,
 											 problem, sizeof problem);
 	if (plan->parameters == NULL)

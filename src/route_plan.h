@@ -38,7 +38,8 @@ typedef struct RgRoutePlan
 	/* What request.<name> stands for: parameters first, then the keyset */
 	int			nvalues;
 	char	   *names[RG_PLAN_MAX_VALUES];
-	Oid			types[RG_PLAN_MAX_VALUES];	/* a keyset's until known: UNKNOWNOID */
+	Oid			types[RG_PLAN_MAX_VALUES];	/* a keyset's until known:
+											 * UNKNOWNOID */
 
 	SPIPlanPtr	spi;
 	bool		read_only;		/* a SELECT that locks and changes nothing */

@@ -20,7 +20,7 @@ row_aad(const char *table, const char *key1, const char *key2)
 	appendBinaryStringInfo(&aad, table, strlen(table) + 1);
 	appendBinaryStringInfo(&aad, key1, strlen(key1) + 1);
 	appendBinaryStringInfo(&aad, key2, strlen(key2) + 1);
-	return (RgSlice) {aad.data, aad.len};
+	return rg_slice(aad.data, aad.len);
 }
 
 RgSlice

@@ -22,14 +22,10 @@ extern RgSlice rg_secret_open(const char *table, const char *key1, const char *k
 							  RgSlice sealed);
 
 /*
- * An error context for functions that take secrets as arguments: the statement
- * is not logged with the error, because it holds them.  Push it first thing:
- *
- *		ErrorContextCallback hide = rg_secret_hide();
- *		error_context_stack = &hide;	...		error_context_stack = hide.previous;
+ * For functions that take secrets as arguments: a callback for
+ * error_context_stack, to be pushed first thing.  While it is there, an error
+ * is logged without its statement, which holds the secret.
  */
-#define rg_secret_hide() \
-	((ErrorContextCallback) {error_context_stack, rg_secret_hide_statement, NULL})
 extern void rg_secret_hide_statement(void *arg);
 
 #endif

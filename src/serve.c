@@ -64,57 +64,61 @@ rg_serve_init(void)
 static void
 answer_unrouted(const RgRequest *request, bool path_known, RgAnswer *answer)
 {
+	RgProblem	no_path = {
+		.status = 404,
+		.code = RG_SLICE("route_not_found"),
+		.detail = RG_SLICE("there is no such path"),
+	};
+	RgProblem	no_method = {
+		.status = 405,
+		.code = RG_SLICE("method_not_allowed"),
+		.detail = RG_SLICE("this path does not take that method"),
+		.suggestion = RG_SLICE("Use one of the methods that the header Allow lists."),
+	};
+
 	if (path_known)
 		rg_answer_header(answer, "Allow: %s, OPTIONS", rg_route_allow(request->path));
 	if (path_known && rg_slice_is(request->method, "OPTIONS"))
 		answer->status = 204;
-	else if (path_known)
-		rg_answer_problem(answer, request, (RgProblem) {
-			.status = 405,
-			.code = RG_SLICE("method_not_allowed"),
-			.detail = RG_SLICE("this path does not take that method"),
-			.suggestion = RG_SLICE("Use one of the methods that the header Allow lists."),
-		});
 	else
-		rg_answer_problem(answer, request, (RgProblem) {
-			.status = 404,
-			.code = RG_SLICE("route_not_found"),
-			.detail = RG_SLICE("there is no such path"),
-		});
+		rg_answer_problem(answer, request, path_known ? &no_method : &no_path);
 }
 
 static bool
 check_body_size(const RgRequest *request, const RgRoute *route, RgAnswer *answer)
 {
+	RgProblem	problem = {
+		.status = 413,
+		.code = RG_SLICE("body_too_large"),
+		.detail = RG_SLICE("the body is larger than this path takes"),
+	};
 	char	   *suggestion;
 
 	if (request->body.len <= (size_t) route->max_body)
 		return true;
 	suggestion = psprintf("Send at most %d bytes.", route->max_body);
-	return rg_answer_problem(answer, request, (RgProblem) {
-		.status = 413,
-		.code = RG_SLICE("body_too_large"),
-		.detail = RG_SLICE("the body is larger than this path takes"),
-		.suggestion = {suggestion, strlen(suggestion)},
-	});
+	problem.suggestion = rg_slice(suggestion, strlen(suggestion));
+	return rg_answer_problem(answer, request, &problem);
 }
 
 static RgSlice
 slice_of(const char *string)
 {
-	return *string != '\0' ? (RgSlice) {string, strlen(string)} : (RgSlice) {NULL, 0};
+	return *string != '\0' ? rg_slice(string, strlen(string)) : rg_slice(NULL, 0);
 }
 
 static void
 answer_violation(const RgRequest *request, const RgViolation *violation, RgAnswer *answer)
 {
-	rg_answer_problem(answer, request, (RgProblem) {
+	RgProblem	problem = {
 		.status = violation->status,
 		.code = slice_of(violation->code),
 		.detail = slice_of(violation->detail),
 		.suggestion = slice_of(violation->suggestion),
 		.pointer = slice_of(violation->pointer),
-	});
+	};
+
+	rg_answer_problem(answer, request, &problem);
 }
 
 /* The values and the statement, both with the route's rights. */

@@ -26,7 +26,7 @@ relay_guard_serve_frame(PG_FUNCTION_ARGS)
 	RgRequest	request;
 	RgAnswer	answer;
 
-	if (!rg_request_parse((RgSlice) {VARDATA_ANY(frame), VARSIZE_ANY_EXHDR(frame)}, &request))
+	if (!rg_request_parse(rg_slice(VARDATA_ANY(frame), VARSIZE_ANY_EXHDR(frame)), &request))
 		ereport(ERROR,
 				errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				errmsg("the request frame is not whole"),
@@ -54,8 +54,8 @@ read_headers(ArrayType *array, RgRequest *request)
 		text	   *name = DatumGetTextPP(elements[2 * i]);
 		text	   *value = DatumGetTextPP(elements[2 * i + 1]);
 
-		request->headers[i].name = (RgSlice) {VARDATA_ANY(name), VARSIZE_ANY_EXHDR(name)};
-		request->headers[i].value = (RgSlice) {VARDATA_ANY(value), VARSIZE_ANY_EXHDR(value)};
+		request->headers[i].name = rg_slice(VARDATA_ANY(name), VARSIZE_ANY_EXHDR(name));
+		request->headers[i].value = rg_slice(VARDATA_ANY(value), VARSIZE_ANY_EXHDR(value));
 	}
 	request->nheaders = count / 2;
 }
@@ -140,7 +140,7 @@ relay_guard_serve(PG_FUNCTION_ARGS)
 	{
 		bytea	   *body = PG_GETARG_BYTEA_PP(4);
 
-		request.body = (RgSlice) {VARDATA_ANY(body), VARSIZE_ANY_EXHDR(body)};
+		request.body = rg_slice(VARDATA_ANY(body), VARSIZE_ANY_EXHDR(body));
 	}
 	read_address(fcinfo, 5, request.client_ip);
 	rg_serve(&request, &answer);

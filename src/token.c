@@ -22,7 +22,7 @@ take_part(RgSlice *rest, RgSlice *part)
 
 	if (dot == NULL)
 		return false;
-	*part = (RgSlice) {rest->data, dot - rest->data};
+	*part = rg_slice(rest->data, dot - rest->data);
 	rest->data = dot + 1;
 	rest->len -= part->len + 1;
 	return true;
@@ -99,7 +99,7 @@ copy_list(const json_t *value, char *out, size_t size, size_t *len, char separat
 		return false;
 	json_array_foreach(value, i, item)
 		if (!append(out, size, len, item, separator))
-			return false;
+		return false;
 	return true;
 }
 
@@ -185,9 +185,9 @@ rg_token_parse(RgSlice text, RgToken *token)
 		return RG_TOKEN_TOO_LONG;
 	if (!take_part(&rest, &header) || !take_part(&rest, &payload) ||
 		!rg_base64url_decode(rest, token->signature, sizeof token->signature,
-						  &token->signature_len))
+							 &token->signature_len))
 		return RG_TOKEN_MALFORMED;
-	token->signing_input = (RgSlice) {text.data, header.len + 1 + payload.len};
+	token->signing_input = rg_slice(text.data, header.len + 1 + payload.len);
 	error = read_header(header, token);
 	return error != RG_TOKEN_OK ? error : read_payload(payload, token);
 }

@@ -48,7 +48,7 @@ append_base64url(char *token, size_t *len, const void *bytes, size_t size)
 {
 	if (RG_BASE64URL_SIZE(size) > RG_TOKEN_MAX - *len)
 		return false;
-	*len += rg_base64url_encode((RgSlice) {bytes, size}, token + *len);
+	*len += rg_base64url_encode(rg_slice(bytes, size), token + *len);
 	token[*len] = '\0';
 	return true;
 }
@@ -70,7 +70,7 @@ append_signature(char *token, size_t *len, RgVerifier *signer)
 {
 	uint8_t		signature[RG_HS256_BYTES];
 
-	if (!rg_verifier_sign(signer, (RgSlice) {token, *len}, signature))
+	if (!rg_verifier_sign(signer, rg_slice(token, *len), signature))
 		return false;
 	token[(*len)++] = '.';
 	return append_base64url(token, len, signature, sizeof signature);

@@ -62,10 +62,10 @@ hash_name(RgSlice name, uint8_t digest[EVP_MAX_MD_SIZE])
 {
 	EVP_MD_CTX *sha1 = EVP_MD_CTX_new();
 	bool		done = sha1 != NULL &&
-		EVP_DigestInit_ex(sha1, EVP_sha1(), NULL) &&
-		EVP_DigestUpdate(sha1, namespace, sizeof namespace) &&
-		EVP_DigestUpdate(sha1, name.data, name.len) &&
-		EVP_DigestFinal_ex(sha1, digest, NULL);
+	EVP_DigestInit_ex(sha1, EVP_sha1(), NULL) &&
+	EVP_DigestUpdate(sha1, namespace, sizeof namespace) &&
+	EVP_DigestUpdate(sha1, name.data, name.len) &&
+	EVP_DigestFinal_ex(sha1, digest, NULL);
 
 	EVP_MD_CTX_free(sha1);
 	return done;

@@ -14,7 +14,8 @@
 #include <stdlib.h>
 
 #define MIN_SECRET 32
-#define MIN_DISTINCT 8			/* bytes; "aaaa…" or "abcabc…" is no secret */
+#define MIN_DISTINCT 8			/* bytes; "aaaa…" or "abcabc…" is no
+								 * secret */
 
 struct RgVerifier
 {

@@ -32,7 +32,7 @@ test_known_answers(void)
 
 	memset(key, 1, sizeof key);
 	sealer = rg_sealer_new(key, 1);
-	ok(rg_xaes_seal(sealer, nonce, (RgSlice) {NULL, 0}, plain, out) &&
+	ok(rg_xaes_seal(sealer, nonce, rg_slice(NULL, 0), plain, out) &&
 	   hex_equal(out, sizeof out, "ce546ef63c9cc60765923609b33a9a1974e96e52daf2fcf7075e2271"),
 	   "first published answer");
 	rg_sealer_free(sealer);
@@ -50,7 +50,7 @@ opens(RgSealer *sealer, RgSlice aad, const uint8_t *envelope, size_t len)
 {
 	uint8_t		plain[64];
 
-	return rg_envelope_open(sealer, aad, (RgSlice) {(const char *) envelope, len}, plain);
+	return rg_envelope_open(sealer, aad, rg_slice((const char *) envelope, len), plain);
 }
 
 static void
@@ -67,9 +67,9 @@ test_tampering(void)
 	int			opened = 0;
 
 	ok(rg_envelope_seal(sealer, aad, plain, envelope), "seals");
-	ok(rg_envelope_open(sealer, aad, (RgSlice) {(char *) envelope, len}, out) &&
+	ok(rg_envelope_open(sealer, aad, rg_slice((char *) envelope, len), out) &&
 	   memcmp(out, plain.data, plain.len) == 0, "opens");
-	ok(rg_envelope_key_id((RgSlice) {(char *) envelope, len}) == 5, "names its key");
+	ok(rg_envelope_key_id(rg_slice((char *) envelope, len)) == 5, "names its key");
 	for (size_t bit = 0; bit < len * 8; bit++)
 	{
 		envelope[bit / 8] ^= 1 << bit % 8;

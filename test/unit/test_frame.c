@@ -12,8 +12,8 @@ static RgRequest
 sample(void)
 {
 	RgRequest	request = {
-		.method = RG_SLICE("GET"), .path = RG_SLICE("/a"), .query = RG_SLICE("b=c"),
-		.client_ip = {1, 2, 3}, .request_id = RG_SLICE("r1"), .nheaders = 2,
+		.method = RG_SLICE("GET"),.path = RG_SLICE("/a"),.query = RG_SLICE("b=c"),
+		.client_ip = {1, 2, 3},.request_id = RG_SLICE("r1"),.nheaders = 2,
 		.headers = {
 			{RG_SLICE("authorization"), RG_SLICE("Bearer x")},
 			{RG_SLICE("cookie"), RG_SLICE("")},
@@ -34,7 +34,7 @@ test_request(void)
 	int			refused = 0;
 
 	rg_request_write(&in, frame);
-	ok(rg_request_parse((RgSlice) {frame, size}, &out), "a request comes through");
+	ok(rg_request_parse(rg_slice(frame, size), &out), "a request comes through");
 	ok(rg_slice_equal(in.method, out.method) && rg_slice_equal(in.path, out.path) &&
 	   rg_slice_equal(in.query, out.query) && rg_slice_equal(in.request_id, out.request_id) &&
 	   memcmp(in.client_ip, out.client_ip, 16) == 0, "with its line, address and id");
@@ -47,7 +47,7 @@ test_request(void)
 		char	   *copy = malloc(cut + 1);
 
 		memcpy(copy, frame, cut);
-		refused += !rg_request_parse((RgSlice) {copy, cut}, &out);
+		refused += !rg_request_parse(rg_slice(copy, cut), &out);
 		free(copy);
 	}
 	ok(refused == (int) (size - in.body.len), "no truncation is taken for a request");
@@ -61,13 +61,13 @@ test_reply(void)
 	RgReply		reply;
 	int			refused = 0;
 
-	ok(rg_reply_parse((RgSlice) {frame, sizeof frame - 1}, &reply) && reply.status == 200 &&
+	ok(rg_reply_parse(rg_slice(frame, sizeof frame - 1), &reply) && reply.status == 200 &&
 	   rg_slice_is(reply.body, "{}") && rg_slice_is(reply.headers, "a: b\r\n") &&
 	   rg_slice_is(reply.route, "/a") && reply.stream.len == 0, "a reply comes through");
 	for (size_t cut = 0; cut < sizeof frame - 1; cut++)
-		refused += !rg_reply_parse((RgSlice) {frame, cut}, &reply);
+		refused += !rg_reply_parse(rg_slice(frame, cut), &reply);
 	ok(refused == sizeof frame - 1, "no truncation is taken for a reply");
-	ok(!rg_reply_parse((RgSlice) {frame, sizeof frame}, &reply), "nor one with bytes to spare");
+	ok(!rg_reply_parse(rg_slice(frame, sizeof frame), &reply), "nor one with bytes to spare");
 }
 
 int

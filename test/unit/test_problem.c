@@ -47,7 +47,7 @@ number_is(long long number, const char *expected)
 	RgText		text = {out, sizeof out, 0};
 
 	rg_text_number(&text, number);
-	return rg_slice_is((RgSlice) {out, text.len}, expected);
+	return rg_slice_is(rg_slice(out, text.len), expected);
 }
 
 static void
@@ -64,19 +64,20 @@ problem_is(const RgProblem *problem, const char *expected)
 	char		out[1024];
 	size_t		len = rg_problem_json(out, sizeof out, problem);
 
-	return rg_slice_is((RgSlice) {out, len}, expected);
+	return rg_slice_is(rg_slice(out, len), expected);
 }
 
 static void
 test_problems(void)
 {
+	RgProblem	bare = {.status = 404};
 	RgProblem	full = {
 		429, RG_SLICE("rate_limited"), RG_SLICE("too \"many\""),
 		RG_SLICE("Wait."), RG_SLICE("/a"), RG_SLICE("r1"), RG_SLICE("/query/x"),
 		RG_SLICE("\"violated-policies\":[\"user\"]")
 	};
 
-	ok(problem_is(&(RgProblem) {.status = 404},
+	ok(problem_is(&bare,
 				  "{\"type\":\"about:blank\",\"title\":\"Not Found\",\"status\":404}"),
 	   "a bare problem");
 	ok(problem_is(&full, "{\"type\":\"about:blank\",\"title\":\"Too Many Requests\","

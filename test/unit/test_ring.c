@@ -16,14 +16,14 @@ parse(const char *text)
 {
 	char		error[128];
 
-	return rg_ring_parse((RgSlice) {text, strlen(text)}, error, sizeof error);
+	return rg_ring_parse(rg_slice(text, strlen(text)), error, sizeof error);
 }
 
 static void
 refuses(const char *text, const char *reason)
 {
 	char		error[128] = "";
-	RgRing	   *ring = rg_ring_parse((RgSlice) {text, strlen(text)}, error, sizeof error);
+	RgRing	   *ring = rg_ring_parse(rg_slice(text, strlen(text)), error, sizeof error);
 
 	ok(ring == NULL && strstr(error, reason) != NULL, "refuses a ring that %s (%s)", reason, error);
 	if (ring != NULL)

@@ -12,7 +12,7 @@ static RgSlice values[4];
 static void
 matches(const char *path, const char *raw, bool expected)
 {
-	ok(rg_template_match(path, (RgSlice) {raw, strlen(raw)}, values, 4) == expected,
+	ok(rg_template_match(path, rg_slice(raw, strlen(raw)), values, 4) == expected,
 	   "%s %s %s", path, expected ? "takes" : "does not take", raw);
 }
 

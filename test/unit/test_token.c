@@ -32,7 +32,7 @@ sign(const char *header, const char *payload)
 	append(token, header, strlen(header));
 	strcat(token, ".");
 	append(token, payload, strlen(payload));
-	if (!rg_verifier_sign(signer, (RgSlice) {token, strlen(token)}, signature))
+	if (!rg_verifier_sign(signer, rg_slice(token, strlen(token)), signature))
 		abort();
 	strcat(token, ".");
 	append(token, signature, sizeof signature);
@@ -45,7 +45,7 @@ parse(const char *text)
 {
 	static RgToken token;
 
-	return rg_token_parse((RgSlice) {text, strlen(text)}, &token);
+	return rg_token_parse(rg_slice(text, strlen(text)), &token);
 }
 
 static void
@@ -112,7 +112,7 @@ test_verification(void)
 	RgVerifier *right = rg_verifier_hs256(RG_SLICE(SECRET));
 	RgVerifier *wrong = rg_verifier_hs256(RG_SLICE("another secret, thirty-two bytes!"));
 
-	ok(rg_token_parse((RgSlice) {text, strlen(text)}, &token) == RG_TOKEN_OK &&
+	ok(rg_token_parse(rg_slice(text, strlen(text)), &token) == RG_TOKEN_OK &&
 	   rg_token_verify(&token, right) == RG_TOKEN_OK, "the right key");
 	ok(rg_token_verify(&token, wrong) == RG_TOKEN_BAD_SIGNATURE, "another key");
 	token.signature[0] ^= 1;
@@ -143,12 +143,12 @@ test_issuing(void)
 	static RgToken token;
 	RgVerifier *signer = rg_verifier_hs256(RG_SLICE(SECRET));
 	RgTokenClaims claims = {
-		.iss = RG_SLICE("me"), .aud = RG_SLICE("you"), .sub = RG_SLICE("Zo\xc3\xab \"q\""),
-		.scope = RG_SLICE("a b"), .iat = 10, .exp = 20,
+		.iss = RG_SLICE("me"),.aud = RG_SLICE("you"),.sub = RG_SLICE("Zo\xc3\xab \"q\""),
+		.scope = RG_SLICE("a b"),.iat = 10,.exp = 20,
 	};
 	char	   *text = rg_token_issue(&claims, "k1", signer);
 
-	ok(text != NULL && rg_token_parse((RgSlice) {text, strlen(text)}, &token) == RG_TOKEN_OK &&
+	ok(text != NULL && rg_token_parse(rg_slice(text, strlen(text)), &token) == RG_TOKEN_OK &&
 	   rg_token_verify(&token, signer) == RG_TOKEN_OK, "an issued token verifies");
 	ok(strcmp(token.sub, "Zo\xc3\xab \"q\"") == 0 && strcmp(token.kid, "k1") == 0 &&
 	   strcmp(token.scope, "a b") == 0 && token.exp == 20, "and says what went in");

@@ -13,7 +13,7 @@ uuid_of(const char *user_id)
 	static char text[RG_UUID_TEXT_LEN + 1];
 	uint8_t		uuid[16];
 
-	if (!rg_uuid_of((RgSlice) {user_id, strlen(user_id)}, uuid))
+	if (!rg_uuid_of(rg_slice(user_id, strlen(user_id)), uuid))
 		return "";
 	rg_uuid_text(uuid, text);
 	return text;

@@ -1,0 +1,61 @@
+"""A configured database goes through pg_dump: its routes and keys work after it,
+and no secret stands in the dump."""
+import subprocess
+
+import psycopg2
+import pytest
+
+SECRET = "a secret for one test only, 0123456789abcdef"
+CALL = """SELECT status, convert_from(body, 'UTF8')
+          FROM relay_guard.serve('GET', '/api/v1/knowledge/files', '',
+                                 ARRAY['authorization', 'Bearer ' || relay_guard.issue_token('alice')])"""
+
+
+def query(database, sql):
+    connection = psycopg2.connect(dbname=database)
+    connection.autocommit = True
+    try:
+        with connection.cursor() as cursor:
+            cursor.execute(sql)
+            return cursor.fetchall() if cursor.description else None
+    finally:
+        connection.close()
+
+
+def configuration(database):
+    return query(database, """SELECT method, path, query, run_as::text, rate::text FROM relay_guard.route
+                              UNION ALL SELECT iss, kid, alg, encode(secret, 'hex'), retired_at::text
+                              FROM relay_guard.jwt_key ORDER BY 1, 2""")
+
+
+@pytest.fixture(scope="module")
+def dump():
+    subprocess.run(["ops/create_database"], check=True)
+    query("relay", f"""SELECT relay_guard.issuer_add('dumped', 'app');
+                       SELECT relay_guard.jwt_key_add('dumped', 'k', '{SECRET}')""")
+    query("relay", """INSERT INTO relay.knowledge_file (user_id, name, content_type)
+                      VALUES ('alice', 'kept.txt', 'text/plain')""")
+    yield subprocess.run(["pg_dump", "relay"], check=True, capture_output=True, text=True).stdout
+    query("relay", "DELETE FROM relay_guard.issuer; DELETE FROM relay.knowledge_file")
+
+
+def test_no_secret_is_in_the_dump(dump):
+    assert SECRET not in dump
+    assert SECRET.encode().hex() not in dump
+
+
+def test_the_restored_database_serves_the_same(dump):
+    query("postgres", "CREATE DATABASE restored OWNER relay_owner")
+    try:
+        done = subprocess.run(["psql", "-X", "-q", "-v", "ON_ERROR_STOP=1", "-d", "restored"],
+                              input=dump, text=True, capture_output=True)
+        assert done.returncode == 0, done.stderr
+        assert configuration("restored") == configuration("relay")
+        status, body = query("restored", CALL)[0]
+        assert status == 200 and "kept.txt" in body
+        # ids go on where they were
+        query("restored", """INSERT INTO relay_guard.route (method, path, query, auth, result, run_as)
+                             VALUES ('GET', '/new', 'SELECT 1 AS v', 'none', 'value', 'relay_app')""")
+        assert query("restored", "SELECT count(DISTINCT id) = count(*) FROM relay_guard.route")[0][0]
+    finally:
+        query("postgres", "DROP DATABASE restored")

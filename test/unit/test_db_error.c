@@ -1,0 +1,96 @@
+/*
+ * test_db_error.c
+ *		What clients learn of errors in the database, and request ids.
+ */
+#include <string.h>
+
+#include "gateway/db_error.h"
+#include "gateway/request_id.h"
+#include "tap.h"
+
+static RgProblem
+problem_of(const char *sqlstate)
+{
+	RgDbError	error = {sqlstate, "secret text", "secret detail", "secret hint", "secret"};
+	RgProblem	problem = {0};
+
+	rg_db_error_problem(&error, &problem);
+	return problem;
+}
+
+static void
+becomes(const char *sqlstate, int status)
+{
+	RgProblem	problem = problem_of(sqlstate);
+
+	ok(problem.status == status, "%s becomes %d", sqlstate, status);
+	ok(problem.detail.data == NULL || strstr(problem.detail.data, "secret") == NULL,
+	   "%s says nothing of the error", sqlstate);
+}
+
+static void
+test_mapped(void)
+{
+	becomes("23505", 409);
+	becomes("23503", 409);
+	becomes("23514", 422);
+	becomes("23502", 422);
+	becomes("22003", 422);
+	becomes("42501", 403);
+	becomes("40001", 503);
+	becomes("40P01", 503);
+	becomes("55P03", 503);
+	becomes("53300", 503);
+	becomes("57P01", 503);
+	becomes("57014", 504);
+	becomes("42P01", 500);
+	becomes("XX000", 500);
+	becomes("RG200", 500);
+	becomes("RG4x4", 500);
+}
+
+static void
+test_refusals(void)
+{
+	RgDbError	sparse = {"RG409", "m", "", NULL, NULL};
+	RgDbError	empty = {NULL, NULL, NULL, NULL, NULL};
+	RgProblem	problem = problem_of("RG404");
+
+	ok(problem.status == 404 && rg_slice_is(problem.detail, "secret text") &&
+	   rg_slice_is(problem.code, "secret detail") &&
+	   rg_slice_is(problem.suggestion, "secret hint"), "class RG is told");
+	memset(&problem, 0, sizeof problem);
+	ok(rg_db_error_problem(&sparse, &problem) &&
+	   problem.code.data == NULL && problem.suggestion.data == NULL, "but for what is empty");
+	ok(!rg_db_error_problem(&empty, &problem) &&
+	   problem.status == 500, "an error without anything");
+}
+
+static void
+test_request_ids(void)
+{
+	char		first[RG_REQUEST_ID_MAX];
+	char		second[RG_REQUEST_ID_MAX];
+	char		longest[129];
+	size_t		len = rg_request_id_new(INT64_C(1700000000000000), first);
+
+	rg_request_id_new(INT64_C(1700000001000000), second);
+	memset(longest, 'a', sizeof longest);
+	ok(len == 36 && first[14] == '7' && strchr("89ab", first[19]), "a UUID of version 7");
+	ok(memcmp(first, second, 36) < 0, "in order of time");
+	ok(rg_request_id_valid(rg_slice(first, len)), "which is valid itself");
+	ok(rg_request_id_valid(rg_slice(longest, 128)), "128 characters");
+	ok(!rg_request_id_valid(rg_slice(longest, 129)), "not 129");
+	ok(!rg_request_id_valid(RG_SLICE("")) && !rg_request_id_valid(RG_SLICE("a b")) &&
+	   !rg_request_id_valid(RG_SLICE("a\"")) && !rg_request_id_valid(RG_SLICE("\xc3\xa9")),
+	   "nothing else");
+}
+
+int
+main(void)
+{
+	test_mapped();
+	test_refusals();
+	test_request_ids();
+	return done();
+}
