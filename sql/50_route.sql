@@ -7,7 +7,8 @@ CREATE TABLE route (
     path         text NOT NULL CHECK (path ~ '^(/([A-Za-z0-9._~!$&''()*+,;=:@-]+|\{[a-z_][a-z0-9_]*\}))+$'),
     query        text NOT NULL,
     auth         text NOT NULL DEFAULT 'user' CHECK (auth IN ('none', 'optional', 'anonymous', 'user', 'admin')),
-    scopes       text[] NOT NULL DEFAULT '{}' CHECK (array_position(scopes, NULL) IS NULL),
+    scopes       text[] NOT NULL DEFAULT '{}' CHECK (array_position(scopes, NULL) IS NULL
+                               AND array_to_string(scopes, ' ') ~ '^([!#-[\]-~]+ ?)*$'),
     parameters   jsonb NOT NULL DEFAULT '[]' CHECK (jsonb_typeof(parameters) = 'array'),
     request_body jsonb CHECK (jsonb_typeof(request_body) = 'object'),
     rate         text[] NOT NULL DEFAULT '{}' CHECK (array_position(rate, NULL) IS NULL AND cardinality(rate) <= 8),

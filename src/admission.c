@@ -22,6 +22,15 @@ typedef struct Admission
 	char		scratch[RG_RATE_MAX_HITS][64];	/* keys of the hits */
 } Admission;
 
+/* The client's address; NULL for "::", which psql sends where it has none. */
+static const uint8 *
+known_address(const RgRequest *request)
+{
+	static const uint8 none[16] = {0};
+
+	return memcmp(request->client_ip, none, sizeof none) == 0 ? NULL : request->client_ip;
+}
+
 /* Adds the route's limits that bind this request to the answer's hits. */
 static void
 collect_hits(Admission *admission, const RgIdentity *identity)
@@ -40,7 +49,7 @@ collect_hits(Admission *admission, const RgIdentity *identity)
 					errmsg("rate policy \"%s\" of route %s %s does not exist",
 						   admission->route->rates[i], admission->route->method,
 						   admission->route->path));
-		if (!rg_rate_key(policy, admission->request->client_ip, identity,
+		if (!rg_rate_key(policy, known_address(admission->request), identity,
 						 admission->scratch[answer->nhits], &hit->key))
 			continue;
 		hit->policy = policy;
@@ -203,17 +212,14 @@ check_scopes(Admission *admission)
 	return true;
 }
 
-/* The address as an inet without its varlena header; none for "::". */
+/* The address as an inet without its varlena header. */
 static RgSlice
-pack_address(const uint8 ip[16], char space[18])
+pack_address(const uint8 *ip, char space[18])
 {
-	static const uint8 none[16] = {0};
 	static const uint8 mapped[12] = {[10] = 0xff,[11] = 0xff};
 	bool		is_v4 = memcmp(ip, mapped, sizeof mapped) == 0;
 	int			bytes = is_v4 ? 4 : 16;
 
-	if (memcmp(ip, none, sizeof none) == 0)
-		return rg_slice(NULL, 0);
 	space[0] = is_v4 ? PGSQL_AF_INET : PGSQL_AF_INET6;
 	space[1] = bytes * 8;
 	memcpy(space + 2, ip + 16 - bytes, bytes);
@@ -239,7 +245,8 @@ rg_admit(const RgRequest *request, const RgRoute *route, RgIdentity *identity,
 	if (identity->user_id.data == NULL)
 		return take_limits(&admission, NULL);
 	identity->request_id = request->request_id.len > 0 ? request->request_id : rg_slice(NULL, 0);
-	identity->client_ip = pack_address(request->client_ip, inet_space);
+	if (known_address(request) != NULL)
+		identity->client_ip = pack_address(request->client_ip, inet_space);
 	return check_role(&admission) && check_scopes(&admission) &&
 		take_limits(&admission, identity);
 }

@@ -9,8 +9,10 @@
 #include "access/xact.h"
 #include "catalog/namespace.h"
 #include "catalog/pg_class.h"
+#include "catalog/pg_type.h"
 #include "commands/trigger.h"
 #include "fmgr.h"
+#include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/inval.h"
 #include "utils/lsyscache.h"
@@ -168,6 +170,20 @@ char *
 rg_config_text(Datum value)
 {
 	return TextDatumGetCString(value);
+}
+
+char	  **
+rg_config_texts(Datum value, int *count)
+{
+	Datum	   *elements;
+	char	  **copy;
+
+	deconstruct_array(DatumGetArrayTypeP(value), TEXTOID, -1, false, TYPALIGN_INT,
+					  &elements, NULL, count);
+	copy = palloc(sizeof *copy * Max(*count, 1));
+	for (int i = 0; i < *count; i++)
+		copy[i] = TextDatumGetCString(elements[i]);
+	return copy;
 }
 
 PG_FUNCTION_INFO_V1(relay_guard_config_changed);

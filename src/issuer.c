@@ -6,8 +6,6 @@
 
 #include <sodium.h>
 
-#include "catalog/pg_type.h"
-#include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/memutils.h"
 
@@ -62,20 +60,6 @@ static struct
 	RgVerifier *verifiers[RG_RING_MAX_KEYS];
 }			ring_keys;
 
-static char **
-copy_text_array(Datum value, int *count)
-{
-	Datum	   *elements;
-	char	  **copy;
-
-	deconstruct_array(DatumGetArrayTypeP(value), TEXTOID, -1, false, TYPALIGN_INT,
-					  &elements, NULL, count);
-	copy = palloc(sizeof *copy * Max(*count, 1));
-	for (int i = 0; i < *count; i++)
-		copy[i] = TextDatumGetCString(elements[i]);
-	return copy;
-}
-
 static void *
 load_issuers(TableScanDesc scan, MemoryContext context, void *previous)
 {
@@ -95,7 +79,7 @@ load_issuers(TableScanDesc scan, MemoryContext context, void *previous)
 		issuer->iss = rg_config_text(values[Anum_issuer_iss]);
 		issuer->aud = rg_config_text(values[Anum_issuer_aud]);
 		issuer->subject_prefix = rg_config_text(values[Anum_issuer_subject_prefix]);
-		issuer->roles = copy_text_array(values[Anum_issuer_roles], &issuer->nroles);
+		issuer->roles = rg_config_texts(values[Anum_issuer_roles], &issuer->nroles);
 		issuer->leeway = DatumGetInt32(values[Anum_issuer_leeway]);
 		issuer->builtin = false;
 	}

@@ -48,20 +48,6 @@ name_index(Datum value, const char *const *names, int count)
 }
 
 static char **
-read_texts(Datum value, int *count)
-{
-	Datum	   *elements;
-	char	  **copy;
-
-	deconstruct_array(DatumGetArrayTypeP(value), TEXTOID, -1, false, TYPALIGN_INT,
-					  &elements, NULL, count);
-	copy = palloc(sizeof *copy * Max(*count, 1));
-	for (int i = 0; i < *count; i++)
-		copy[i] = TextDatumGetCString(elements[i]);
-	return copy;
-}
-
-static char **
 read_names(Datum value, int *count)
 {
 	Datum	   *elements;
@@ -94,11 +80,11 @@ rg_route_read(RgRoute *route, const Datum *values, const bool *nulls)
 	route->path = TextDatumGetCString(values[Anum_route_path]);
 	route->query = TextDatumGetCString(values[Anum_route_query]);
 	route->auth = name_index(values[Anum_route_auth], auth_names, lengthof(auth_names));
-	route->scopes = read_texts(values[Anum_route_scopes], &route->nscopes);
+	route->scopes = rg_config_texts(values[Anum_route_scopes], &route->nscopes);
 	route->parameters = read_json(values[Anum_route_parameters]);
 	if (!nulls[Anum_route_request_body])
 		route->request_body = read_json(values[Anum_route_request_body]);
-	route->rates = read_texts(values[Anum_route_rate], &route->nrates);
+	route->rates = rg_config_texts(values[Anum_route_rate], &route->nrates);
 	route->max_body = DatumGetInt32(values[Anum_route_max_body]);
 	route->result = name_index(values[Anum_route_result], result_names, lengthof(result_names));
 	if (!nulls[Anum_route_result_key])
@@ -106,7 +92,7 @@ rg_route_read(RgRoute *route, const Datum *values, const bool *nulls)
 	route->status = DatumGetInt32(values[Anum_route_status]);
 	route->keyset = read_names(values[Anum_route_keyset], &route->nkeys);
 	if (!nulls[Anum_route_keyset_start])
-		route->keyset_start = read_texts(values[Anum_route_keyset_start], &nstarts);
+		route->keyset_start = rg_config_texts(values[Anum_route_keyset_start], &nstarts);
 	route->custom_plan = strcmp(TextDatumGetCString(values[Anum_route_plan]), "custom") == 0;
 	route->max_response = DatumGetInt32(values[Anum_route_max_response]);
 	route->run_as = DatumGetObjectId(values[Anum_route_run_as]);
