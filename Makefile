@@ -15,6 +15,7 @@ SCRIPTS_built = $(GATEWAY)
 PURE_SOURCES = $(filter-out $(shell grep -l postgres.h src/*.c),$(wildcard src/*.c))
 PURE = $(PURE_SOURCES:.c=.o)
 GATEWAY_OBJS = $(patsubst %.c,%.o,$(wildcard src/gateway/*.c)) $(PURE)
+GATEWAY_PURE = $(addprefix src/gateway/,chunked.o db_error.o forwarded.o http1.o request_id.o target.o)
 GATEWAY_LIBS = -lsodium -lcrypto -ljansson -levent_core -lpq
 
 # The install script is its numbered parts, one after the other; upgrade
@@ -57,6 +58,14 @@ $(OBJS) $(OBJS:.o=.bc) $(GATEWAY_OBJS): $(wildcard src/*.h src/gateway/*.h)
 $(DATA_built): $(sort $(wildcard sql/[0-9][0-9]_*.sql))
 	cat $^ > $@
 
+# The pages of the gateway are installed beside the extension
+WEB_ROOT = $(datadir)/$(EXTENSION)/web
+$(GATEWAY_OBJS): CPPFLAGS += -DRG_VERSION='"$(EXTVERSION)"' -DRG_WEB_ROOT='"$(WEB_ROOT)"'
+install: install-web
+install-web:
+	$(MKDIR_P) '$(DESTDIR)$(WEB_ROOT)'
+	$(INSTALL_DATA) $(wildcard web/*) '$(DESTDIR)$(WEB_ROOT)/'
+
 $(GATEWAY): $(GATEWAY_OBJS)
 	$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(GATEWAY_LIBS)
 
@@ -64,38 +73,39 @@ $(GATEWAY): $(GATEWAY_OBJS)
 unitcheck: $(UNITS)
 	status=0; for test in $^; do ./$$test || status=1; done; exit $$status
 
-test/unit/%: test/unit/%.c $(PURE)
+test/unit/%: test/unit/%.c $(PURE) $(GATEWAY_PURE)
 	$(CC) -Isrc $(CFLAGS) -o $@ $^ $(GATEWAY_LIBS)
 
 FUZZ_SECONDS ?= 60
 fuzz: $(FUZZERS)
 	for f in $^; do ./$$f -max_total_time=$(FUZZ_SECONDS) $$f-corpus || exit 1; done
 
-test/fuzz/%: test/fuzz/%.c $(PURE:.o=.c)
+test/fuzz/%: test/fuzz/%.c $(PURE:.o=.c) $(GATEWAY_PURE:.o=.c)
 	$(CLANG) -g -O1 -fsanitize=fuzzer,address,undefined -Isrc -o $@ $^ $(GATEWAY_LIBS)
 
 # For newcomers.  PGXS may be there only after make deps, hence the second make.
 # setpriv: whatever ends make, kill -9 included, stops the servers too.
 deps:
-	ops/deps ops/packages
+	@ops/deps ops/packages
 
 bench-deps: deps
-	ops/deps bench/packages
+	@ops/deps bench/packages
 
 installed: deps
-	$(MAKE) all
-	ops/install
+	@$(MAKE) --no-print-directory all
+	@ops/install
 
 run: installed
 	@setpriv --pdeathsig TERM ops/run
 
 test: installed
-	test/run
+	@test/run
 
-bench: installed bench-deps bench/pg_pipeline
-	bench/run
+bench: installed bench-deps
+	@$(MAKE) --no-print-directory bench/pg_pipeline
+	@bench/run
 
 bench/pg_pipeline: bench/pg_pipeline.c src/frame.o
 	$(CC) $(CPPFLAGS) $(CFLAGS) -o $@ $^ -lpq
 
-.PHONY: unitcheck fuzz deps bench-deps installed run test bench
+.PHONY: install-web unitcheck fuzz deps bench-deps installed run test bench

@@ -1,0 +1,14 @@
+-- The extension in the current database; may be run again at any time, as
+-- superuser, after roles.sql
+SET client_min_messages = warning;
+
+-- temporary tables outlive the transaction, and with it the identity
+SELECT format('REVOKE TEMPORARY ON DATABASE %I FROM PUBLIC', current_database()) \gexec
+
+CREATE EXTENSION IF NOT EXISTS relay_guard;
+ALTER EXTENSION relay_guard UPDATE;
+
+SELECT relay_guard.grant_role('gateway', 'relay_gateway'),
+	   relay_guard.grant_role('app', 'relay_app'),
+	   relay_guard.grant_role('trusted', 'relay_owner'),
+	   relay_guard.grant_role('admin', 'relay_owner') \g /dev/null
