@@ -8,17 +8,18 @@ SELECT relay_guard.protect('rg_note', grant_to => 'rg_app');
 CREATE FUNCTION rg_fail() RETURNS int LANGUAGE plpgsql AS $$
 BEGIN PERFORM relay_guard.fail(409, 'already_there', 'it is there', 'Take another.'); END $$;
 SELECT relay_guard.grant_role('app', 'rg_app');
-UPDATE relay_guard.rate_policy SET quota = 100000;
+INSERT INTO relay_guard.rate_policy (name, identify_by, quota, "window")
+VALUES ('rg_ip', 'ip', 100000, '1 min'), ('rg_user', 'user', 100000, '1 min');
 
 INSERT INTO relay_guard.route (method, path, query, auth, scopes, parameters, request_body, rate, max_body, result, result_key, status, keyset, keyset_start, run_as)
 VALUES
 ('GET', '/notes', 'SELECT id, title FROM public.rg_note WHERE id > request.after_id AND title LIKE request.like ORDER BY id LIMIT request.limit',
  'anonymous', '{}', '[{"name":"limit","in":"query","schema":{"type":"integer","minimum":1,"maximum":3,"default":2,"x-clamp":true}},
                       {"name":"like","in":"query","schema":{"type":"string","default":"%"}}]',
- NULL, '{ip,user}', 0, 'rows', 'notes', 200, '{id}', '{0}', 'rg_app'),
+ NULL, '{rg_ip,rg_user}', 0, 'rows', 'notes', 200, '{id}', '{0}', 'rg_app'),
 ('POST', '/notes', 'INSERT INTO public.rg_note (title) VALUES (request.title) RETURNING id > 0 AS made, title, request.body AS body',
  'user', '{}', '[]', '{"type":"object","required":["title"],"additionalProperties":false,"properties":{"title":{"type":"string","minLength":1,"maxLength":10},"tags":{"type":"array","items":{"type":"string"}}}}',
- '{user}', 200, 'row', NULL, 201, '{}', NULL, 'rg_app'),
+ '{rg_user}', 200, 'row', NULL, 201, '{}', NULL, 'rg_app'),
 ('GET', '/notes/{id}', 'SELECT title FROM public.rg_note WHERE id = request.id', 'anonymous', '{}',
  '[{"name":"id","in":"path","required":true,"schema":{"type":"integer"}}]', NULL, '{}', 0, 'row', 'note', 200, '{}', NULL, 'rg_app'),
 ('DELETE', '/notes/{id}', 'DELETE FROM public.rg_note WHERE id = request.id RETURNING 1 AS gone', 'user', '{notes:write}',
@@ -137,6 +138,7 @@ SELECT relay_guard.serve(NULL, '/me');
 SELECT relay_guard.serve('\x00'::bytea);
 
 DELETE FROM relay_guard.route;
+DELETE FROM relay_guard.rate_policy WHERE name LIKE 'rg%';
 DROP TABLE rg_note;
 DROP FUNCTION rg_fail, rg_call, rg_pages;
 DROP OWNED BY rg_app;
