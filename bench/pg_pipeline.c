@@ -142,9 +142,9 @@ check_serve(const PGresult *result)
 }
 
 static const Mode modes[] = {
-	{"rows", "SELECT id, name, content_type, metadata, created_at"
-		" FROM relay.knowledge_file WHERE user_id = $1 AND (created_at, id) <"
-		" (timestamptz 'infinity', uuid 'ffffffff-ffff-ffff-ffff-ffffffffffff')"
+	{"rows", "SELECT id, name, mime, size_bytes, status, created_at"
+		" FROM bench.knowledge_files WHERE user_id = $1 AND (created_at, id) <"
+		" (timestamptz 'infinity', 9223372036854775807)"
 	" ORDER BY created_at DESC, id DESC LIMIT 50", send_rows, check_rows},
 	{"serve", "SELECT relay_guard.serve($1)", send_serve, check_serve},
 };

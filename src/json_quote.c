@@ -31,9 +31,30 @@ is_special(unsigned char c)
 	return c < ' ' || c == '"' || c == '\\';
 }
 
-/* Copies up to the next byte that needs an escape; where that stands. */
+/*
+ * The last bytes, fewer than a word, of a text that is longer than one: copies
+ * the word that ends with them, and so some bytes again, unless it has a byte
+ * that needs an escape.
+ */
+static inline bool
+copy_tail(char *out, const char *in, const char *end)
+{
+	ptrdiff_t	again = sizeof(uint64) - (end - in);
+	uint64		word;
+
+	memcpy(&word, in - again, sizeof word);
+	if (needs_escape(word))
+		return false;
+	memcpy(out - again, &word, sizeof word);
+	return true;
+}
+
+/*
+ * Copies up to the next byte that needs an escape; where that stands.  text is
+ * the start of it all.
+ */
 static inline const char *
-copy_plain(char **out, const char *in, const char *end)
+copy_plain(char **out, const char *text, const char *in, const char *end)
 {
 	char	   *o = *out;
 	uint64		word;
@@ -46,6 +67,12 @@ copy_plain(char **out, const char *in, const char *end)
 		memcpy(o, &word, sizeof word);
 		o += sizeof word;
 		in += sizeof word;
+	}
+	if (in < end && end - in < (ptrdiff_t) sizeof word &&
+		end - text >= (ptrdiff_t) sizeof word && copy_tail(o, in, end))
+	{
+		*out = o + (end - in);
+		return end;
 	}
 	while (in < end && !is_special(*in))
 		*o++ = *in++;
@@ -106,7 +133,7 @@ rg_json_quote(StringInfo buf, const char *text, Size len)
 	*out++ = '"';
 	for (;;)
 	{
-		in = copy_plain(&out, in, end);
+		in = copy_plain(&out, text, in, end);
 		if (in == end)
 			break;
 		out = put_escape(out, *in++);

