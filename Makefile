@@ -79,7 +79,8 @@ test/unit/%: test/unit/%.c $(PURE) $(GATEWAY_PURE)
 
 FUZZ_SECONDS ?= 60
 fuzz: $(FUZZERS)
-	for f in $^; do ./$$f -max_total_time=$(FUZZ_SECONDS) $$f-corpus || exit 1; done
+	for f in $^; do mkdir -p $$f-corpus && \
+		./$$f -max_total_time=$(FUZZ_SECONDS) $$f-corpus || exit 1; done
 
 test/fuzz/%: test/fuzz/%.c $(PURE:.o=.c) $(GATEWAY_PURE:.o=.c)
 	$(CLANG) -g -O1 -fsanitize=fuzzer,address,undefined -Isrc -o $@ $^ $(GATEWAY_LIBS)

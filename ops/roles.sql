@@ -26,8 +26,6 @@ ALTER ROLE relay_gateway NOSUPERUSER NOBYPASSRLS NOCREATEROLE NOCREATEDB NOREPLI
 ALTER ROLE relay_backup NOSUPERUSER BYPASSRLS NOCREATEROLE NOCREATEDB NOREPLICATION;
 -- the path that routes pin: serve() then finds it set already
 ALTER ROLE relay_gateway SET search_path = pg_catalog, pg_temp;
--- a little less than the gateway's REQUEST_TIMEOUT: whoever asked has gone
-ALTER ROLE relay_gateway SET statement_timeout = '9500ms';
 ALTER ROLE relay_backup SET default_transaction_read_only = on;
 
 -- whoever inserts a route must be a member of the role it runs as

@@ -36,6 +36,8 @@ test_mapped(void)
 	becomes("23514", 422);
 	becomes("23502", 422);
 	becomes("22003", 422);
+	becomes("22P02", 422);
+	becomes("22012", 500);
 	becomes("42501", 403);
 	becomes("40001", 503);
 	becomes("40P01", 503);

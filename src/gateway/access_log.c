@@ -1,0 +1,166 @@
+/*
+ * access_log.c
+ *		The log of what was answered; log.h has the contract.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <poll.h>
+#include <stdio.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "clock.h"
+#include "json_text.h"
+#include "log.h"
+
+#define MAX_LINE 65536			/* an 8 KB path, every byte escaped, fits */
+
+static int	output = -1;		/* -1: off */
+static size_t piece = SSIZE_MAX;	/* what one write() may hold */
+static bool healthy = true;
+static char buffer[2 * MAX_LINE];
+static size_t used = 0;
+
+/*
+ * Workers share a pipe, and only writes of at most PIPE_BUF bytes are never
+ * torn apart by another's.
+ */
+static size_t
+piece_of(int fd)
+{
+	struct stat status;
+
+	return fstat(fd, &status) == 0 && S_ISFIFO(status.st_mode) ? PIPE_BUF : SSIZE_MAX;
+}
+
+bool
+rg_access_log_open(const char *where)
+{
+	int			fd = -1;
+
+	if (strcmp(where, "-") == 0)
+		fd = STDOUT_FILENO;
+	else if (strcmp(where, "off") != 0)
+	{
+		fd = open(where, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, 0640);
+		if (fd < 0)
+			return false;
+	}
+	if (output > STDOUT_FILENO)
+		close(output);
+	output = fd;
+	if (fd >= 0)
+		piece = piece_of(fd);
+	return true;
+}
+
+static bool
+can_write(void)
+{
+	struct pollfd wanted = {.fd = output,.events = POLLOUT};
+
+	return poll(&wanted, 1, 0) == 1 && (wanted.revents & POLLOUT);
+}
+
+/* The longest run of whole lines that one write() may hold. */
+static size_t
+next_piece(size_t from)
+{
+	size_t		len = used - from;
+
+	if (len <= piece)
+		return len;
+	len = piece;
+	while (len > 0 && buffer[from + len - 1] != '\n')
+		len--;
+	return len > 0 ? len : piece;
+}
+
+static void
+note_health(bool written)
+{
+	if (written != healthy)
+		rg_log(RG_LOG_WARNING, written ? "the access log is written again"
+			   : "the access log cannot be written, lines are lost", NULL);
+	healthy = written;
+}
+
+void
+rg_access_log_flush(void)
+{
+	size_t		at = 0;
+
+	while (at < used)
+	{
+		ssize_t		written = can_write() ? write(output, buffer + at, next_piece(at)) : -1;
+
+		if (written < 0)
+			break;
+		at += written;
+	}
+	if (used > 0)
+		note_health(at == used);
+	used = 0;
+}
+
+bool
+rg_access_log_healthy(void)
+{
+	return healthy;
+}
+
+static void
+put_string(RgText *line, RgSlice name, RgSlice value)
+{
+	rg_text_put(line, name);
+	rg_text_json(line, value);
+}
+
+static void
+put_number(RgText *line, RgSlice name, int64_t value)
+{
+	rg_text_put(line, name);
+	rg_text_number(line, value);
+}
+
+static void
+put_line(RgText *line, const RgAccess *access)
+{
+	char		now[RG_TIMESTAMP_LEN];
+
+	rg_timestamp(now);
+	rg_text_put(line, RG_SLICE("{\"time\":\""));
+	rg_text_put(line, rg_slice(now, sizeof now));
+	put_string(line, RG_SLICE("\",\"request_id\":"), access->request_id);
+	put_string(line, RG_SLICE(",\"method\":"), access->method);
+	put_string(line, RG_SLICE(",\"route\":"), access->route);
+	put_string(line, RG_SLICE(",\"path\":"), access->path);
+	put_number(line, RG_SLICE(",\"status\":"), access->status);
+	put_number(line, RG_SLICE(",\"bytes\":"), access->bytes);
+	put_number(line, RG_SLICE(",\"queued_us\":"), access->queued_us);
+	put_number(line, RG_SLICE(",\"database_us\":"), access->database_us);
+	put_number(line, RG_SLICE(",\"total_us\":"), access->total_us);
+	put_string(line, RG_SLICE(",\"client\":"), access->client);
+	rg_text_put(line, RG_SLICE("}\n"));
+}
+
+static void
+append_line(const RgAccess *access)
+{
+	RgText		line = {buffer + used, sizeof buffer - used, 0};
+
+	put_line(&line, access);
+	if (line.len <= line.cap)
+		used += line.len;
+}
+
+void
+rg_access_log(const RgAccess *access)
+{
+	if (output < 0)
+		return;
+	if (sizeof buffer - used < MAX_LINE)
+		rg_access_log_flush();
+	append_line(access);
+}

@@ -1,0 +1,71 @@
+/*
+ * config.h
+ *		The gateway's settings: the environment, and below it a file of
+ *		NAME=value lines that RELAY_CONFIG names and SIGHUP reads again.
+ */
+#ifndef RG_CONFIG_H
+#define RG_CONFIG_H
+
+#include <stdint.h>
+#include <stdio.h>
+
+#include "forwarded.h"
+#include "listen.h"
+
+typedef enum RgEnvironment
+{
+	RG_DEVELOPMENT,
+	RG_TEST,
+	RG_STAGING,
+	RG_PRODUCTION
+} RgEnvironment;
+
+typedef struct RgConfig
+{
+	/* As given; the strings belong to the configuration */
+	char	   *listen_text;
+	char	   *database_url;	/* "" leaves it to libpq's environment */
+	char	   *allowed_hosts_text;
+	char	   *trusted_proxies_text;
+	char	   *access_log;
+	char	   *web_root;
+	int64_t		port;			/* 0: as LISTEN says */
+	int64_t		environment;	/* RgEnvironment */
+	int64_t		log_level;		/* RgLogLevel */
+	int64_t		workers;
+	int64_t		max_connections;	/* of all workers */
+	int64_t		max_body;		/* bytes */
+	int64_t		max_body_memory;	/* bytes, of one worker */
+	int64_t		read_connections;	/* of one worker */
+	int64_t		write_connections;	/* of one worker */
+	int64_t		pipeline_depth;
+	int64_t		queue_limit;	/* of one worker, for reads and writes each */
+	int64_t		request_timeout;	/* microseconds, as all that follow */
+	int64_t		header_timeout;
+	int64_t		idle_timeout;
+	int64_t		drain_timeout;
+
+	/* Made of them */
+	RgListen	listen;
+	RgNetworks	trusted_proxies;
+} RgConfig;
+
+/*
+ * Reads the configuration.  Every mistake is written to errors, a line each
+ * that names the variable; then NULL is returned.
+ */
+extern RgConfig *rg_config_load(FILE *errors)
+			__attribute__((warn_unused_result));
+
+extern void rg_config_free(RgConfig *config);
+
+/* Prints NAME=value lines, secrets masked. */
+extern void rg_config_print(const RgConfig *config, FILE *out);
+
+/* Prints what --help says of each variable. */
+extern void rg_config_help(FILE *out);
+
+/* Is that host among ALLOWED_HOSTS, or is there no such list? */
+extern bool rg_config_host_allowed(const RgConfig *config, RgSlice host);
+
+#endif

@@ -1,0 +1,510 @@
+/*
+ * conn.c
+ *		Clients' connections; conn.h has the contract.
+ *
+ * Bytes come in here, heads and bodies are cut out of them, and what is left
+ * waits until the answer has gone.  Nothing in here frees a connection at
+ * once, so that a caller may go on to look at its state.
+ */
+#include "conn.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <event2/event.h>
+#include <netinet/tcp.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "body.h"
+#include "clock.h"
+#include "request.h"
+#include "worker.h"
+
+#define SECOND INT64_C(1000000)
+#define WRITE_TIMEOUT	(30 * SECOND)
+#define LINGER_TIMEOUT	(2 * SECOND)
+
+static void on_event(evutil_socket_t fd, short what, void *arg);
+static void process(RgConn *conn, RgSlice input);
+
+static int64_t
+span_of(const RgConfig *config, RgConnClass class)
+{
+	switch (class)
+	{
+		case RG_CONN_IDLE:
+			return config->idle_timeout;
+		case RG_CONN_IN_HEAD:
+			return config->header_timeout;
+		case RG_CONN_IN_BODY:
+			return SECOND;
+		case RG_CONN_IN_WRITE:
+			return WRITE_TIMEOUT;
+		case RG_CONN_LINGERING:
+			return LINGER_TIMEOUT;
+		default:
+			return INT64_MAX / 2;
+	}
+}
+
+static void
+unlink_from_list(RgConn *conn)
+{
+	RgConnList *list = &conn->worker->lists[conn->class];
+
+	if (conn->previous != NULL)
+		conn->previous->next = conn->next;
+	else
+		list->first = conn->next;
+	if (conn->next != NULL)
+		conn->next->previous = conn->previous;
+	else
+		list->last = conn->previous;
+}
+
+/* All of a class have the same span, so the last to come is the last to go. */
+static void
+append_to_list(RgConn *conn, RgConnClass class)
+{
+	RgConnList *list = &conn->worker->lists[class];
+
+	conn->class = class;
+	conn->limit = rg_now() + span_of(conn->worker->config, class);
+	conn->next = NULL;
+	conn->previous = list->last;
+	if (list->last != NULL)
+		list->last->next = conn;
+	else
+		list->first = conn;
+	list->last = conn;
+}
+
+static void
+set_class(RgConn *conn, RgConnClass class)
+{
+	unlink_from_list(conn);
+	append_to_list(conn, class);
+}
+
+static void
+set_interest(RgConn *conn, short interest)
+{
+	if (conn->interest == interest)
+		return;
+	if (conn->interest != 0)
+		event_del(&conn->event);
+	conn->interest = interest;
+	if (interest == 0)
+		return;
+	event_assign(&conn->event, conn->worker->base, conn->fd, interest | EV_PERSIST,
+				 on_event, conn);
+	event_add(&conn->event, NULL);
+}
+
+static void
+free_bytes(RgBytes *bytes)
+{
+	free(bytes->data);
+	memset(bytes, 0, sizeof *bytes);
+}
+
+static void
+set_peer(RgConn *conn, const struct sockaddr *peer)
+{
+	const struct sockaddr_in6 *v6 = (const struct sockaddr_in6 *) peer;
+	const struct sockaddr_in *v4 = (const struct sockaddr_in *) peer;
+
+	/* a unix socket's client is this machine */
+	conn->peer.bytes[10] = conn->peer.bytes[11] = 0xff;
+	conn->peer.bytes[12] = 127;
+	conn->peer.bytes[15] = 1;
+	if (peer->sa_family == AF_INET)
+		memcpy(conn->peer.bytes + 12, &v4->sin_addr, 4);
+	else if (peer->sa_family == AF_INET6)
+		memcpy(conn->peer.bytes, &v6->sin6_addr, 16);
+	rg_address_text(&conn->peer, conn->peer_text);
+}
+
+void
+rg_conn_new(RgWorker *worker, int fd, const struct sockaddr *peer)
+{
+	RgConn	   *conn = calloc(1, sizeof *conn);
+	int			one = 1;
+
+	if (conn == NULL)
+	{
+		close(fd);
+		return;
+	}
+	if (peer->sa_family != AF_UNIX)
+		setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
+	conn->worker = worker;
+	conn->fd = fd;
+	set_peer(conn, peer);
+	worker->nconns++;
+	append_to_list(conn, RG_CONN_IN_HEAD);
+	set_interest(conn, EV_READ);
+}
+
+/* A job in the database goes on alone; one that still lacks its body does not. */
+static void
+leave_job(RgConn *conn)
+{
+	if (conn->job == NULL)
+		return;
+	if (conn->state == RG_CONN_BODY)
+		rg_job_free(conn->job);
+	else
+		conn->job->conn = NULL;
+	conn->job = NULL;
+}
+
+void
+rg_conn_close(RgConn *conn)
+{
+	if (conn->state == RG_CONN_CLOSED)
+		return;
+	leave_job(conn);
+	set_interest(conn, 0);
+	unlink_from_list(conn);
+	close(conn->fd);
+	free_bytes(&conn->output);
+	conn->state = RG_CONN_CLOSED;
+	conn->next = conn->worker->closed;
+	conn->worker->closed = conn;
+	event_active(&conn->worker->sweep_event, 0, 0);
+}
+
+void
+rg_conn_sweep(RgWorker *worker)
+{
+	RgConn	   *conn;
+
+	while ((conn = worker->closed) != NULL)
+	{
+		worker->closed = conn->next;
+		free_bytes(&conn->input);
+		free(conn);
+		worker->nconns--;
+		rg_worker_conn_gone(worker);
+	}
+}
+
+/*
+ * Closing at once would reset the connection when the client has sent more
+ * than was read, and the reset would take the answer with it.
+ */
+static void
+linger(RgConn *conn)
+{
+	shutdown(conn->fd, SHUT_WR);
+	conn->state = RG_CONN_LINGER;
+	set_class(conn, RG_CONN_LINGERING);
+	set_interest(conn, EV_READ);
+}
+
+static void
+process_kept(RgConn *conn)
+{
+	if (!conn->processing && conn->input.len > 0)
+		process(conn, rg_slice(conn->input.data, conn->input.len));
+}
+
+/* The answer is with the client's kernel, all of it. */
+static void
+after_answer(RgConn *conn)
+{
+	if (!conn->keep_alive)
+	{
+		linger(conn);
+		return;
+	}
+	conn->state = RG_CONN_HEAD;
+	set_class(conn, RG_CONN_IDLE);
+	set_interest(conn, EV_READ);
+	process_kept(conn);
+	if (conn->worker->draining && conn->class == RG_CONN_IDLE && !conn->processing)
+		rg_conn_close(conn);
+}
+
+void
+rg_conn_answered(RgConn *conn, bool keep_alive)
+{
+	if (conn->state == RG_CONN_CLOSED)
+		return;
+	conn->keep_alive = keep_alive;
+	if (conn->output.len == 0)
+	{
+		after_answer(conn);
+		return;
+	}
+	conn->state = RG_CONN_WRITE;
+	set_class(conn, RG_CONN_IN_WRITE);
+	set_interest(conn, EV_WRITE);
+}
+
+/* Keeps what the client has not taken. */
+static void
+keep_output(RgConn *conn, struct iovec *pieces, int count, size_t sent)
+{
+	for (int i = 0; i < count; i++)
+	{
+		size_t		skip = sent < pieces[i].iov_len ? sent : pieces[i].iov_len;
+		size_t		len = pieces[i].iov_len - skip;
+		char	   *data = len ? realloc(conn->output.data, conn->output.len + len) : NULL;
+
+		sent -= skip;
+		if (len == 0)
+			continue;
+		if (data == NULL)
+		{
+			rg_conn_close(conn);
+			return;
+		}
+		memcpy(data + conn->output.len, (char *) pieces[i].iov_base + skip, len);
+		conn->output.data = data;
+		conn->output.len += len;
+	}
+}
+
+void
+rg_conn_send(RgConn *conn, struct iovec *pieces, int count)
+{
+	struct msghdr message = {.msg_iov = pieces,.msg_iovlen = count};
+	ssize_t		sent = 0;
+
+	if (conn->state == RG_CONN_CLOSED)
+		return;
+	if (conn->output.len == 0)
+		sent = sendmsg(conn->fd, &message, MSG_NOSIGNAL | MSG_DONTWAIT);
+	if (sent < 0 && errno != EAGAIN && errno != EINTR)
+	{
+		rg_conn_close(conn);
+		return;
+	}
+	keep_output(conn, pieces, count, sent > 0 ? sent : 0);
+}
+
+void
+rg_conn_read_body(RgConn *conn, RgJob *job)
+{
+	conn->job = job;
+	job->conn = conn;
+	conn->state = RG_CONN_BODY;
+	conn->body_since = rg_now();
+	set_class(conn, RG_CONN_IN_BODY);
+}
+
+void
+rg_conn_wait(RgConn *conn, RgJob *job)
+{
+	conn->job = job;
+	job->conn = conn;
+	conn->state = RG_CONN_WAIT;
+	set_class(conn, RG_CONN_IN_DATABASE);
+}
+
+/* False when more must come first. */
+static bool
+take_head(RgConn *conn, RgSlice *input)
+{
+	RgHttpHead *head = &conn->worker->head;
+	int			len = rg_http_head(input->data, input->len, &conn->scanned, head);
+
+	if (len == 0)
+		return false;
+	conn->scanned = 0;
+	if (len < 0)
+	{
+		input->len = 0;
+		rg_request_malformed(conn, head, -len);
+		return false;
+	}
+	input->data += len;
+	input->len -= len;
+	rg_request_head(conn, head, input->len > 0);
+	return true;
+}
+
+/* Keeps what is left of the input for later; rest may be part of it already. */
+static void
+keep_input(RgConn *conn, RgSlice rest)
+{
+	if (rest.len == 0 || conn->state == RG_CONN_LINGER || conn->state == RG_CONN_CLOSED)
+	{
+		free_bytes(&conn->input);
+		return;
+	}
+	if (conn->input.data == NULL)
+		conn->input.data = malloc(RG_HTTP_MAX_HEAD);
+	if (conn->input.data == NULL)
+	{
+		rg_conn_close(conn);
+		return;
+	}
+	memmove(conn->input.data, rest.data, rest.len);
+	conn->input.len = rest.len;
+}
+
+/* The head's time runs from its first byte, and is not extended by further ones. */
+static void
+note_head_begun(RgConn *conn)
+{
+	if (conn->state == RG_CONN_HEAD && conn->input.len > 0 && conn->class == RG_CONN_IDLE)
+		set_class(conn, RG_CONN_IN_HEAD);
+}
+
+static void
+process(RgConn *conn, RgSlice input)
+{
+	bool		more = true;
+
+	conn->processing = true;
+	while (more && input.len > 0 &&
+		   (conn->state == RG_CONN_HEAD || conn->state == RG_CONN_BODY))
+		more = conn->state == RG_CONN_HEAD ? take_head(conn, &input)
+			: rg_body_take(conn, &input);
+	conn->processing = false;
+	keep_input(conn, input);
+	note_head_begun(conn);
+}
+
+/* Reads; 0 when nothing came, or the connection is closed now. */
+static size_t
+receive(RgConn *conn, char *data, size_t room)
+{
+	ssize_t		got = recv(conn->fd, data, room, MSG_DONTWAIT);
+
+	if (got > 0)
+		return got;
+	if (got == 0 || (errno != EAGAIN && errno != EINTR))
+		rg_conn_close(conn);
+	return 0;
+}
+
+/* After what is kept, if anything is, else into the worker's buffer. */
+static void
+read_input(RgConn *conn)
+{
+	RgBytes    *kept = &conn->input;
+	char	   *start = kept->data ? kept->data : conn->worker->input;
+	size_t		got = receive(conn, start + kept->len, RG_HTTP_MAX_HEAD - kept->len);
+
+	if (got > 0)
+		process(conn, rg_slice(start, kept->len + got));
+}
+
+/* A body of known length is read where it will be needed. */
+static void
+read_counted(RgConn *conn)
+{
+	size_t		room;
+	char	   *data = rg_body_room(conn, &room);
+	size_t		got = data ? receive(conn, data, room) : 0;
+
+	if (got > 0)
+		rg_body_received(conn, got);
+}
+
+static void
+read_and_drop(RgConn *conn)
+{
+	receive(conn, conn->worker->input, sizeof conn->worker->input);
+}
+
+static void
+on_readable(RgConn *conn)
+{
+	switch (conn->state)
+	{
+		case RG_CONN_HEAD:
+			read_input(conn);
+			break;
+		case RG_CONN_BODY:
+			if (conn->job->body_left > 0)
+				read_counted(conn);
+			else
+				read_input(conn);
+			break;
+		case RG_CONN_LINGER:
+			read_and_drop(conn);
+			break;
+		default:				/* what comes early waits in the kernel */
+			set_interest(conn, 0);
+	}
+}
+
+static void
+on_writable(RgConn *conn)
+{
+	RgBytes    *output = &conn->output;
+	ssize_t		sent = send(conn->fd, output->data + output->at,
+							output->len - output->at, MSG_NOSIGNAL | MSG_DONTWAIT);
+
+	if (sent < 0 && errno != EAGAIN && errno != EINTR)
+	{
+		rg_conn_close(conn);
+		return;
+	}
+	output->at += sent > 0 ? sent : 0;
+	if (output->at == output->len)
+	{
+		free_bytes(output);
+		after_answer(conn);
+	}
+	else if (sent > 0)
+		set_class(conn, RG_CONN_IN_WRITE);
+}
+
+static void
+on_event(evutil_socket_t fd, short what, void *arg)
+{
+	RgConn	   *conn = arg;
+
+	(void) fd;
+	if (what & EV_WRITE)
+		on_writable(conn);
+	else
+		on_readable(conn);
+}
+
+static void
+expire_head(RgConn *conn)
+{
+	if (conn->input.len == 0)
+	{
+		rg_conn_close(conn);
+		return;
+	}
+	conn->worker->head.error = "the head did not come in time";
+	rg_request_malformed(conn, &conn->worker->head, 408);
+}
+
+static void
+expire(RgConn *conn, int64_t now)
+{
+	if (conn->class == RG_CONN_IN_HEAD)
+		expire_head(conn);
+	else if (conn->class != RG_CONN_IN_BODY)
+		rg_conn_close(conn);
+	else if (rg_body_starves(conn, now))
+		rg_request_bad_body(conn, 408, "the body comes too slowly");
+	else
+		set_class(conn, RG_CONN_IN_BODY);
+}
+
+void
+rg_conn_expire(RgWorker *worker, int64_t now)
+{
+	for (int class = 0; class < RG_CONN_IN_DATABASE; class++)
+		while (worker->lists[class].first != NULL &&
+			   worker->lists[class].first->limit <= now)
+			expire(worker->lists[class].first, now);
+}
+
+void
+rg_conn_close_idle(RgWorker *worker)
+{
+	while (worker->lists[RG_CONN_IDLE].first != NULL)
+		rg_conn_close(worker->lists[RG_CONN_IDLE].first);
+}

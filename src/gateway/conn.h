@@ -1,0 +1,105 @@
+/*
+ * conn.h
+ *		A client's connection: one request at a time.
+ *
+ * While a request is under way nothing is read: what a client sends ahead
+ * waits in the kernel, and then in the client.  A connection that waits for a
+ * request owns no buffer; input is read into the worker's, and only the rest
+ * of an incomplete head is kept.
+ */
+#ifndef RG_CONN_H
+#define RG_CONN_H
+
+#include <event2/event_struct.h>
+#include <sys/uio.h>
+
+#include "forwarded.h"
+#include "job.h"
+
+struct RgWorker;
+
+typedef enum RgConnState
+{
+	RG_CONN_HEAD,				/* reads a head, or waits for one */
+	RG_CONN_BODY,				/* reads a body into the job */
+	RG_CONN_WAIT,				/* the database has the request */
+	RG_CONN_WRITE,				/* the client has not taken all of the answer */
+	RG_CONN_LINGER,				/* answered for good; reads and drops the rest */
+	RG_CONN_CLOSED				/* freed at the end of this turn */
+} RgConnState;
+
+/* What a connection's time limit is for: each list has its own. */
+typedef enum RgConnClass
+{
+	RG_CONN_IDLE,				/* between requests */
+	RG_CONN_IN_HEAD,			/* since its first byte, or since accept() */
+	RG_CONN_IN_BODY,			/* looked at every second */
+	RG_CONN_IN_WRITE,			/* since the client last took something */
+	RG_CONN_LINGERING,
+	RG_CONN_IN_DATABASE,		/* the lane has the deadline */
+	RG_CONN_LISTS
+} RgConnClass;
+
+typedef struct RgBytes
+{
+	char	   *data;
+	size_t		len;
+	size_t		at;				/* output: already sent */
+} RgBytes;
+
+typedef struct RgConn
+{
+	struct RgWorker *worker;
+	struct RgConn *previous;	/* in the list of its class */
+	struct RgConn *next;
+	int64_t		limit;			/* rg_now() when its time is up */
+	int64_t		body_since;		/* when the body began */
+	struct event event;
+	int			fd;
+	short		interest;		/* EV_READ or EV_WRITE, or neither */
+	RgConnState state;
+	RgConnClass class;
+	bool		processing;		/* rg_conn_process() is at work */
+	bool		keep_alive;		/* after the answer */
+	RgBytes		input;			/* not yet understood */
+	size_t		scanned;		/* of input, by rg_http_head() */
+	RgBytes		output;			/* not yet taken */
+	RgJob	   *job;			/* in body and wait */
+	RgAddress	peer;
+	char		peer_text[INET6_ADDRSTRLEN];
+} RgConn;
+
+typedef struct RgConnList
+{
+	RgConn	   *first;			/* whose time is up first */
+	RgConn	   *last;
+} RgConnList;
+
+/* Takes an accepted socket over. */
+extern void rg_conn_new(struct RgWorker *worker, int fd, const struct sockaddr *peer);
+
+/* Closes it, whatever it is doing; its memory goes at the end of the turn. */
+extern void rg_conn_close(RgConn *conn);
+
+/* Sends; what the client does not take now follows later. */
+extern void rg_conn_send(RgConn *conn, struct iovec *pieces, int count);
+
+/* The whole answer has been given to rg_conn_send(). */
+extern void rg_conn_answered(RgConn *conn, bool keep_alive);
+
+/* The request's body is to be read into the job. */
+extern void rg_conn_read_body(RgConn *conn, RgJob *job);
+
+/* The request is with the database: wait. */
+extern void rg_conn_wait(RgConn *conn, RgJob *job);
+
+/* Closes, or answers with 408, those whose time is up. */
+extern void rg_conn_expire(struct RgWorker *worker, int64_t now);
+
+/* Closes those that wait between requests; drains. */
+extern void rg_conn_close_idle(struct RgWorker *worker);
+
+/* Frees those that have been closed. */
+extern void rg_conn_sweep(struct RgWorker *worker);
+
+#endif

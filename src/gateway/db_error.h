@@ -1,0 +1,33 @@
+/*
+ * db_error.h
+ *		What a client learns of an error in the database.
+ *
+ * SQLSTATEs of class RG are meant for clients: the rest is the status, the
+ * message the detail, DETAIL the code, HINT the suggestion.  Of every other
+ * error only its class is told: nothing of SQL, tables or paths.
+ *
+ * Pure C: needs no server, no event loop.
+ */
+#ifndef RG_DB_ERROR_H
+#define RG_DB_ERROR_H
+
+#include "problem.h"
+
+/* Strings of libpq; NULL where there is none. */
+typedef struct RgDbError
+{
+	const char *sqlstate;
+	const char *message;
+	const char *detail;
+	const char *hint;
+	const char *context;
+} RgDbError;
+
+/*
+ * Fills in status, code, detail and suggestion; the slices point into the
+ * error.  True when it says nothing about the gateway's health: a refusal that
+ * application SQL raised, to be logged as information only.
+ */
+extern bool rg_db_error_problem(const RgDbError *error, RgProblem *problem);
+
+#endif

@@ -1,0 +1,192 @@
+/*
+ * done.c
+ *		What the database made of a request becomes the answer.
+ */
+#include "db_error.h"
+#include "health.h"
+#include "http1.h"
+#include "log.h"
+#include "reply.h"
+#include "request.h"
+#include "worker.h"
+
+static const RgSlice none = {NULL, 0};
+
+/* What the client is told where there is no result. */
+static const struct
+{
+	int			status;
+	RgSlice		code;
+	RgSlice		detail;
+}			outcomes[] =
+
+{
+#define SAY(literal) {(literal), sizeof(literal) - 1}
+	[RG_QUEUE_FULL] = {503, SAY("overloaded"), SAY("too many requests are waiting")},
+	[RG_QUEUE_EXPIRED] = {503, SAY("overloaded"), SAY("the request waited too long for its turn")},
+	[RG_DATABASE_EXPIRED] = {504, SAY("timeout"),
+	SAY("the database did not answer in time; a change may still be carried out")},
+	[RG_DATABASE_DOWN] = {503, SAY("unavailable"), SAY("the database cannot be reached just now")},
+	[RG_DATABASE_LOST] = {503, SAY("outcome_unknown"),
+	SAY("the connection to the database was lost; whether the request was carried out is unknown")},
+};
+
+static void
+answer_outcome(RgConn *conn, const RgExchange *exchange, RgOutcome outcome)
+{
+	RgProblem	problem = {
+		.status = outcomes[outcome].status,.code = outcomes[outcome].code,
+		.detail = outcomes[outcome].detail
+	};
+
+	rg_answer_problem(conn, exchange, &problem, none, none);
+}
+
+static void
+answer_internal(RgConn *conn, const RgExchange *exchange)
+{
+	RgProblem	problem = {.status = 500,.code = RG_SLICE("internal")};
+
+	rg_answer_problem(conn, exchange, &problem, none, none);
+}
+
+/* The log learns everything, whatever the client is told. */
+static void
+log_error(const RgExchange *exchange, const RgDbError *error, RgLogLevel level)
+{
+	char		request_id[RG_REQUEST_ID_MAX + 1];
+
+	memcpy(request_id, exchange->request_id, exchange->request_id_len);
+	request_id[exchange->request_id_len] = '\0';
+	rg_log(level, "the database refused a request", "request_id", request_id,
+		   "sqlstate", error->sqlstate, "error", error->message, "detail", error->detail,
+		   "hint", error->hint, "context", error->context, NULL);
+}
+
+static void
+answer_error(RgConn *conn, const RgExchange *exchange, const PGresult *result)
+{
+	RgDbError	error = {
+		.sqlstate = PQresultErrorField(result, PG_DIAG_SQLSTATE),
+		.message = PQresultErrorField(result, PG_DIAG_MESSAGE_PRIMARY),
+		.detail = PQresultErrorField(result, PG_DIAG_MESSAGE_DETAIL),
+		.hint = PQresultErrorField(result, PG_DIAG_MESSAGE_HINT),
+		.context = PQresultErrorField(result, PG_DIAG_CONTEXT),
+	};
+	RgProblem	problem = {0};
+	bool		expected = rg_db_error_problem(&error, &problem);
+
+	log_error(exchange, &error, expected ? RG_LOG_INFO : RG_LOG_ERROR);
+	rg_answer_problem(conn, exchange, &problem, none, none);
+}
+
+/* Takes one line off; false when it is no header, or could be two. */
+static bool
+take_line(RgSlice *lines, RgHeader *header)
+{
+	const char *end = memchr(lines->data, '\r', lines->len);
+	size_t		len = end ? (size_t) (end - lines->data) : 0;
+	const char *colon = len ? memchr(lines->data, ':', len) : NULL;
+
+	if (colon == NULL || len + 2 > lines->len || end[1] != '\n' ||
+		memchr(lines->data, '\n', len) != NULL || memchr(lines->data, '\0', len) != NULL)
+		return false;
+	header->name = rg_slice(lines->data, colon - lines->data);
+	header->value = rg_slice(colon + 1, end - colon - 1);
+	lines->data += len + 2;
+	lines->len -= len + 2;
+	return true;
+}
+
+static bool
+is_framing(RgSlice name)
+{
+	return rg_http_name_is(name, "content-length") || rg_http_name_is(name, "connection") ||
+		rg_http_name_is(name, "transfer-encoding");
+}
+
+/* Whatever ends up in an answer's head must not be able to end it. */
+static bool
+check_headers(RgSlice lines, bool *cacheable)
+{
+	RgHeader	header;
+
+	*cacheable = false;
+	while (lines.len > 0)
+	{
+		if (!take_line(&lines, &header) || is_framing(header.name))
+			return false;
+		if (rg_http_name_is(header.name, "cache-control"))
+			*cacheable = true;
+	}
+	return true;
+}
+
+static void
+answer_reply(RgConn *conn, const RgExchange *exchange, RgSlice frame)
+{
+	RgReply		reply;
+	RgAnswer	answer;
+
+	if (!rg_reply_parse(frame, &reply) || reply.status < 200 ||
+		!check_headers(reply.headers, &answer.cacheable))
+	{
+		rg_log(RG_LOG_ERROR, "the database's reply is malformed", NULL);
+		answer_internal(conn, exchange);
+		return;
+	}
+	answer.status = reply.status;
+	answer.headers = reply.headers;
+	answer.body = reply.body;
+	answer.route = reply.route;
+	rg_answer(conn, exchange, &answer);
+}
+
+static bool
+has_value(const PGresult *result)
+{
+	return PQresultStatus(result) == PGRES_TUPLES_OK && PQntuples(result) == 1 &&
+		PQnfields(result) == 1 && !PQgetisnull(result, 0, 0);
+}
+
+static void
+answer_result(RgConn *conn, const RgExchange *exchange, const PGresult *result)
+{
+	if (has_value(result))
+		answer_reply(conn, exchange, rg_slice(PQgetvalue(result, 0, 0), PQgetlength(result, 0, 0)));
+	else if (PQresultStatus(result) == PGRES_FATAL_ERROR)
+		answer_error(conn, exchange, result);
+	else
+	{
+		rg_log(RG_LOG_ERROR, "the database's reply is malformed", NULL);
+		answer_internal(conn, exchange);
+	}
+}
+
+/* A client that has left cannot be told how ready we are. */
+static void
+answer_ready(RgConn *conn, const RgExchange *exchange, const PGresult *result)
+{
+	if (conn != NULL)
+		rg_answer_ready(conn, exchange, conn->worker,
+						result && has_value(result) ? PQgetvalue(result, 0, 0) : NULL);
+}
+
+void
+rg_request_done(RgJob *job, RgOutcome outcome)
+{
+	RgConn	   *conn = job->conn;
+
+	job->conn = NULL;
+	if (conn != NULL)
+	{
+		conn->job = NULL;
+		job->exchange.keep_alive &= !conn->worker->draining;
+	}
+	if (job->kind == RG_JOB_READY)
+		answer_ready(conn, &job->exchange, outcome == RG_FINISHED ? job->result : NULL);
+	else if (outcome == RG_FINISHED)
+		answer_result(conn, &job->exchange, job->result);
+	else
+		answer_outcome(conn, &job->exchange, outcome);
+}

@@ -1,0 +1,38 @@
+/*
+ * exchange.h
+ *		What is known of a request until it is answered and logged.
+ */
+#ifndef RG_EXCHANGE_H
+#define RG_EXCHANGE_H
+
+#include <netinet/in.h>
+
+#include "forwarded.h"
+#include "request_id.h"
+
+typedef struct RgExchange
+{
+	/* These point into the request's bytes, or into the job's frame */
+	RgSlice		method;
+	RgSlice		path;
+
+	int			minor;			/* HTTP/1.minor */
+	bool		keep_alive;		/* may the connection be used again? */
+	bool		head_only;		/* HEAD: as GET, without the body */
+	bool		sent_token;		/* was there an Authorization header? */
+	RgAddress	client;
+	char		client_text[INET6_ADDRSTRLEN];
+	char		request_id[RG_REQUEST_ID_MAX];
+	size_t		request_id_len;
+	int64_t		started;		/* rg_now() when the head was complete */
+	int64_t		queued_us;		/* waited for a connection to the database */
+	int64_t		database_us;	/* from sending to the Sync */
+} RgExchange;
+
+static inline RgSlice
+rg_exchange_id(const RgExchange *exchange)
+{
+	return rg_slice(exchange->request_id, exchange->request_id_len);
+}
+
+#endif

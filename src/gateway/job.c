@@ -1,0 +1,119 @@
+/*
+ * job.c
+ *		Jobs; job.h has the contract.
+ *
+ * Jobs of usual size are kept for the next request, frame included.
+ */
+#include "job.h"
+
+#include <stdlib.h>
+
+#define POOL_MAX 256
+#define POOLED_FRAME 16384		/* larger frames are given back */
+#define MIN_FRAME 1024
+
+static RgJob *pool = NULL;
+static int	pooled = 0;
+static size_t held = 0;			/* bytes of frames, those in the pool included */
+static size_t max_held = SIZE_MAX;
+
+void
+rg_job_limit_memory(size_t bytes)
+{
+	max_held = bytes;
+}
+
+static RgJob *
+take_from_pool(void)
+{
+	RgJob	   *job = pool;
+
+	pool = job->next;
+	pooled--;
+	return job;
+}
+
+RgJob *
+rg_job_new(RgJobKind kind, const RgExchange *exchange)
+{
+	RgJob	   *job = pool ? take_from_pool() : calloc(1, sizeof *job);
+	char	   *frame;
+	size_t		cap;
+
+	if (job == NULL)
+		return NULL;
+	frame = job->frame;
+	cap = job->cap;
+	memset(job, 0, offsetof(RgJob, exchange));
+	job->frame = frame;
+	job->cap = cap;
+	job->kind = kind;
+	job->exchange = *exchange;
+	return job;
+}
+
+void
+rg_job_free(RgJob *job)
+{
+	PQclear(job->result);
+	if (pooled < POOL_MAX && job->cap <= POOLED_FRAME)
+	{
+		job->result = NULL;
+		job->next = pool;
+		pool = job;
+		pooled++;
+		return;
+	}
+	held -= job->cap;
+	free(job->frame);
+	free(job);
+}
+
+/* The frame starts with the method and the path, NUL after each. */
+static void
+point_into_frame(RgJob *job)
+{
+	job->exchange.method.data = job->frame;
+	job->exchange.path.data = job->frame + job->exchange.method.len + 1;
+}
+
+static bool
+grow(RgJob *job, size_t needed)
+{
+	size_t		cap = job->cap ? job->cap : MIN_FRAME;
+	char	   *frame;
+
+	while (cap < needed)
+		cap *= 2;
+	if (cap == job->cap)
+		return true;
+	if (cap - job->cap > max_held - held)
+		return false;
+	frame = realloc(job->frame, cap);
+	if (frame == NULL)
+		return false;
+	held += cap - job->cap;
+	job->frame = frame;
+	job->cap = cap;
+	point_into_frame(job);
+	return true;
+}
+
+bool
+rg_job_set_frame(RgJob *job, const RgRequest *request)
+{
+	size_t		size = rg_request_size(request);
+
+	if (!grow(job, size))
+		return false;
+	rg_request_write(request, job->frame);
+	job->len = job->body_start = size;
+	point_into_frame(job);
+	return true;
+}
+
+char *
+rg_job_room(RgJob *job, size_t len)
+{
+	return grow(job, job->len + len) ? job->frame + job->len : NULL;
+}

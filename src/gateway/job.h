@@ -1,0 +1,77 @@
+/*
+ * job.h
+ *		A request on its way to the database and back.
+ *
+ * A job holds the request's frame, which its body is read right into, and
+ * afterwards the result.  Whoever waits for it may leave; it then goes on
+ * alone, because what is in a pipeline cannot be taken out.
+ */
+#ifndef RG_JOB_H
+#define RG_JOB_H
+
+#include <libpq-fe.h>
+
+#include "chunked.h"
+#include "exchange.h"
+#include "frame.h"
+
+struct RgConn;
+
+typedef enum RgJobKind
+{
+	RG_JOB_SERVE,				/* relay_guard.serve(frame) */
+	RG_JOB_READY				/* relay_guard.ready() */
+} RgJobKind;
+
+typedef enum RgOutcome
+{
+	RG_FINISHED,				/* the result says how: rows or an error */
+	RG_QUEUE_FULL,
+	RG_QUEUE_EXPIRED,			/* the deadline passed before it was sent */
+	RG_DATABASE_EXPIRED,		/* … after; it is still being worked at */
+	RG_DATABASE_DOWN,
+	RG_DATABASE_LOST			/* sent, then the connection was lost */
+} RgOutcome;
+
+typedef struct RgJob
+{
+	struct RgJob *next;			/* in a queue or pipeline, or in the pool */
+	struct RgConn *conn;		/* who waits; NULL when nobody does */
+	RgJobKind	kind;
+	bool		safe;			/* may be sent twice */
+	bool		retried;
+	bool		done;			/* the outcome has been told */
+	int64_t		deadline;		/* rg_now() */
+	int64_t		submitted;
+	int64_t		sent;
+	char	   *frame;
+	size_t		len;
+	size_t		cap;
+	size_t		body_start;		/* of the body in the frame */
+	int64_t		body_left;		/* to come; -1: as the chunks say */
+	RgChunked	chunked;
+	PGresult   *result;
+	RgExchange	exchange;
+} RgJob;
+
+/* A job without frame; NULL when memory is used up. */
+extern RgJob *rg_job_new(RgJobKind kind, const RgExchange *exchange)
+			__attribute__((warn_unused_result));
+
+extern void rg_job_free(RgJob *job);
+
+/* What the frames of all jobs may take together; then there is no room. */
+extern void rg_job_limit_memory(size_t bytes);
+
+/*
+ * Writes the request's frame, so far without body, and lets the exchange point
+ * into it.
+ */
+extern bool rg_job_set_frame(RgJob *job, const RgRequest *request)
+			__attribute__((warn_unused_result));
+
+/* Room for len more bytes of body at the frame's end; NULL when there is none. */
+extern char *rg_job_room(RgJob *job, size_t len)
+			__attribute__((warn_unused_result));
+
+#endif

@@ -1,0 +1,85 @@
+/*
+ * main.c
+ *		relay_gateway's command line.
+ */
+#include <sodium.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "commands.h"
+#include "config.h"
+#include "master.h"
+
+static void
+print_help(void)
+{
+	puts("relay_gateway: the HTTP front-end of relay_guard\n"
+		 "\n"
+		 "  relay_gateway                     serves until SIGTERM; SIGHUP reads the configuration again\n"
+		 "  relay_gateway --check             prints the configuration and its mistakes\n"
+		 "  relay_gateway configure           writes settings of the environment to the database\n"
+		 "  relay_gateway keyring new [FILE]  makes a key ring with one random key\n"
+		 "  relay_gateway --version | --help\n"
+		 "\n"
+		 "Settings come from the environment, or from a file of NAME=value lines that\n"
+		 "RELAY_CONFIG names:\n");
+	rg_config_help(stdout);
+}
+
+static int
+check(void)
+{
+	RgConfig   *config = rg_config_load(stderr);
+
+	if (config == NULL)
+		return EXIT_FAILURE;
+	rg_config_print(config, stdout);
+	rg_config_free(config);
+	return EXIT_SUCCESS;
+}
+
+static int
+serve(void)
+{
+	RgConfig   *config = rg_config_load(stderr);
+
+	return config ? rg_master_run(config) : EXIT_FAILURE;
+}
+
+static int
+fail_usage(void)
+{
+	fputs("relay_gateway does not know these arguments; see relay_gateway --help\n", stderr);
+	return 2;
+}
+
+static bool
+is(const char *argument, const char *word)
+{
+	return argument != NULL && strcmp(argument, word) == 0;
+}
+
+int
+main(int argc, char **argv)
+{
+	if (sodium_init() < 0)
+	{
+		fputs("libsodium cannot start\n", stderr);
+		return EXIT_FAILURE;
+	}
+	if (argc == 1)
+		return serve();
+	if (argc == 2 && is(argv[1], "--check"))
+		return check();
+	if (argc == 2 && is(argv[1], "configure"))
+		return rg_configure();
+	if (argc >= 3 && argc <= 4 && is(argv[1], "keyring") && is(argv[2], "new"))
+		return rg_keyring_new(argv[3]);
+	if (argc == 2 && is(argv[1], "--help"))
+		print_help();
+	else if (argc == 2 && is(argv[1], "--version"))
+		puts("relay_gateway " RG_VERSION);
+	else
+		return fail_usage();
+	return EXIT_SUCCESS;
+}

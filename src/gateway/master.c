@@ -1,0 +1,342 @@
+/*
+ * master.c
+ *		Keeps the workers; master.h has the contract.
+ *
+ * It does nothing else: no request is read here, so nothing that a client
+ * sends can end it.
+ */
+#include "master.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <sys/resource.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "clock.h"
+#include "log.h"
+#include "role_check.h"
+#include "worker.h"
+
+#define MAX_WORKERS 256
+#define SECOND		INT64_C(1000000)
+#define LIVED_LONG	(10 * SECOND)
+#define FIRST_DELAY (SECOND / 20)
+#define LAST_DELAY	(5 * SECOND)
+#define KILL_AFTER	(2 * SECOND)	/* beyond DRAIN_TIMEOUT */
+
+typedef struct Slot
+{
+	pid_t		worker;			/* 0: to be started at start_at */
+	pid_t		leaving;		/* its predecessor, told to end */
+	int			listener;
+	int			failures;		/* in a row */
+	int64_t		started;
+	int64_t		start_at;
+} Slot;
+
+typedef struct Master
+{
+	RgConfig   *config;
+	int			count;
+	Slot		slots[MAX_WORKERS];
+	int			rolling;		/* slot to be replaced next; count: none */
+	sigset_t	signals;
+	bool		stopping;
+} Master;
+
+static void
+run_worker(const Master *master, const Slot *slot, pid_t parent)
+{
+	sigprocmask(SIG_UNBLOCK, &master->signals, NULL);
+	exit(rg_worker_run(master->config, slot->listener, parent));
+}
+
+static void
+start_worker(Master *master, Slot *slot)
+{
+	pid_t		parent = getpid();
+	pid_t		child;
+
+	slot->started = rg_now();
+	child = fork();
+	if (child == 0)
+		run_worker(master, slot, parent);
+	if (child > 0)
+	{
+		slot->worker = child;
+		return;
+	}
+	rg_log(RG_LOG_ERROR, "a worker cannot be started", "reason", strerror(errno), NULL);
+	slot->start_at = slot->started + SECOND;
+}
+
+/* At once, unless it keeps dying young. */
+static int64_t
+restart_delay(Slot *slot, int64_t now)
+{
+	int64_t		delay;
+
+	if (now - slot->started >= LIVED_LONG)
+		slot->failures = 0;
+	if (slot->failures == 0)
+	{
+		slot->failures = 1;
+		return 0;
+	}
+	delay = slot->failures < 8 ? FIRST_DELAY << slot->failures : LAST_DELAY;
+	slot->failures++;
+	return delay < LAST_DELAY ? delay : LAST_DELAY;
+}
+
+static void
+note_death(Slot *slot, int status)
+{
+	int64_t		now = rg_now();
+	const char *how = WIFSIGNALED(status) ? strsignal(WTERMSIG(status)) : "it exited";
+
+	slot->worker = 0;
+	slot->start_at = now + restart_delay(slot, now);
+	rg_log(RG_LOG_ERROR, "a worker died and will be replaced", "reason", how, NULL);
+}
+
+static void
+note_exit(Master *master, pid_t pid, int status)
+{
+	for (int i = 0; i < master->count; i++)
+	{
+		Slot	   *slot = &master->slots[i];
+
+		if (slot->leaving == pid)
+			slot->leaving = 0;
+		else if (slot->worker == pid && !master->stopping)
+			note_death(slot, status);
+		else if (slot->worker == pid)
+			slot->worker = 0;
+	}
+}
+
+static void
+reap(Master *master)
+{
+	pid_t		pid;
+	int			status;
+
+	while ((pid = waitpid(-1, &status, WNOHANG)) > 0)
+		note_exit(master, pid, status);
+}
+
+static void
+start_missing(Master *master)
+{
+	int64_t		now = rg_now();
+
+	for (int i = 0; i < master->count; i++)
+		if (master->slots[i].worker == 0 && master->slots[i].start_at <= now)
+			start_worker(master, &master->slots[i]);
+}
+
+/*
+ * One slot at a time: its new worker takes over the socket and with it the
+ * queue of connections, while the old one finishes what it has.
+ */
+static void
+continue_rolling(Master *master)
+{
+	Slot	   *slot;
+
+	if (master->rolling > 0 && master->slots[master->rolling - 1].leaving != 0)
+		return;
+	if (master->rolling >= master->count)
+		return;
+	slot = &master->slots[master->rolling++];
+	if (slot->worker == 0 || slot->leaving != 0)
+		return;
+	slot->leaving = slot->worker;
+	start_worker(master, slot);
+	kill(slot->leaving, SIGTERM);
+}
+
+/* What the old workers were forked with stays theirs. */
+static void
+reload(Master *master)
+{
+	RgConfig   *config = rg_config_load(stderr);
+
+	if (config == NULL)
+	{
+		rg_log(RG_LOG_ERROR, "the configuration has mistakes, the old one stays", NULL);
+		return;
+	}
+	if (!rg_access_log_open(config->access_log))
+		rg_log(RG_LOG_ERROR, "the access log cannot be opened, the old one stays",
+			   "file", config->access_log, "reason", strerror(errno), NULL);
+	rg_log_level(config->log_level);
+	config->workers = master->config->workers;
+	rg_config_free(master->config);
+	master->config = config;
+	master->rolling = 0;
+	rg_log(RG_LOG_INFO, "the configuration was read again", NULL);
+}
+
+static void
+signal_workers(const Master *master, int signal)
+{
+	for (int i = 0; i < master->count; i++)
+	{
+		if (master->slots[i].worker != 0)
+			kill(master->slots[i].worker, signal);
+		if (master->slots[i].leaving != 0)
+			kill(master->slots[i].leaving, signal);
+	}
+}
+
+static bool
+has_workers(const Master *master)
+{
+	for (int i = 0; i < master->count; i++)
+		if (master->slots[i].worker != 0 || master->slots[i].leaving != 0)
+			return true;
+	return false;
+}
+
+/* The next signal, or 0 when none comes within the time. */
+static int
+wait_signal(const Master *master, int64_t micros)
+{
+	struct timespec timeout = {micros / SECOND, micros % SECOND * 1000};
+	int			signal = sigtimedwait(&master->signals, NULL, &timeout);
+
+	return signal > 0 ? signal : 0;
+}
+
+static void
+stop(Master *master)
+{
+	int64_t		deadline = rg_now() + master->config->drain_timeout + KILL_AFTER;
+
+	rg_log(RG_LOG_INFO, "relay_gateway stops", NULL);
+	master->stopping = true;
+	signal_workers(master, SIGTERM);
+	while (has_workers(master) && rg_now() < deadline)
+	{
+		wait_signal(master, SECOND / 10);
+		reap(master);
+	}
+	signal_workers(master, SIGKILL);
+}
+
+static void
+supervise(Master *master)
+{
+	for (;;)
+	{
+		int			signal = wait_signal(master, SECOND / 10);
+
+		if (signal == SIGTERM || signal == SIGINT)
+			return;
+		if (signal == SIGHUP)
+			reload(master);
+		reap(master);
+		continue_rolling(master);
+		start_missing(master);
+	}
+}
+
+static void
+block_signals(Master *master)
+{
+	sigemptyset(&master->signals);
+	sigaddset(&master->signals, SIGTERM);
+	sigaddset(&master->signals, SIGINT);
+	sigaddset(&master->signals, SIGHUP);
+	sigaddset(&master->signals, SIGCHLD);
+	sigprocmask(SIG_BLOCK, &master->signals, NULL);
+	signal(SIGPIPE, SIG_IGN);
+}
+
+/* Every connection is a descriptor: as many as the system allows. */
+static void
+raise_descriptor_limit(void)
+{
+	struct rlimit limit;
+
+	if (getrlimit(RLIMIT_NOFILE, &limit) != 0)
+		return;
+	limit.rlim_cur = limit.rlim_max;
+	setrlimit(RLIMIT_NOFILE, &limit);
+}
+
+static bool
+open_listeners(Master *master)
+{
+	int			sockets[MAX_WORKERS];
+
+	if (!rg_listen_open(&master->config->listen, master->count, sockets))
+	{
+		rg_log(RG_LOG_ERROR, "the gateway cannot listen", "at", master->config->listen_text,
+			   "reason", strerror(errno), "suggestion",
+			   "Choose another LISTEN or RELAY_PORT, or stop what listens there.", NULL);
+		return false;
+	}
+	for (int i = 0; i < master->count; i++)
+		master->slots[i].listener = sockets[i];
+	return true;
+}
+
+static void
+close_listeners(Master *master)
+{
+	int			sockets[MAX_WORKERS];
+
+	for (int i = 0; i < master->count; i++)
+		sockets[i] = master->slots[i].listener;
+	rg_listen_close(&master->config->listen, master->count, sockets);
+}
+
+static bool
+prepare(Master *master)
+{
+	const RgConfig *config = master->config;
+
+	rg_log_level(config->log_level);
+	if (!rg_access_log_open(config->access_log))
+	{
+		rg_log(RG_LOG_ERROR, "the access log cannot be opened", "file", config->access_log,
+			   "reason", strerror(errno), NULL);
+		return false;
+	}
+	raise_descriptor_limit();
+	return open_listeners(master);
+}
+
+static void
+note_listening(const RgConfig *config)
+{
+	char		port[8];
+
+	snprintf(port, sizeof port, "%d", (int) config->port);
+	rg_log(RG_LOG_INFO, "relay_gateway listens", "at", config->listen_text,
+		   "port", config->port ? port : NULL, NULL);
+}
+
+int
+rg_master_run(RgConfig *config)
+{
+	static Master master;
+
+	master.config = config;
+	master.count = master.rolling = config->workers;
+	block_signals(&master);
+	if (!rg_role_check_at_start(config->database_url, config->request_timeout) ||
+		!prepare(&master))
+		return EXIT_FAILURE;
+	start_missing(&master);
+	note_listening(config);
+	supervise(&master);
+	stop(&master);
+	close_listeners(&master);
+	return EXIT_SUCCESS;
+}

@@ -1,0 +1,17 @@
+/*
+ * master.h
+ *		The process that listens, and keeps the workers.
+ */
+#ifndef RG_MASTER_H
+#define RG_MASTER_H
+
+#include "config.h"
+
+/*
+ * Runs until SIGTERM or SIGINT; takes the configuration over.  SIGHUP reads it
+ * again (but for LISTEN, RELAY_PORT and WORKERS, which need a restart), and
+ * replaces one worker after the other.  Returns the exit status.
+ */
+extern int	rg_master_run(RgConfig *config);
+
+#endif

@@ -1,0 +1,210 @@
+/*
+ * reply.c
+ *		Answers; reply.h has the contract.
+ *
+ * Head and body, if that is small, are put together in one buffer and leave
+ * with one system call.
+ */
+#include "reply.h"
+
+#include "clock.h"
+#include "http1.h"
+#include "json_text.h"
+#include "log.h"
+
+#define BUFFER 16384
+#define SMALL_BODY 8192			/* copied behind the head */
+
+static char common_headers[1024];
+static size_t common_headers_len;
+
+static const char security_headers[] =
+"X-Content-Type-Options: nosniff\r\n"
+"X-Frame-Options: DENY\r\n"
+"Referrer-Policy: no-referrer\r\n"
+"Content-Security-Policy: default-src 'self'; script-src 'self'; "
+"style-src 'self'; img-src 'self' data:; connect-src 'self'; "
+"frame-ancestors 'none'; base-uri 'self'; form-action 'self'\r\n"
+"Cross-Origin-Opener-Policy: same-origin\r\n"
+"Cross-Origin-Resource-Policy: same-origin\r\n"
+"Permissions-Policy: accelerometer=(), camera=(), geolocation=(), "
+"microphone=(), payment=(), usb=()\r\n"
+"X-Permitted-Cross-Domain-Policies: none\r\n"
+"X-XSS-Protection: 0\r\n";
+
+static const char transport_security[] =
+"Strict-Transport-Security: max-age=31536000; includeSubDomains; preload\r\n";
+
+void
+rg_reply_init(const RgConfig *config)
+{
+	RgText		text = {common_headers, sizeof common_headers, 0};
+
+	rg_text_put(&text, RG_SLICE(security_headers));
+	if (config->environment == RG_PRODUCTION)
+		rg_text_put(&text, RG_SLICE(transport_security));
+	common_headers_len = text.len;
+}
+
+static bool
+has_body(int status)
+{
+	return status >= 200 && status != 204 && status != 304;
+}
+
+static void
+put_status(RgText *head, int status)
+{
+	const char *title = rg_status_title(status);
+
+	rg_text_put(head, RG_SLICE("HTTP/1.1 "));
+	rg_text_number(head, status);
+	rg_text_char(head, ' ');
+	rg_text_put(head, rg_slice(title, strlen(title)));
+	rg_text_put(head, RG_SLICE("\r\nDate: "));
+	rg_text_put(head, rg_http_date());
+}
+
+static void
+put_connection(RgText *head, const RgExchange *exchange)
+{
+	if (!exchange->keep_alive)
+		rg_text_put(head, RG_SLICE("Connection: close\r\n"));
+	else if (exchange->minor == 0)
+		rg_text_put(head, RG_SLICE("Connection: keep-alive\r\n"));
+}
+
+static void
+put_head(RgText *head, const RgExchange *exchange, const RgAnswer *answer)
+{
+	put_status(head, answer->status);
+	rg_text_put(head, RG_SLICE("\r\nX-Request-ID: "));
+	rg_text_put(head, rg_exchange_id(exchange));
+	rg_text_put(head, RG_SLICE("\r\n"));
+	rg_text_put(head, rg_slice(common_headers, common_headers_len));
+	rg_text_put(head, answer->headers);
+	if (!answer->cacheable)
+		rg_text_put(head, RG_SLICE("Cache-Control: no-store\r\n"));
+	put_connection(head, exchange);
+	if (has_body(answer->status))
+	{
+		rg_text_put(head, RG_SLICE("Content-Length: "));
+		rg_text_number(head, answer->body.len);
+		rg_text_put(head, RG_SLICE("\r\n"));
+	}
+	rg_text_put(head, RG_SLICE("\r\n"));
+}
+
+static void
+send_answer(RgConn *conn, RgText *head, RgSlice body)
+{
+	struct iovec pieces[2] = {{head->data, 0}, {(void *) body.data, 0}};
+
+	if (body.len <= SMALL_BODY && body.len <= head->cap - head->len)
+	{
+		rg_text_put(head, body);
+		body.len = 0;
+	}
+	pieces[0].iov_len = head->len;
+	pieces[1].iov_len = body.len;
+	rg_conn_send(conn, pieces, body.len > 0 ? 2 : 1);
+}
+
+static void
+log_answer(const RgExchange *exchange, const RgAnswer *answer, size_t bytes)
+{
+	RgAccess	access = {
+		.request_id = rg_exchange_id(exchange),
+		.method = exchange->method,
+		.route = answer->route,
+		.path = exchange->path,
+		.client = {exchange->client_text, strlen(exchange->client_text)},
+		.status = answer->status,
+		.bytes = bytes,
+		.queued_us = exchange->queued_us,
+		.database_us = exchange->database_us,
+		.total_us = rg_now() - exchange->started,
+	};
+
+	rg_access_log(&access);
+}
+
+static void
+answer_headers_too_long(RgConn *conn, const RgExchange *exchange, RgSlice route)
+{
+	RgProblem	problem = {.status = 500,.code = RG_SLICE("internal")};
+
+	rg_log(RG_LOG_ERROR, "the headers of an answer are too long", NULL);
+	rg_answer_problem(conn, exchange, &problem, route, rg_slice(NULL, 0));
+}
+
+void
+rg_answer(RgConn *conn, const RgExchange *exchange, const RgAnswer *answer)
+{
+	static char buffer[BUFFER];
+	RgText		head = {buffer, sizeof buffer, 0};
+	RgSlice		body = answer->body;
+
+	if (exchange->head_only || !has_body(answer->status))
+		body.len = 0;
+	put_head(&head, exchange, answer);
+	if (head.len > head.cap)
+	{
+		answer_headers_too_long(conn, exchange, answer->route);
+		return;
+	}
+	if (conn != NULL)
+		send_answer(conn, &head, body);
+	log_answer(exchange, answer, body.len);
+	if (conn != NULL)
+		rg_conn_answered(conn, exchange->keep_alive);
+}
+
+static void
+put_problem_headers(RgText *headers, const RgExchange *exchange, int status)
+{
+	rg_text_put(headers, RG_SLICE("Content-Type: " RG_PROBLEM_TYPE "\r\n"));
+	if (status == 401)
+		rg_text_put(headers, exchange->sent_token ?
+					RG_SLICE("WWW-Authenticate: Bearer realm=\"relay\", error=\"invalid_token\"\r\n") :
+					RG_SLICE("WWW-Authenticate: Bearer realm=\"relay\"\r\n"));
+	if (status == 503)
+		rg_text_put(headers, RG_SLICE("Retry-After: 1\r\n"));
+}
+
+/*
+ * A problem that has no room, since somebody raised an error with a very long
+ * text, goes without its texts.
+ */
+static RgSlice
+make_body(char *buffer, size_t size, RgProblem *problem)
+{
+	size_t		len = rg_problem_json(buffer, size, problem);
+
+	if (len > size)
+	{
+		problem->detail = problem->suggestion = problem->extra = rg_slice(NULL, 0);
+		problem->instance = problem->pointer = problem->detail;
+		len = rg_problem_json(buffer, size, problem);
+	}
+	return rg_slice(buffer, len > size ? 0 : len);
+}
+
+void
+rg_answer_problem(RgConn *conn, const RgExchange *exchange, RgProblem *problem,
+				  RgSlice route, RgSlice headers)
+{
+	static char body[65536];
+	char		lines[1024];
+	RgText		text = {lines, sizeof lines, 0};
+	RgAnswer	answer = {.status = problem->status,.route = route};
+
+	if (exchange->path.len > 0)
+		problem->instance = exchange->path;
+	problem->request_id = rg_exchange_id(exchange);
+	put_problem_headers(&text, exchange, problem->status);
+	rg_text_put(&text, headers);
+	answer.headers = rg_slice(lines, text.len < text.cap ? text.len : 0);
+	answer.body = make_body(body, sizeof body, problem);
+	rg_answer(conn, exchange, &answer);
+}

@@ -1,0 +1,81 @@
+"""What relay_gateway does besides serving."""
+import base64
+import hashlib
+import subprocess
+
+from conftest import clean_environment, gateway_binary
+
+SECRET = "a secret of more than 32 characters"
+
+
+def run(*arguments, **settings):
+    return subprocess.run([gateway_binary(), *map(str, arguments)], capture_output=True, text=True,
+                          env=clean_environment(**settings))
+
+
+def test_check_prints_settings_and_hides_secrets():
+    done = run("--check", DATABASE_URL="postgresql://me:hunter2@db/relay", RELAY_PORT=1234,
+               REQUEST_TIMEOUT="2min", MAX_BODY="2M")
+    assert done.returncode == 0 and "hunter2" not in done.stdout + done.stderr
+    for line in ("RELAY_PORT=1234", "REQUEST_TIMEOUT=120000ms", "MAX_BODY=2097152",
+                 "ENVIRONMENT=development"):
+        assert line in done.stdout.splitlines()
+    assert "password=****" in done.stdout
+
+
+def test_check_names_every_mistake():
+    mistakes = dict(LISTEN="nowhere", WORKERS="-1", ENVIRONMENT="prod", REQUEST_TIMEOUT="soon",
+                    MAX_BODY="1T", TRUSTED_PROXIES="10.0.0.0/8,10.0.0.0/99", LOG_LEVEL="loud",
+                    WEB_ROOT="/nonexistent", DATABASE_URL="postgresql://me:hunter2@[", RELAY_CONFIG="/nonexistent")
+    for arguments in (["--check"], []):
+        done = run(*arguments, **mistakes)
+        assert done.returncode == 1 and "hunter2" not in done.stderr
+        named = {line.split()[0] for line in done.stderr.splitlines()}
+        assert named == set(mistakes)
+
+
+def test_version_help_and_nonsense():
+    assert run("--version").stdout.startswith("relay_gateway 1.")
+    assert "MAX_CONNECTIONS" in run("--help").stdout
+    assert run("--nonsense").returncode == 2
+
+
+def test_a_new_key_ring(tmp_path):
+    ring = tmp_path / "ring"
+    assert run("keyring", "new", ring).returncode == 0
+    assert ring.stat().st_mode & 0o777 == 0o600
+    number, key, state = ring.read_text().split()
+    assert (number, state, len(base64.b64decode(key))) == ("1", "primary", 32)
+    again = run("keyring", "new", ring)
+    assert again.returncode == 1 and "exists" in again.stderr
+    assert ring.read_text().split()[1] == key
+    assert run("keyring", "new").stdout.split()[1] != key
+
+
+def test_configure_writes_what_is_missing(postgres):
+    settings = dict(DATABASE_PUBLIC_URL=postgres.url("relay_owner"), SUPABASE_JWT_SECRET=SECRET,
+                    SUPABASE_JWT_ISS="https://issuer.test/auth", RATE_LIMIT_REQUESTS=77, RATE_LIMIT_WINDOW=90)
+    before = postgres.sql("SELECT quota, \"window\" FROM relay_guard.rate_policy WHERE name = 'user'")
+    kid = hashlib.sha256(SECRET.encode()).hexdigest()[:16]
+    try:
+        first = run("configure", **settings)
+        assert first.returncode == 0 and SECRET not in first.stdout
+        assert f"key {kid} registered" in first.stdout and "77 in 00:01:30" in first.stdout
+        assert run("configure", **settings).stdout == ""
+        assert postgres.sql("SELECT aud FROM relay_guard.issuer WHERE iss = 'https://issuer.test/auth'") == \
+            [("authenticated",)]
+        assert postgres.sql("SELECT kid FROM relay_guard.jwt_key WHERE iss = 'https://issuer.test/auth'") == [(kid,)]
+        changed = run("configure", **dict(settings, SUPABASE_JWT_AUD="other"))
+        assert changed.stdout == "issuer https://issuer.test/auth: audience is now other\n"
+    finally:
+        postgres.sql("DELETE FROM relay_guard.issuer WHERE iss = 'https://issuer.test/auth'")
+        postgres.sql(f"UPDATE relay_guard.rate_policy SET quota = {before[0][0]}, "
+                     f"\"window\" = '{before[0][1].total_seconds()} s' WHERE name = 'user'")
+
+
+def test_configure_names_every_mistake(postgres):
+    done = run("configure", DATABASE_PUBLIC_URL=postgres.url("relay_owner"), SUPABASE_JWT_SECRET="short",
+               RATE_LIMIT_REQUESTS="many", RATE_LIMIT_WINDOW="-1")
+    assert done.returncode == 1
+    assert {line.split()[0] for line in done.stderr.splitlines()} == \
+        {"SUPABASE_JWT_SECRET", "RATE_LIMIT_REQUESTS", "RATE_LIMIT_WINDOW"}

@@ -1,0 +1,122 @@
+"""Master and workers: deaths, reloads, ends."""
+import os
+import signal
+import subprocess
+import time
+
+import pytest
+
+from conftest import Gateway, clean_environment, free_port, gateway_binary, wait_until
+
+
+def test_a_worker_that_dies_is_replaced(start):
+    gateway = start()
+    before = gateway.workers()
+    victim = min(before)
+    os.kill(victim, signal.SIGKILL)
+    wait_until(lambda: len(gateway.workers()) == 2 and victim not in gateway.workers(), 2)
+    for _ in range(20):
+        assert gateway.get("/health").status == 200
+    wait_until(lambda: all(gateway.get("/test/echo/a").status == 200 for _ in range(10)))
+    assert "a worker died" in gateway.errors()
+
+
+def test_no_connection_is_refused_while_a_worker_is_replaced(start):
+    gateway = start(WORKERS=1)
+    for _ in range(3):
+        os.kill(gateway.workers().pop(), signal.SIGKILL)
+        assert gateway.get("/health").status == 200
+
+
+@pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGINT])
+def test_what_is_under_way_is_finished(start, how):
+    gateway = start()
+    idle = gateway.connect()
+    idle.request("GET", "/health")
+    assert idle.read().status == 200
+    busy = gateway.connect()
+    busy.request("GET", "/test/sleep/1")
+    time.sleep(0.3)
+    gateway.process.send_signal(how)
+    assert idle.is_closed()
+    answer = busy.read()
+    assert answer.status == 200 and answer.header("connection") == "close"
+    assert gateway.process.wait(5) == 0
+    with pytest.raises(OSError):
+        gateway.connect()
+
+
+def test_the_end_does_not_wait_for_ever(start):
+    gateway = start(DRAIN_TIMEOUT="300ms")
+    busy = gateway.connect()
+    busy.request("GET", "/test/sleep/8")
+    time.sleep(0.2)
+    began = time.monotonic()
+    assert gateway.stop() == 0
+    assert time.monotonic() - began < 3
+
+
+def test_workers_end_with_their_master(start):
+    gateway = start()
+    workers = gateway.workers()
+    gateway.process.kill()
+    gateway.process.wait()
+    wait_until(lambda: not any(os.path.exists(f"/proc/{pid}") and
+                               open(f"/proc/{pid}/stat").read().split()[2] != "Z" for pid in workers))
+
+
+def test_a_reload_loses_no_request(start):
+    gateway = start()
+    before = gateway.workers()
+    gateway.process.send_signal(signal.SIGHUP)
+    deadline = time.monotonic() + 2
+    while time.monotonic() < deadline:
+        assert gateway.get("/health").status == 200
+    assert len(gateway.workers()) == 2 and not before & gateway.workers()
+
+
+def test_a_reload_reads_the_file_again(start, tmp_path):
+    settings = tmp_path / "settings"
+    settings.write_text("# of the gateway\nALLOWED_HOSTS='localhost'\n")
+    gateway = start(RELAY_CONFIG=settings)
+    assert gateway.get("/health").status == 200
+    settings.write_text("ALLOWED_HOSTS=example.org\n")
+    gateway.process.send_signal(signal.SIGHUP)
+    wait_until(lambda: all(gateway.get("/health").status == 421 for _ in range(20)))
+    settings.write_text("ALLOWED_HOSTS=example.org\nLOG_LEVEL=loud\n")
+    gateway.process.send_signal(signal.SIGHUP)
+    wait_until(lambda: "the old one stays" in gateway.errors())
+    assert gateway.get("/health").status == 421
+
+
+def test_a_port_that_is_taken(gateway, postgres):
+    second = Gateway(postgres.url("relay_gateway"), RELAY_PORT=gateway.port)
+    done = subprocess.run([gateway_binary()], env=second.environment, capture_output=True, text=True)
+    assert done.returncode == 1 and "cannot listen" in done.stderr
+
+
+def test_a_unix_socket(start, tmp_path):
+    path = tmp_path / "socket"
+    for _ in range(2):
+        process = subprocess.Popen([gateway_binary()], stderr=subprocess.DEVNULL, env=clean_environment(
+            LISTEN=f"unix:{path}", DATABASE_URL="host=/nonexistent", ACCESS_LOG="off"))
+        wait_until(path.exists)
+        answer = subprocess.run(["curl", "-s", "--unix-socket", path, "http://localhost/health"],
+                                capture_output=True, text=True)
+        assert '"status":"ok"' in answer.stdout
+        process.terminate()
+        assert process.wait(5) == 0 and not path.exists()
+
+
+def test_lines_in_a_pipe_are_whole(postgres):
+    environment = Gateway(postgres.url("relay_gateway"), ACCESS_LOG="-", RELAY_PORT=free_port())
+    process = subprocess.Popen([gateway_binary()], env=environment.environment, text=True,
+                               stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
+    environment.process, environment.port = process, int(environment.environment["RELAY_PORT"])
+    wait_until(environment.listens)
+    for _ in range(200):
+        environment.get("/health")
+    process.terminate()
+    lines = process.communicate(timeout=10)[0].splitlines()
+    assert len(lines) >= 200
+    assert all(line.startswith('{"time":') and line.endswith("}") for line in lines)
