@@ -31,7 +31,8 @@ BEGIN
             relay_guard.protect(regclass, name, name, regrole, boolean), relay_guard.unprotect(regclass),
             relay_guard.identity_match(regclass, name, text),
             relay_guard.has_leading_index(regclass, name[]),
-            relay_guard.ensure_leading_index(regclass, name[]), relay_guard.ready() TO %s', grantee);
+            relay_guard.ensure_leading_index(regclass, name[]), relay_guard.ready(),
+            relay_guard.read_counters(), relay_guard.read_counter_status() TO %s', grantee);
         EXECUTE format('GRANT SELECT, INSERT, UPDATE, DELETE ON relay_guard.route, relay_guard.rate_policy TO %s', grantee);
         EXECUTE format('GRANT SELECT, UPDATE, DELETE ON relay_guard.issuer TO %s', grantee);
         EXECUTE format('GRANT SELECT (iss, kid, alg, created_at, retired_at), DELETE ON relay_guard.jwt_key TO %s', grantee);

@@ -28,6 +28,8 @@ ORDER BY 1, 2, 3;
 SET ROLE rg_admin;
 SELECT secret FROM relay_guard.jwt_key;
 SELECT iss, kid, alg, retired_at FROM relay_guard.jwt_key;
+SELECT count(*) FROM relay_guard.counter WHERE name = 'nobody';
+SELECT preloaded FROM relay_guard.counter_status;
 RESET ROLE;
 
 -- every public function, table and view says what it is for
