@@ -19,6 +19,7 @@ typedef struct Admission
 	const RgRoute *route;
 	RgIdentity *identity;
 	RgAnswer   *answer;
+	const RgRatePolicy *policies[RG_RATE_MAX_HITS]; /* the route's */
 	char		scratch[RG_RATE_MAX_HITS][64];	/* keys of the hits */
 } Admission;
 
@@ -31,6 +32,23 @@ known_address(const RgRequest *request)
 	return memcmp(request->client_ip, none, sizeof none) == 0 ? NULL : request->client_ip;
 }
 
+/* A policy that is gone since the route was made lets nobody pass. */
+static void
+find_policies(Admission *admission)
+{
+	const RgRoute *route = admission->route;
+
+	for (int i = 0; i < route->nrates; i++)
+	{
+		admission->policies[i] = rg_rate_policy(route->rates[i]);
+		if (admission->policies[i] == NULL)
+			ereport(ERROR,
+					errcode(ERRCODE_UNDEFINED_OBJECT),
+					errmsg("rate policy \"%s\" of route %s %s does not exist",
+						   route->rates[i], route->method, route->path));
+	}
+}
+
 /* Adds the route's limits that bind this request to the answer's hits. */
 static void
 collect_hits(Admission *admission, const RgIdentity *identity)
@@ -41,18 +59,11 @@ collect_hits(Admission *admission, const RgIdentity *identity)
 	for (int i = 0; i < admission->route->nrates; i++)
 	{
 		RgRateHit  *hit = &answer->hits[answer->nhits];
-		const RgRatePolicy *policy = rg_rate_policy(admission->route->rates[i]);
 
-		if (policy == NULL)
-			ereport(ERROR,
-					errcode(ERRCODE_UNDEFINED_OBJECT),
-					errmsg("rate policy \"%s\" of route %s %s does not exist",
-						   admission->route->rates[i], admission->route->method,
-						   admission->route->path));
-		if (!rg_rate_key(policy, known_address(admission->request), identity,
-						 admission->scratch[answer->nhits], &hit->key))
+		if (!rg_rate_key(admission->policies[i], known_address(admission->request),
+						 identity, admission->scratch[answer->nhits], &hit->key))
 			continue;
-		hit->policy = policy;
+		hit->policy = admission->policies[i];
 		hit->cost = 1;
 		answer->nhits++;
 	}
@@ -238,6 +249,7 @@ rg_admit(const RgRequest *request, const RgRoute *route, RgIdentity *identity,
 	};
 
 	memset(identity, 0, sizeof *identity);
+	find_policies(&admission);
 	if (route->auth != RG_AUTH_NONE && !check_address_limits(&admission))
 		return false;
 	if (!identify(&admission))
