@@ -9,16 +9,22 @@ LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
     coltype regtype;
+    deterministic boolean;
     reader text;
 BEGIN
-    SELECT a.atttypid::regtype INTO coltype
-    FROM pg_attribute a
+    SELECT a.atttypid::regtype, coalesce(c.collisdeterministic, true) INTO coltype, deterministic
+    FROM pg_attribute a LEFT JOIN pg_collation c ON c.oid = a.attcollation
     WHERE a.attrelid = rel AND a.attname = identity_match.attname
       AND a.attnum > 0 AND NOT a.attisdropped;
     IF NOT FOUND THEN
         RAISE EXCEPTION USING ERRCODE = 'undefined_column',
             MESSAGE = format('table %s has no column %I', rel, attname),
             HINT = 'Name the column that holds the owner or the tenant.';
+    END IF;
+    IF NOT deterministic THEN
+        RAISE EXCEPTION USING ERRCODE = 'datatype_mismatch',
+            MESSAGE = format('column %I has a nondeterministic collation', attname),
+            HINT = 'It would take different users for one: use COLLATE "C".';
     END IF;
     reader := CASE WHEN coltype IN ('text'::regtype, 'varchar'::regtype) THEN part || '_id'
                    WHEN coltype = 'uuid'::regtype THEN part || '_uuid'
@@ -71,6 +77,25 @@ $$;
 COMMENT ON FUNCTION ensure_leading_index(regclass, name[]) IS
 'Builds the composite index that a policy on these columns needs, unless there is one.';
 
+-- Privileges that know no policies, from everybody but the owner.
+CREATE FUNCTION revoke_beyond_policies(rel regclass) RETURNS void
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    grantee text;
+BEGIN
+    FOR grantee IN
+        SELECT DISTINCT CASE a.grantee WHEN 0 THEN 'PUBLIC' ELSE a.grantee::regrole::text END
+        FROM pg_class c, aclexplode(c.relacl) a
+        WHERE c.oid = rel AND a.grantee <> c.relowner
+    LOOP
+        EXECUTE format('REVOKE TRUNCATE, REFERENCES, TRIGGER ON %s FROM %s', rel, grantee);
+    END LOOP;
+END
+$$;
+COMMENT ON FUNCTION revoke_beyond_policies(regclass) IS
+'Revokes TRUNCATE, REFERENCES and TRIGGER on a table from everybody but its owner.';
+
 CREATE FUNCTION protect("table" regclass, owner name DEFAULT 'user_id', tenant name DEFAULT NULL,
                         grant_to regrole DEFAULT NULL, build_index boolean DEFAULT true) RETURNS void
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
@@ -78,7 +103,14 @@ AS $$
 DECLARE
     rel CONSTANT regclass := "table";
     condition text := relay_guard.identity_match(rel, owner, 'user');
+    other name := (SELECT polname FROM pg_policy
+                   WHERE polrelid = rel AND polpermissive AND polname <> 'relay_guard' LIMIT 1);
 BEGIN
+    IF other IS NOT NULL THEN
+        RAISE EXCEPTION USING ERRCODE = 'object_not_in_prerequisite_state',
+            MESSAGE = format('table %s has a permissive policy %I already', rel, other),
+            HINT = 'Permissive policies add up: drop it, make it RESTRICTIVE, or create it after protect() if it is meant to show more.';
+    END IF;
     IF tenant IS NOT NULL THEN
         condition := condition || ' AND ' || relay_guard.identity_match(rel, tenant, 'workspace');
     END IF;
@@ -88,8 +120,8 @@ BEGIN
         EXECUTE format('DROP POLICY relay_guard ON %s', rel);
     END IF;
     EXECUTE format('CREATE POLICY relay_guard ON %s USING (%s) WITH CHECK (%2$s)', rel, condition);
-    -- TRUNCATE and REFERENCES know no policies
     EXECUTE format('REVOKE ALL ON %s FROM PUBLIC', rel);
+    PERFORM relay_guard.revoke_beyond_policies(rel);
     IF grant_to IS NOT NULL THEN
         EXECUTE format('GRANT SELECT, INSERT, UPDATE, DELETE ON %s TO %s', rel, grant_to);
     END IF;

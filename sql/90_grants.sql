@@ -29,7 +29,7 @@ BEGIN
         EXECUTE format('GRANT EXECUTE ON FUNCTION relay_guard.issuer_add(text, text, text, text[], interval),
             relay_guard.jwt_key_add(text, text, text), relay_guard.jwt_key_retire(text, text),
             relay_guard.protect(regclass, name, name, regrole, boolean), relay_guard.unprotect(regclass),
-            relay_guard.identity_match(regclass, name, text),
+            relay_guard.identity_match(regclass, name, text), relay_guard.revoke_beyond_policies(regclass),
             relay_guard.has_leading_index(regclass, name[]),
             relay_guard.ensure_leading_index(regclass, name[]), relay_guard.ready(),
             relay_guard.read_counters(), relay_guard.read_counter_status() TO %s', grantee);
@@ -47,7 +47,28 @@ $$;
 COMMENT ON FUNCTION grant_role(text, regrole) IS
 'Gives a role what its kind needs: gateway (serve), app (what routes run as), trusted (assume, issue_token), admin (routes, policies, issuers, protect).';
 
-REVOKE ALL ON ALL FUNCTIONS IN SCHEMA relay_guard FROM PUBLIC;
+-- From everybody: ALTER DEFAULT PRIVILEGES may have granted to anyone
+DO $$
+DECLARE
+    command text;
+BEGIN
+    FOR command IN
+        SELECT format('REVOKE ALL ON %s %s FROM %s', o.kind, o.name,
+                      CASE a.grantee WHEN 0 THEN 'PUBLIC' ELSE a.grantee::regrole::text END)
+        FROM (SELECT 'FUNCTION' AS kind, p.oid::regprocedure::text AS name, p.proowner AS owner,
+                     coalesce(p.proacl, acldefault('f', p.proowner)) AS acl
+              FROM pg_proc p WHERE p.pronamespace = 'relay_guard'::regnamespace
+              UNION ALL
+              SELECT CASE c.relkind WHEN 'S' THEN 'SEQUENCE' ELSE 'TABLE' END, c.oid::regclass::text, c.relowner, c.relacl
+              FROM pg_class c WHERE c.relnamespace = 'relay_guard'::regnamespace AND c.relkind IN ('r', 'v', 'S')) o,
+             aclexplode(o.acl) a
+        WHERE a.grantee <> o.owner
+        GROUP BY o.kind, o.name, a.grantee
+    LOOP
+        EXECUTE command;
+    END LOOP;
+END
+$$;
 GRANT USAGE ON SCHEMA relay_guard TO PUBLIC;
 GRANT EXECUTE ON FUNCTION user_id(), user_uuid(), user_bigint(), workspace_id(), workspace_uuid(),
     role(), via(), request_id(), client_ip(), has_scope(text), claims(),

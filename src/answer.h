@@ -19,7 +19,7 @@ typedef struct RgAnswer
 	StringInfoData out;			/* the frame, as a bytea */
 	StringInfoData headers;		/* lines that this answer adds */
 	const char *content_type;	/* NULL: no body */
-	const RgRoute *route;		/* NULL until one was found */
+	RgRoute    *route;			/* NULL until one was found */
 	int			nhits;			/* limits that were asked, for the headers */
 	RgRateHit	hits[RG_RATE_MAX_HITS];
 } RgAnswer;

@@ -12,7 +12,7 @@
  *
  * The value is the identity's fields in order, each "-" or "<length>:<bytes>".
  * The check hook turns it into one chunk, the GUC's "extra", that the readers
- * use without parsing or copying.
+ * use without parsing.
  */
 #include "postgres.h"
 
@@ -41,7 +41,7 @@
 
 #define NFIELDS (sizeof(RgIdentity) / sizeof(RgSlice))
 
-/* The GUC's extra: every field behind a varlena header, ready to return. */
+/* The GUC's extra: every field behind a varlena header, ready to be copied. */
 typedef struct Extra
 {
 	RgIdentity	identity;
@@ -248,13 +248,20 @@ rg_context(void)
 	return current != NULL ? &current->identity : NULL;
 }
 
+/*
+ * A copy: COMMIT in a procedure and a superuser's RESET free the chunk while
+ * the value may still be an argument of the statement that runs.
+ */
 struct varlena *
 rg_context_datum(const RgSlice *field)
 {
-	return (struct varlena *) (field->data - VARHDRSZ);
+	struct varlena *copy = palloc(VARHDRSZ + field->len);
+
+	memcpy(copy, field->data - VARHDRSZ, VARHDRSZ + field->len);
+	return copy;
 }
 
-pg_uuid_t *
+const pg_uuid_t *
 rg_context_user_uuid(void)
 {
 	if (!current->has_uuid)
@@ -324,11 +331,15 @@ assign_guarded(const char *value, GucAction action)
 	PG_END_TRY();
 }
 
-/* An open cursor would follow the new identity: one a transaction. */
+/*
+ * An open cursor would follow the new identity: one a transaction, and none
+ * beside the one that serve() gave to a route.
+ */
 static void
 refuse_second_identity(const char *value)
 {
-	if (established != NULL && strcmp(established, value) != 0)
+	if ((established != NULL && strcmp(established, value) != 0) ||
+		(current != NULL && strcmp(context_value, value) != 0))
 		ereport(ERROR,
 				errcode(ERRCODE_RG_FORBIDDEN),
 				errmsg("this transaction has another identity already"),

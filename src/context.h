@@ -32,13 +32,13 @@ extern void rg_context_init(void);
 extern const RgIdentity *rg_context(void);
 
 /*
- * A field of the current identity as a text (or inet) datum, which stays until
- * the identity changes; field is a member of what rg_context() returned.
+ * A field of the current identity as a text (or inet) datum, palloc'd; field
+ * is a member of what rg_context() returned.
  */
 extern struct varlena *rg_context_datum(const RgSlice *field);
 
 /* The user id as a uuid: itself where it is one, else its version 5 uuid. */
-extern pg_uuid_t *rg_context_user_uuid(void);
+extern const pg_uuid_t *rg_context_user_uuid(void);
 
 /* The user id as a number, where it is one in canonical form. */
 extern bool rg_context_user_bigint(int64 *value);

@@ -45,6 +45,22 @@ append_next(RgAnswer *answer, RgRoutePlan *plan, const RgJsonOut *out)
 	appendStringInfoChar(&answer->out, '"');
 }
 
+/* ALTER TABLE may have changed the type of a column under SELECT *. */
+static void
+check_key_types(RgRoute *route, const RgRoutePlan *plan, const RgJsonOut *out)
+{
+	for (int i = 0; i < plan->nkeys; i++)
+	{
+		if (!out->captured || out->key_types[i] == plan->keys[i].column_type)
+			continue;
+		rg_route_plan_forget(route);
+		ereport(ERROR,
+				errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+				errmsg("the type of keyset column \"%s\" has changed", plan->keys[i].name),
+				errhint("The next request prepares the route anew."));
+	}
+}
+
 static void
 close_body(RgAnswer *answer, RgRoutePlan *plan, const RgJsonOut *out)
 {
@@ -105,19 +121,20 @@ void
 rg_execute(RgRoutePlan *plan, const RgRequest *request, ParamListInfo params,
 		   uint64 limit, RgAnswer *answer)
 {
-	const RgRoute *route = answer->route;
+	RgRoute    *route = answer->route;
 	RgJsonOut	out;
 
 	rg_json_out_init(&out, &answer->out, route->result, &plan->shape, plan->context);
 	out.max_bytes = route->max_response;
 	out.nkeys = plan->nkeys;
-	out.key_columns = plan->key_numbers;
+	out.key_names = route->keyset;
 	out.capture_at = plan->nkeys > 0 ? limit : 0;
 	out.key_context = CurrentMemoryContext;
 
 	if (route->result != RG_JSON_NONE)
 		open_body(answer);
 	run_statement(plan, params, &out.pub);
+	check_key_types(answer->route, plan, &out);
 	run_deferred_triggers();
 	LockReleaseSession(USER_LOCKMETHOD);
 

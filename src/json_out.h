@@ -43,12 +43,12 @@ typedef struct RgJsonOut
 	/*
 	 * Set by the caller afterwards, if wanted.  max_bytes: what the rows may
 	 * add to buf; more is error 54000.  When row number capture_at (from 1; 0
-	 * for never) arrives, nkeys of its columns (from 1) are copied into
-	 * key_context, for a cursor.
+	 * for never) arrives, its columns of those names are copied into
+	 * key_context, for a cursor; a shape always belongs to the same names.
 	 */
 	Size		max_bytes;
 	int			nkeys;
-	const AttrNumber *key_columns;
+	char	   *const *key_names;
 	uint64		capture_at;
 	MemoryContext key_context;
 

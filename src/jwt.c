@@ -51,7 +51,7 @@ verify_parsed(const RgToken *token, const RgIssuer *issuer)
 /* What a verified token says, as an entry for the cache. */
 static RgVerified
 describe(const RgToken *token, const RgIssuer *issuer, const char *user_id,
-		 uint64 generation)
+		 const char *workspace_id, uint64 generation)
 {
 	RgVerified	verified = {
 		.generation = generation,
@@ -61,7 +61,7 @@ describe(const RgToken *token, const RgIssuer *issuer, const char *user_id,
 		.leeway = issuer->leeway,
 		.identity = {
 			.user_id = slice_of(user_id),
-			.workspace_id = slice_of(token->workspace_id),
+			.workspace_id = slice_of(workspace_id),
 			.role = slice_of(rg_issuer_role(issuer, token->role)),
 			.via = RG_SLICE("token"),
 			.scopes = slice_of(token->scope),
@@ -72,14 +72,18 @@ describe(const RgToken *token, const RgIssuer *issuer, const char *user_id,
 	return verified;
 }
 
+/*
+ * generation was read before anything of the tables: a change that comes in
+ * while the token is verified leaves an entry that is worthless at once.
+ */
 static RgTokenError
-verify_new(RgSlice text, const RgVerified **verified)
+verify_new(RgSlice text, uint64 generation, const RgVerified **verified)
 {
 	RgToken    *token = palloc(sizeof *token);
-	uint64		generation;
 	const RgIssuer *issuer;
 	RgVerified	entry;
-	char	   *user_id;
+	char	   *user_id,
+			   *workspace_id;
 	RgTokenError error = rg_token_parse(text, token);
 
 	if (error != RG_TOKEN_OK)
@@ -89,12 +93,11 @@ verify_new(RgSlice text, const RgVerified **verified)
 	if (error != RG_TOKEN_OK)
 		return error;
 	user_id = psprintf("%s%s", issuer->subject_prefix, token->sub);
-	if (rg_issuer_reserved(issuer, user_id))
+	workspace_id = token->workspace_id[0] == '\0' ? "" :
+		psprintf("%s%s", issuer->subject_prefix, token->workspace_id);
+	if (rg_issuer_reserved(issuer, user_id) || rg_issuer_reserved(issuer, workspace_id))
 		return RG_TOKEN_RESERVED_SUBJECT;
-
-	/* After the tables have been read: reading may notice a change */
-	generation = rg_issuer_generation();
-	entry = describe(token, issuer, user_id, generation);
+	entry = describe(token, issuer, user_id, workspace_id, generation);
 	*verified = rg_token_cache_put(text, &entry);
 	pfree(token);
 	return RG_TOKEN_OK;
@@ -103,8 +106,10 @@ verify_new(RgSlice text, const RgVerified **verified)
 RgTokenError
 rg_jwt_verify(RgSlice text, RgIdentity *identity)
 {
-	const RgVerified *verified = rg_token_cache_get(text, rg_issuer_generation());
-	RgTokenError error = verified != NULL ? RG_TOKEN_OK : verify_new(text, &verified);
+	uint64		generation = rg_issuer_generation();
+	const RgVerified *verified = rg_token_cache_get(text, generation);
+	RgTokenError error = verified != NULL ? RG_TOKEN_OK :
+	verify_new(text, generation, &verified);
 	struct timespec now;
 
 	if (error != RG_TOKEN_OK)

@@ -99,6 +99,21 @@ rg_route_read(RgRoute *route, const Datum *values, const bool *nulls)
 	route->search_path = TextDatumGetCString(values[Anum_route_search_path]);
 }
 
+/* A variable sorts after every literal, so that literals are tried first. */
+static int
+path_order(char c)
+{
+	return c == '{' ? UCHAR_MAX + 1 : (unsigned char) c;
+}
+
+static int
+compare_paths(const char *a, const char *b)
+{
+	while (*a != '\0' && *a == *b)
+		a++, b++;
+	return path_order(*a) - path_order(*b);
+}
+
 static int
 compare_routes(const void *a, const void *b)
 {
@@ -106,7 +121,7 @@ compare_routes(const void *a, const void *b)
 	const RgRoute *right = b;
 	int			patterns = rg_template_is_pattern(left->path) - rg_template_is_pattern(right->path);
 
-	return patterns != 0 ? patterns : strcmp(left->path, right->path);
+	return patterns != 0 ? patterns : compare_paths(left->path, right->path);
 }
 
 static int

@@ -12,6 +12,7 @@
 #include "executor/spi.h"
 #include "nodes/nodeFuncs.h"
 #include "parser/analyze.h"
+#include "parser/parse_coerce.h"
 #include "parser/parse_node.h"
 #include "parser/parser.h"
 #include "tcop/utility.h"
@@ -218,6 +219,21 @@ require_known_types(const RgRoutePlan *plan)
 					errhint("Use it as in (created_at, id) < (request.after_created_at, request.after_id)."));
 }
 
+/* Whether any part of the query changes or locks rows. */
+static bool
+touches_rows(Node *node, void *context)
+{
+	Query	   *query = (Query *) node;
+
+	if (node == NULL)
+		return false;
+	if (!IsA(node, Query))
+		return expression_tree_walker(node, touches_rows, context);
+	if (query->commandType != CMD_SELECT || query->rowMarks != NIL)
+		return true;
+	return query_tree_walker(query, touches_rows, context, 0);
+}
+
 static void
 prepare_statement(RgRoutePlan *plan, const RgRoute *route)
 {
@@ -230,7 +246,6 @@ prepare_statement(RgRoutePlan *plan, const RgRoute *route)
 		(route->custom_plan ? CURSOR_OPT_CUSTOM_PLAN : CURSOR_OPT_GENERIC_PLAN),
 	};
 	int			nest = pin_parser_settings();
-	Query	   *query;
 
 	error_context_stack = &where;
 	SPI_connect();
@@ -238,9 +253,7 @@ prepare_statement(RgRoutePlan *plan, const RgRoute *route)
 	plan->spi = SPI_prepare_extended(plan->query, &options);
 	if (plan->spi == NULL)
 		elog(ERROR, "SPI_prepare_extended: %s", SPI_result_code_string(SPI_result));
-	query = plan_query(plan->spi);
-	plan->read_only = query->commandType == CMD_SELECT &&
-		!query->hasModifyingCTE && query->rowMarks == NIL;
+	plan->read_only = !touches_rows((Node *) plan_query(plan->spi), NULL);
 	require_known_types(plan);
 	SPI_keepplan(plan->spi);
 	SPI_finish();
@@ -350,17 +363,19 @@ find_key(RgRoutePlan *plan, TupleDesc desc, const char *name, char *start, int v
 		ereport(ERROR,
 				errcode(ERRCODE_UNDEFINED_COLUMN),
 				errmsg("keyset column \"%s\" is not in the result of route %s", name, plan->where));
-	key->type = TupleDescAttr(desc, number - 1)->atttypid;
-	if (plan->types[value] != key->type)
+	key->column_type = TupleDescAttr(desc, number - 1)->atttypid;
+	key->type = plan->types[value];
+	if (!IsBinaryCoercible(key->column_type, key->type))
 		ereport(ERROR,
 				errcode(ERRCODE_DATATYPE_MISMATCH),
 				errmsg("request.after_%s has type %s, its column type %s", name,
-					   format_type_be(plan->types[value]), format_type_be(key->type)),
+					   format_type_be(key->type), format_type_be(key->column_type)),
 				errhint("Compare it with the column itself, without a cast."));
 	set_start(key, start);
 	getTypeBinaryOutputInfo(key->type, &key->send, &varlena);
 	getTypeBinaryInputInfo(key->type, &key->receive, &key->ioparam);
-	plan->key_numbers[plan->nkeys++] = number;
+	key->name = pstrdup(name);
+	plan->nkeys++;
 }
 
 static void
@@ -455,6 +470,13 @@ rg_route_plan(RgRoute *route)
 	if (unlikely(route->plan == NULL))
 		hold_plan(route, make_plan(route), GetMemoryChunkContext(unconstify(char *, route->path)));
 	return route->plan;
+}
+
+/* Whoever runs it now holds it still, until the table is read again. */
+void
+rg_route_plan_forget(RgRoute *route)
+{
+	route->plan = NULL;
 }
 
 void

@@ -16,7 +16,9 @@
 /* A keyset column: where the first page starts, and how a cursor carries it. */
 typedef struct RgKeyColumn
 {
-	Oid			type;
+	char	   *name;
+	Oid			column_type;
+	Oid			type;			/* what it is compared as: text for a varchar */
 	Datum		start;
 	bool		start_null;
 	Oid			send;
@@ -46,7 +48,6 @@ typedef struct RgRoutePlan
 	RgJsonShape *shape;
 
 	int			nkeys;
-	AttrNumber	key_numbers[INDEX_MAX_KEYS];
 	RgKeyColumn keys[INDEX_MAX_KEYS];
 } RgRoutePlan;
 
@@ -55,6 +56,12 @@ typedef struct RgRoutePlan
  * current: the caller has switched to run_as and the route's search_path.
  */
 extern RgRoutePlan *rg_route_plan(RgRoute *route);
+
+/*
+ * Makes the next rg_route_plan() of that route a new one: what it returns is
+ * not what the plan was made for.
+ */
+extern void rg_route_plan_forget(RgRoute *route);
 
 /* Prepares a plan that belongs to nobody, to see whether it can be. */
 extern void rg_route_plan_try(const RgRoute *route);

@@ -7,6 +7,7 @@
 #include "access/genam.h"
 #include "access/htup_details.h"
 #include "access/table.h"
+#include "access/transam.h"
 #include "catalog/namespace.h"
 #include "catalog/pg_authid.h"
 #include "catalog/pg_class.h"
@@ -24,11 +25,13 @@
 /* Roles that were found fit; forgotten when any role changes. */
 static Oid	checked[MAX_CHECKED];
 static int	nchecked = 0;
+static uint64 role_changes = 0;
 
 static void
 on_role_change(Datum arg, int cacheid, uint32 hashvalue)
 {
 	nchecked = 0;
+	role_changes++;
 }
 
 void
@@ -41,7 +44,9 @@ rg_run_as_init(void)
 static bool
 has_dangerous_membership(Oid role)
 {
-	return has_privs_of_role(role, ROLE_PG_READ_SERVER_FILES) ||
+	return has_privs_of_role(role, ROLE_PG_READ_ALL_DATA) ||
+		has_privs_of_role(role, ROLE_PG_WRITE_ALL_DATA) ||
+		has_privs_of_role(role, ROLE_PG_READ_SERVER_FILES) ||
 		has_privs_of_role(role, ROLE_PG_WRITE_SERVER_FILES) ||
 		has_privs_of_role(role, ROLE_PG_EXECUTE_SERVER_PROGRAM);
 }
@@ -70,6 +75,8 @@ owns_protected_table(Oid role)
 static const char *
 find_objection(Oid role)
 {
+	if (role < FirstNormalObjectId && !superuser_arg(role))
+		return "is a predefined role";
 	if (superuser_arg(role))
 		return "is a superuser";
 	if (has_bypassrls_privilege(role))
@@ -77,7 +84,7 @@ find_objection(Oid role)
 	if (has_createrole_privilege(role))
 		return "may create roles";
 	if (has_dangerous_membership(role))
-		return "may read or write files of the server, or run programs";
+		return "may read or write all data or files of the server, or run programs";
 	if (owns_protected_table(role))
 		return "owns, or is a member of the owner of, a table with row-level security";
 	return NULL;
@@ -95,6 +102,7 @@ was_checked(Oid role)
 void
 rg_run_as_check(Oid role)
 {
+	uint64		changes = role_changes;
 	const char *objection;
 
 	if (was_checked(role))
@@ -112,6 +120,8 @@ rg_run_as_check(Oid role)
 				errmsg("a route cannot run as role \"%s\"", GetUserNameFromId(role, false)),
 				errdetail("The role %s.", objection),
 				errhint("Use a role without login that owns nothing and was granted what routes need."));
+	if (changes != role_changes)
+		return;					/* while it was looked at: not to be kept */
 	if (nchecked == MAX_CHECKED)
 		nchecked = 0;
 	checked[nchecked++] = role;

@@ -15,6 +15,7 @@
 #include "execute.h"
 #include "run_as.h"
 #include "serve.h"
+#include "statement_guard.h"
 
 static emit_log_hook_type previous_emit_log_hook = NULL;
 
@@ -58,6 +59,7 @@ rg_serve_init(void)
 	RegisterXactCallback(on_transaction_end, NULL);
 	RegisterSubXactCallback(on_subtransaction_end, NULL);
 	rg_run_as_init();
+	rg_statement_guard_init();
 }
 
 /* No route: wrong path, wrong method, or a question about methods. */
@@ -190,6 +192,13 @@ serve_request(const RgRequest *request, RgAnswer *answer)
 	AtEOXact_GUC(false, nest);
 }
 
+static void
+set_serving(bool on)
+{
+	serving = on;
+	rg_statement_guard_set(on);
+}
+
 void
 rg_serve(const RgRequest *request, RgAnswer *answer)
 {
@@ -199,17 +208,17 @@ rg_serve(const RgRequest *request, RgAnswer *answer)
 				errmsg("serve() cannot be called by a route"));
 	AcceptInvalidationMessages();
 	rg_answer_begin(answer);
-	serving = true;
+	set_serving(true);
 	PG_TRY();
 	{
 		serve_request(request, answer);
 	}
 	PG_CATCH();
 	{
-		serving = false;
+		set_serving(false);
 		error_leaving = true;
 		PG_RE_THROW();
 	}
 	PG_END_TRY();
-	serving = false;
+	set_serving(false);
 }

@@ -15,6 +15,16 @@
 
 #include "identity.h"
 #include "serve.h"
+#include "utf8.h"
+
+/* What becomes text in SQL is text: a frame is bytes. */
+static bool
+is_text(const RgRequest *request)
+{
+	return rg_utf8_valid(request->request_id) &&
+		rg_utf8_valid(request->path) &&
+		rg_utf8_valid(request->method);
+}
 
 PG_FUNCTION_INFO_V1(relay_guard_serve_frame);
 
@@ -26,10 +36,11 @@ relay_guard_serve_frame(PG_FUNCTION_ARGS)
 	RgRequest	request;
 	RgAnswer	answer;
 
-	if (!rg_request_parse(rg_slice(VARDATA_ANY(frame), VARSIZE_ANY_EXHDR(frame)), &request))
+	if (!rg_request_parse(rg_slice(VARDATA_ANY(frame), VARSIZE_ANY_EXHDR(frame)), &request) ||
+		!is_text(&request))
 		ereport(ERROR,
 				errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				errmsg("the request frame is not whole"),
+				errmsg("the request frame is malformed"),
 				errhint("The gateway and the extension must be of the same version."));
 	rg_serve(&request, &answer);
 	rg_answer_finish(&answer);

@@ -32,7 +32,7 @@ static MemoryContext context = NULL;
 
 /* Hashes in the order in which they came, a ring. */
 static uint8 arrivals[CACHE_SIZE][HASH_BYTES];
-static uint32 narrivals = 0;
+static uint64 narrivals = 0;
 
 static void
 hash_token(RgSlice token, uint8 hash[HASH_BYTES])

@@ -93,3 +93,17 @@ SELECT relay_guard.user_id(), relay_guard.user_uuid(), relay_guard.workspace_id(
 SET relay_guard.missing_context = error;
 SELECT relay_guard.user_id();
 RESET relay_guard.missing_context;
+
+-- a value of the identity outlives the identity: COMMIT in a procedure ends the
+-- one while the other is still an argument
+CREATE PROCEDURE rg_keeps(who text, what uuid) LANGUAGE plpgsql AS $$
+BEGIN
+    COMMIT;
+    PERFORM relay_guard.assume('somebody else, with a rather longer user id than before');
+    RAISE NOTICE 'still % %', who, what;
+END $$;
+DO $$ BEGIN
+    PERFORM relay_guard.assume('alice');
+    CALL rg_keeps(relay_guard.user_id(), relay_guard.user_uuid());
+END $$;
+DROP PROCEDURE rg_keeps(text, uuid);

@@ -15,6 +15,9 @@
 \set kid1 'eyJhbGciOiJIUzI1NiIsImtpZCI6ImsxIn0.eyJpc3MiOiJodHRwczovL2lkLmV4YW1wbGUiLCJhdWQiOiJhcHAiLCJzdWIiOiJhbGljZSIsImV4cCI6NDEwMjQ0NDgwMH0.pjHxMDA-L_5ZxZwcznXqQA_Ub5Nu0m08bPQHvq8Dr_8'
 \set admin 'eyJhbGciOiJIUzI1NiIsInR5cCI6IkpXVCJ9.eyJpc3MiOiJodHRwczovL2lkLmV4YW1wbGUiLCJhdWQiOiJhcHAiLCJzdWIiOiJhbGljZSIsImV4cCI6NDEwMjQ0NDgwMCwicm9sZSI6ImFkbWluIn0.xekWekMju3dRAAAX0iaw0aDrPkN4xgl69JmU9QjwAMY'
 \set anon 'eyJhbGciOiJIUzI1NiIsInR5cCI6IkpXVCJ9.eyJpc3MiOiJodHRwczovL2lkLmV4YW1wbGUiLCJhdWQiOiJhcHAiLCJzdWIiOiJhbm9uOjEyMyIsImV4cCI6NDEwMjQ0NDgwMH0.61lAHhDM7oNzFnE_rBxBhZ-23yqFI3nhzVlGpjaM2TM'
+\set two 'eyJhbGciOiJIUzI1NiIsInR5cCI6IkpXVCJ9.eyJpc3MiOiJodHRwczovL3R3by5leGFtcGxlIiwiYXVkIjoiYXBwIiwic3ViIjoiYWxpY2UiLCJleHAiOjQxMDI0NDQ4MDAsIndvcmtzcGFjZV9pZCI6IncxIiwicm9sZSI6ImFkbWluIn0.I6Tfkj2oTric8oOWXt4Efkxal06vZKvFdLOdMezhpkM'
+\set reaching 'eyJhbGciOiJIUzI1NiIsInR5cCI6IkpXVCJ9.eyJpc3MiOiJodHRwczovL2lkLmV4YW1wbGUiLCJhdWQiOiJhcHAiLCJzdWIiOiJhbGljZSIsImV4cCI6NDEwMjQ0NDgwMCwid29ya3NwYWNlX2lkIjoiaHR0cHM6Ly90d28uZXhhbXBsZXx3MSJ9.MdedbijFS_3_7YubMRDpl1TH7PkwrnjWo78-t98Nvhc'
+\set modest 'eyJhbGciOiJIUzI1NiIsInR5cCI6IkpXVCJ9.eyJpc3MiOiJodHRwczovL2lkLmV4YW1wbGUiLCJhdWQiOiJhcHAiLCJzdWIiOiJhbGljZSIsImV4cCI6NDEwMjQ0NDgwMCwicm9sZSI6ImFub255bW91cyJ9.QBO4ez27zbvNQW0bZEP7Y-cgRdVoWXj5mn8qyx4_CHU'
 \set scoped 'eyJhbGciOiJIUzI1NiIsInR5cCI6IkpXVCJ9.eyJpc3MiOiJodHRwczovL2lkLmV4YW1wbGUiLCJhdWQiOiJhcHAiLCJzdWIiOiJhbGljZSIsImV4cCI6NDEwMjQ0NDgwMCwid29ya3NwYWNlX2lkIjoidzEiLCJzY29wZSI6InJlYWQgd3JpdGUifQ.KX8tkj05uNK7vTH8fM_pphTIq3Q-it0I7UzCx-o0rOw'
 \set secret 0123456789abcdef0123456789abcdef
 
@@ -78,6 +81,12 @@ SELECT relay_guard.jwt_key_add('https://two.example', 'k', :'secret');
 SELECT iss, subject_prefix FROM relay_guard.issuer ORDER BY created_at, iss;
 \set VERBOSITY terse
 SELECT relay_guard.issuer_add('https://three.example', 'app', '');
+
+-- nor does its workspace; and whoever says anonymous is that
+SELECT relay_guard.jwt_key_add('https://id.example', 'k4', :'secret');
+BEGIN; SELECT rg_try(:'two') AS two; SELECT relay_guard.user_id(), relay_guard.workspace_id(), relay_guard.role(); COMMIT;
+SELECT rg_try(:'reaching') AS reaching_workspace;
+BEGIN; SELECT rg_try(:'modest') AS modest; SELECT relay_guard.role(); COMMIT;
 
 -- what is refused at registration
 SELECT relay_guard.issuer_add('relay_guard', 'x');

@@ -53,6 +53,22 @@ BEGIN; SELECT relay_guard.assume('7'); SET LOCAL ROLE rg_app; SELECT * FROM rg_n
 BEGIN; SELECT relay_guard.assume('007'); SET LOCAL ROLE rg_app; SELECT * FROM rg_number; COMMIT;
 BEGIN; SELECT relay_guard.assume('a0eebc99-9c0b-4ef8-bb6d-6bb9bd380a11'); SET LOCAL ROLE rg_app; SELECT * FROM rg_uuid; COMMIT;
 
+-- what would show or take more than the policy says
+CREATE TABLE rg_open (user_id text);
+ALTER TABLE rg_open ENABLE ROW LEVEL SECURITY;
+CREATE POLICY everybody ON rg_open USING (true);
+GRANT ALL ON rg_open TO rg_app;
+SELECT relay_guard.protect('rg_open');
+DROP POLICY everybody ON rg_open;
+SELECT relay_guard.protect('rg_open', grant_to => 'rg_app');
+SELECT privilege, has_table_privilege('rg_app', 'rg_open', privilege)
+FROM unnest('{SELECT,INSERT,UPDATE,DELETE,TRUNCATE,REFERENCES,TRIGGER}'::text[]) privilege;
+CREATE COLLATION rg_nocase (provider = icu, locale = 'und-u-ks-level2', deterministic = false);
+CREATE TABLE rg_collated (user_id text COLLATE rg_nocase);
+SELECT relay_guard.protect('rg_collated');
+DROP TABLE rg_open, rg_collated;
+DROP COLLATION rg_nocase;
+
 -- odd names
 CREATE TABLE "rg ""odd""" ("user ""id""" text);
 SELECT relay_guard.protect('"rg ""odd"""', owner => 'user "id"');

@@ -48,7 +48,13 @@ REVOKE rg_owner FROM rg_app;
 SELECT relay_guard.grant_role('admin', 'rg_author');
 SET ROLE rg_author;
 INSERT INTO relay_guard.route (method, path, query, auth, run_as, result) VALUES ('GET', '/t', 'SELECT 1 AS a', 'none', 'rg_app', 'row');
+-- nor with the check of statements switched off, as anyone may
+SET check_function_bodies = off;
+INSERT INTO relay_guard.route (method, path, query, auth, run_as, result) VALUES ('GET', '/t', 'SELECT 1 AS a', 'none', 'rg_app', 'row');
+RESET check_function_bodies;
 RESET ROLE;
+SELECT rg_add('SELECT 1 AS a', 'pg_database_owner');
+SELECT rg_add('SELECT 1 AS a', 'pg_read_all_data');
 
 -- declarations
 SELECT rg_add('SELECT 1 AS a', parameters => '[{"name":"a","in":"query","schema":{"type":"integer","anyOf":[]}}]');

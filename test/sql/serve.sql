@@ -69,6 +69,32 @@ SELECT rg_pages('bob', 'after=' || :'cursor');
 SELECT rg_pages('alice', 'after=' || overwrite) FROM (SELECT overlay(:'cursor' placing CASE substr(:'cursor', 60, 1) WHEN 'A' THEN 'B' ELSE 'A' END from 60 for 1) AS overwrite) o;
 SELECT rg_pages('alice', 'after=nonsense');
 
+-- SELECT * goes on when its table changes, with the right columns in the cursor
+CREATE TABLE rg_star (pad int, id bigint, name text);
+INSERT INTO rg_star SELECT n, n, 'row ' || n FROM generate_series(1, 4) n;
+GRANT SELECT ON rg_star TO rg_app;
+INSERT INTO relay_guard.route (method, path, query, auth, parameters, result, result_key, keyset, keyset_start, run_as)
+VALUES ('GET', '/star', 'SELECT * FROM public.rg_star WHERE name > request.after_name ORDER BY name LIMIT request.limit', 'user',
+        '[{"name":"limit","in":"query","schema":{"type":"integer","default":2}}]', 'rows', 'rows', '{name}', '{""}', 'rg_app');
+SELECT rg_call('GET', '/star');
+ALTER TABLE rg_star DROP COLUMN pad;
+SELECT rg_call('GET', '/star');
+ALTER TABLE rg_star ALTER COLUMN name TYPE varchar(20);
+SELECT rg_call('GET', '/star');
+SELECT rg_call('GET', '/star');
+
+-- rows may be locked below the top level
+GRANT UPDATE ON rg_star TO rg_app;
+INSERT INTO relay_guard.route (method, path, query, auth, result, run_as)
+VALUES ('GET', '/locking', 'WITH q AS (SELECT id FROM public.rg_star FOR UPDATE SKIP LOCKED) SELECT count(*) AS v FROM q', 'user', 'value', 'rg_app');
+SELECT rg_call('GET', '/locking');
+
+-- a literal segment wins over a variable, whatever its letters
+INSERT INTO relay_guard.route (method, path, query, auth, parameters, result, run_as)
+VALUES ('GET', '/p/{x}/{y}', 'SELECT ''variable'' AS v', 'none', '[{"name":"x","in":"path","required":true,"schema":{"type":"string"}},{"name":"y","in":"path","required":true,"schema":{"type":"string"}}]', 'value', 'rg_app'),
+       ('GET', '/p/~a/{y}', 'SELECT ''literal'' AS v', 'none', '[{"name":"y","in":"path","required":true,"schema":{"type":"string"}}]', 'value', 'rg_app');
+SELECT rg_call('GET', '/p/~a/1'), rg_call('GET', '/p/b/1');
+
 -- one object; somebody else's is not there
 SELECT min(id) AS id FROM rg_note \gset
 SELECT rg_call('GET', '/notes/' || :id);
@@ -139,7 +165,7 @@ SELECT relay_guard.serve('\x00'::bytea);
 
 DELETE FROM relay_guard.route;
 DELETE FROM relay_guard.rate_policy WHERE name LIKE 'rg%';
-DROP TABLE rg_note;
+DROP TABLE rg_note, rg_star;
 DROP FUNCTION rg_fail, rg_call, rg_pages;
 DROP OWNED BY rg_app;
 DROP ROLE rg_app;

@@ -29,6 +29,15 @@ CREATE FUNCTION rg_call(method text, path text, who text DEFAULT NULL) RETURNS t
     SELECT status || ' ' || convert_from(body, 'UTF8') FROM relay_guard.serve(method, path, '',
         CASE WHEN who IS NULL THEN '{}' ELSE ARRAY['authorization', 'Bearer ' || relay_guard.issue_token(who)] END)
 $$;
+CREATE FUNCTION rg_execute(command text) RETURNS text LANGUAGE plpgsql AS $$ BEGIN EXECUTE command; RETURN command; END $$;
+INSERT INTO relay_guard.route (method, path, query, auth, result, parameters, run_as)
+VALUES ('POST', '/run', 'SELECT public.rg_execute(request.command) AS v', 'user', 'value',
+        '[{"name":"command","in":"query","required":true,"schema":{"type":"string"}}]', 'rg_app');
+CREATE FUNCTION rg_run(command text) RETURNS text LANGUAGE sql AS $$
+    SELECT status || ' ' || convert_from(body, 'UTF8')
+    FROM relay_guard.serve('POST', '/run', 'command=' || replace(command, ' ', '%20'),
+                           ARRAY['authorization', 'Bearer ' || relay_guard.issue_token('alice')])
+$$;
 SET ROLE rg_gate;
 
 -- deferred triggers run with the route's rights, before the answer
@@ -46,6 +55,19 @@ SELECT rg_call('POST', '/role');
 SELECT rg_call('POST', '/identity', 'alice');
 SELECT rg_call('GET', '/again');
 SELECT current_user;
+
+-- what belongs to the session, by dynamic SQL of a route's function
+SELECT rg_run('PREPARE serve(bytea) AS SELECT 1');
+SELECT rg_run('DEALLOCATE ALL');
+SELECT rg_run('LISTEN x');
+SELECT rg_run('UNLISTEN *');
+SELECT rg_run('DISCARD PLANS');
+SELECT rg_run($$LOAD 'plpgsql'$$);
+SELECT rg_run('DECLARE c CURSOR WITH HOLD FOR SELECT 1');
+SELECT rg_run($$SELECT relay_guard.assume('mallory')$$);
+SELECT rg_run($$SELECT relay_guard.authenticate(relay_guard.issue_token('mallory'))$$);
+PREPARE rg_after AS SELECT 1 AS the_guard_is_lifted;
+EXECUTE rg_after;
 
 -- two requests in one transaction, and what surrounds them
 BEGIN;
@@ -82,6 +104,6 @@ RESET ROLE;
 DELETE FROM relay_guard.route;
 DROP SCHEMA rg_evil CASCADE;
 DROP TABLE pg_temp.rg_log, public.rg_log, rg_unique;
-DROP FUNCTION rg_call, rg_deferred;
+DROP FUNCTION rg_call, rg_deferred, rg_run, rg_execute;
 DROP OWNED BY rg_gate, rg_app;
 DROP ROLE rg_app, rg_gate;

@@ -1,0 +1,17 @@
+/*
+ * statement_guard.h
+ *		Statements that a route must not run, because what they do outlives the
+ *		request.
+ */
+#ifndef RG_STATEMENT_GUARD_H
+#define RG_STATEMENT_GUARD_H
+
+/* Installs the hook; called from _PG_init. */
+extern void rg_statement_guard_init(void);
+
+/*
+ * Whether a route runs.  serve() sets it, and clears it on every way out.
+ */
+extern void rg_statement_guard_set(bool on);
+
+#endif
