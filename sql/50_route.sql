@@ -27,7 +27,7 @@ CREATE TABLE route (
     description  text,
     UNIQUE (method, path),
     CHECK (result = 'rows' OR cardinality(keyset) = 0),
-    CHECK (result_key IS NOT NULL OR result <> 'rows')
+    CHECK (result_key IS NOT NULL OR cardinality(keyset) = 0)
 );
 COMMENT ON TABLE route IS 'The HTTP endpoints that serve() answers.';
 COMMENT ON COLUMN route.path IS 'Template such as /api/v1/files/{id}; a literal segment wins over {…}.';
@@ -38,7 +38,7 @@ COMMENT ON COLUMN route.parameters IS 'OpenAPI parameter objects; each is reques
 COMMENT ON COLUMN route.request_body IS 'JSON Schema of the body; its properties are request.<name>, the whole is request.body.';
 COMMENT ON COLUMN route.rate IS 'Names of rate policies that bind the route; those by address are taken first.';
 COMMENT ON COLUMN route.max_body IS 'Largest body in bytes.';
-COMMENT ON COLUMN route.result IS 'rows: an array under result_key; row: one object, 404 without; value: the first column; none.';
+COMMENT ON COLUMN route.result IS 'rows: an array, under result_key where there is one; row: one object, 404 without; value: the first column; none.';
 COMMENT ON COLUMN route.status IS 'Status of success; 204 sends no body.';
 COMMENT ON COLUMN route.keyset IS 'Result columns that order the rows; their values on the page before are request.after_<column>.';
 COMMENT ON COLUMN route.keyset_start IS 'What request.after_<column> is on the first page, such as infinity; NULL when this is NULL.';

@@ -17,6 +17,8 @@
 #include "commands.h"
 
 #define KID_BYTES 8				/* of the secret's SHA-256, in hex */
+#define KID_PREFIX "env-"
+#define KID_SIZE (sizeof KID_PREFIX + 2 * KID_BYTES)
 #define MIN_SECRET 32			/* bytes, RFC 7518, 3.2 */
 
 static const char *
@@ -101,19 +103,40 @@ configure_issuer(PGconn *conn, const char *iss, const char *aud)
 
 /* Named after the secret, so that the same secret is the same key. */
 static void
-make_kid(const char *secret, char kid[2 * KID_BYTES + 1])
+make_kid(const char *secret, char kid[KID_SIZE])
 {
 	unsigned char hash[crypto_hash_sha256_BYTES];
 
 	crypto_hash_sha256(hash, (const unsigned char *) secret, strlen(secret));
-	sodium_bin2hex(kid, 2 * KID_BYTES + 1, hash, KID_BYTES);
+	memcpy(kid, KID_PREFIX, sizeof KID_PREFIX);
+	sodium_bin2hex(kid + sizeof KID_PREFIX - 1, 2 * KID_BYTES + 1, hash, KID_BYTES);
+}
+
+/*
+ * The environment has one secret: another that came from it goes.  With two
+ * live keys, tokens that name none could not be verified any more.
+ */
+static bool
+drop_former_key(PGconn *conn, const char *iss, const char *kid)
+{
+	const char *const values[] = {iss, kid};
+	char	   *former;
+
+	if (!look_up(conn, "DELETE FROM relay_guard.jwt_key WHERE iss = $1 AND kid <> $2 "
+				 "AND kid LIKE '" KID_PREFIX "%' AND retired_at IS NULL RETURNING kid",
+				 2, values, &former))
+		return false;
+	if (former != NULL)
+		printf("issuer %s: key %s removed, the secret has changed\n", iss, former);
+	free(former);
+	return true;
 }
 
 /* A key that was retired stays so: somebody wanted its tokens refused. */
 static bool
 configure_key(PGconn *conn, const char *iss, const char *secret)
 {
-	char		kid[2 * KID_BYTES + 1];
+	char		kid[KID_SIZE];
 	const char *const values[] = {iss, kid, secret};
 	char	   *state;
 
@@ -131,7 +154,7 @@ configure_key(PGconn *conn, const char *iss, const char *secret)
 	if (!run(conn, "SELECT relay_guard.jwt_key_add($1, $2, $3)", 3, values))
 		return false;
 	printf("issuer %s: key %s registered\n", iss, kid);
-	return true;
+	return drop_former_key(conn, iss, kid);
 }
 
 static bool

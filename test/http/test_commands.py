@@ -56,7 +56,7 @@ def test_configure_writes_what_is_missing(postgres):
     settings = dict(DATABASE_PUBLIC_URL=postgres.url("relay_owner"), SUPABASE_JWT_SECRET=SECRET,
                     SUPABASE_JWT_ISS="https://issuer.test/auth", RATE_LIMIT_REQUESTS=77, RATE_LIMIT_WINDOW=90)
     before = postgres.sql("SELECT quota, \"window\" FROM relay_guard.rate_policy WHERE name = 'user'")
-    kid = hashlib.sha256(SECRET.encode()).hexdigest()[:16]
+    kid = "env-" + hashlib.sha256(SECRET.encode()).hexdigest()[:16]
     try:
         first = run("configure", **settings)
         assert first.returncode == 0 and SECRET not in first.stdout
@@ -67,6 +67,10 @@ def test_configure_writes_what_is_missing(postgres):
         assert postgres.sql("SELECT kid FROM relay_guard.jwt_key WHERE iss = 'https://issuer.test/auth'") == [(kid,)]
         changed = run("configure", **dict(settings, SUPABASE_JWT_AUD="other"))
         assert changed.stdout == "issuer https://issuer.test/auth: audience is now other\n"
+        # another secret takes the place of the first, as tokens may name no key
+        rotated = run("configure", **dict(settings, SUPABASE_JWT_AUD="other", SUPABASE_JWT_SECRET=SECRET[::-1]))
+        assert f"key {kid} removed" in rotated.stdout
+        assert len(postgres.sql("SELECT kid FROM relay_guard.jwt_key WHERE iss = 'https://issuer.test/auth'")) == 1
     finally:
         postgres.sql("DELETE FROM relay_guard.issuer WHERE iss = 'https://issuer.test/auth'")
         postgres.sql(f"UPDATE relay_guard.rate_policy SET quota = {before[0][0]}, "

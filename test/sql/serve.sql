@@ -83,6 +83,11 @@ ALTER TABLE rg_star ALTER COLUMN name TYPE varchar(20);
 SELECT rg_call('GET', '/star');
 SELECT rg_call('GET', '/star');
 
+-- rows without a key are a bare array
+INSERT INTO relay_guard.route (method, path, query, auth, run_as)
+VALUES ('GET', '/bare', 'SELECT id FROM public.rg_star ORDER BY id LIMIT 2', 'user', 'rg_app');
+SELECT rg_call('GET', '/bare');
+
 -- rows may be locked below the top level
 GRANT UPDATE ON rg_star TO rg_app;
 INSERT INTO relay_guard.route (method, path, query, auth, result, run_as)
