@@ -7,6 +7,7 @@
 #include <limits.h>
 #include <poll.h>
 #include <stdio.h>
+#include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -14,7 +15,8 @@
 #include "json_text.h"
 #include "log.h"
 
-#define MAX_LINE 65536			/* an 8 KB path, every byte escaped, fits */
+#define MAX_LINE 65536
+#define MAX_PATH 1024			/* logged: whole lines then fit in PIPE_BUF */
 
 static int	output = -1;		/* -1: off */
 static size_t piece = SSIZE_MAX;	/* what one write() may hold */
@@ -99,9 +101,10 @@ rg_access_log_flush(void)
 			break;
 		at += written;
 	}
-	if (used > 0)
-		note_health(at == used);
-	used = 0;
+	if (used > 0 && at == used)
+		note_health(true);
+	memmove(buffer, buffer + at, used - at);
+	used -= at;
 }
 
 bool
@@ -124,6 +127,12 @@ put_number(RgText *line, RgSlice name, int64_t value)
 	rg_text_number(line, value);
 }
 
+static RgSlice
+shorten(RgSlice path)
+{
+	return rg_slice(path.data, path.len < MAX_PATH ? path.len : MAX_PATH);
+}
+
 static void
 put_line(RgText *line, const RgAccess *access)
 {
@@ -135,7 +144,7 @@ put_line(RgText *line, const RgAccess *access)
 	put_string(line, RG_SLICE("\",\"request_id\":"), access->request_id);
 	put_string(line, RG_SLICE(",\"method\":"), access->method);
 	put_string(line, RG_SLICE(",\"route\":"), access->route);
-	put_string(line, RG_SLICE(",\"path\":"), access->path);
+	put_string(line, RG_SLICE(",\"path\":"), shorten(access->path));
 	put_number(line, RG_SLICE(",\"status\":"), access->status);
 	put_number(line, RG_SLICE(",\"bytes\":"), access->bytes);
 	put_number(line, RG_SLICE(",\"queued_us\":"), access->queued_us);
@@ -162,5 +171,8 @@ rg_access_log(const RgAccess *access)
 		return;
 	if (sizeof buffer - used < MAX_LINE)
 		rg_access_log_flush();
-	append_line(access);
+	if (sizeof buffer - used < MAX_LINE)
+		note_health(false);
+	else
+		append_line(access);
 }

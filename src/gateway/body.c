@@ -99,10 +99,18 @@ rg_body_received(RgConn *conn, size_t len)
 		rg_request_body(conn);
 }
 
+/* In each window anew: a quick start earns no right to stand still. */
 bool
-rg_body_starves(const RgConn *conn, int64_t now)
+rg_body_starves(RgConn *conn, int64_t now)
 {
-	int64_t		due = (now - conn->body_since - GRACE) / SECOND * MIN_RATE;
+	size_t		received = conn->job->len - conn->job->body_start;
+	int64_t		window = now - conn->body_since;
 
-	return (int64_t) (conn->job->len - conn->job->body_start) < due;
+	if (window < GRACE)
+		return false;
+	if ((int64_t) (received - conn->body_seen) < window / SECOND * MIN_RATE)
+		return true;
+	conn->body_since = now;
+	conn->body_seen = received;
+	return false;
 }

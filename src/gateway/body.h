@@ -25,6 +25,6 @@ extern char *rg_body_room(RgConn *conn, size_t *room)
 extern void rg_body_received(RgConn *conn, size_t len);
 
 /* Has it come much too slowly since it began? */
-extern bool rg_body_starves(const RgConn *conn, int64_t now);
+extern bool rg_body_starves(RgConn *conn, int64_t now);
 
 #endif

@@ -292,6 +292,7 @@ rg_conn_read_body(RgConn *conn, RgJob *job)
 	job->conn = conn;
 	conn->state = RG_CONN_BODY;
 	conn->body_since = rg_now();
+	conn->body_seen = 0;
 	set_class(conn, RG_CONN_IN_BODY);
 }
 
@@ -412,6 +413,23 @@ read_and_drop(RgConn *conn)
 	receive(conn, conn->worker->input, sizeof conn->worker->input);
 }
 
+/*
+ * While the answer is being made: what comes early waits in the kernel, and a
+ * client that has gone gives up its place.  One that only ended its side may
+ * still read.
+ */
+static void
+watch_waiting(RgConn *conn)
+{
+	char		byte;
+
+	if (recv(conn->fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) < 0 &&
+		errno != EAGAIN && errno != EINTR)
+		rg_conn_close(conn);
+	else
+		set_interest(conn, 0);
+}
+
 static void
 on_readable(RgConn *conn)
 {
@@ -429,8 +447,8 @@ on_readable(RgConn *conn)
 		case RG_CONN_LINGER:
 			read_and_drop(conn);
 			break;
-		default:				/* what comes early waits in the kernel */
-			set_interest(conn, 0);
+		default:
+			watch_waiting(conn);
 	}
 }
 

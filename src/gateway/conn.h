@@ -53,7 +53,8 @@ typedef struct RgConn
 	struct RgConn *previous;	/* in the list of its class */
 	struct RgConn *next;
 	int64_t		limit;			/* rg_now() when its time is up */
-	int64_t		body_since;		/* when the body began */
+	int64_t		body_since;		/* when the body began, or was last looked at */
+	size_t		body_seen;		/* what had come of it then */
 	struct event event;
 	int			fd;
 	short		interest;		/* EV_READ or EV_WRITE, or neither */

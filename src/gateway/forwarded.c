@@ -149,15 +149,17 @@ take_last(RgSlice *list)
 	return trim(last);
 }
 
-void
+bool
 rg_forwarded_client(const RgNetworks *trusted, RgSlice value, RgAddress *client)
 {
-	while (value.len > 0 && rg_networks_contain(trusted, client))
+	do
 	{
 		RgAddress	address;
 
-		if (!rg_address_parse(take_last(&value), &address))
-			return;
+		if (!rg_networks_contain(trusted, client) ||
+			!rg_address_parse(take_last(&value), &address))
+			return false;
 		*client = address;
-	}
+	} while (value.len > 0);
+	return true;
 }

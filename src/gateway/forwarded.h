@@ -52,9 +52,10 @@ extern bool rg_networks_contain(const RgNetworks *networks,
  * Walks an X-Forwarded-For value from its right end, as long as *client, at
  * first the peer, is a trusted proxy: what such a one wrote becomes *client.
  * Stops at the first address that is not trusted, or is none: everything left
- * of it may be the client's own invention.
+ * of it, lines before this one included, may be the client's own invention.
+ * True when it did not stop, so that the line before may be walked.
  */
-extern void rg_forwarded_client(const RgNetworks *trusted, RgSlice value,
+extern bool rg_forwarded_client(const RgNetworks *trusted, RgSlice value,
 								RgAddress *client);
 
 #endif

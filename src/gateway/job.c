@@ -77,8 +77,9 @@ point_into_frame(RgJob *job)
 	job->exchange.path.data = job->frame + job->exchange.method.len + 1;
 }
 
+/* Heads are small and as many as connections: only bodies have a limit. */
 static bool
-grow(RgJob *job, size_t needed)
+grow(RgJob *job, size_t needed, size_t limit)
 {
 	size_t		cap = job->cap ? job->cap : MIN_FRAME;
 	char	   *frame;
@@ -87,7 +88,7 @@ grow(RgJob *job, size_t needed)
 		cap *= 2;
 	if (cap == job->cap)
 		return true;
-	if (cap - job->cap > max_held - held)
+	if (cap - job->cap > limit - (held < limit ? held : limit))
 		return false;
 	frame = realloc(job->frame, cap);
 	if (frame == NULL)
@@ -104,7 +105,7 @@ rg_job_set_frame(RgJob *job, const RgRequest *request)
 {
 	size_t		size = rg_request_size(request);
 
-	if (!grow(job, size))
+	if (!grow(job, size, SIZE_MAX))
 		return false;
 	rg_request_write(request, job->frame);
 	job->len = job->body_start = size;
@@ -115,5 +116,5 @@ rg_job_set_frame(RgJob *job, const RgRequest *request)
 char *
 rg_job_room(RgJob *job, size_t len)
 {
-	return grow(job, job->len + len) ? job->frame + job->len : NULL;
+	return grow(job, job->len + len, max_held) ? job->frame + job->len : NULL;
 }

@@ -137,12 +137,35 @@ dispatch(RgLane *lane)
 		send_job(lane, pg, dequeue(lane));
 }
 
+/* Makes room in the queue: nobody waits for these any more. */
+static void
+drop_left(RgLane *lane)
+{
+	RgJob	   *waiting = lane->first;
+
+	lane->first = lane->last = NULL;
+	lane->queued = 0;
+	while (waiting != NULL)
+	{
+		RgJob	   *job = waiting;
+
+		waiting = job->next;
+		job->next = NULL;
+		if (job->conn == NULL)
+			finish(job, RG_QUEUE_EXPIRED);
+		else
+			enqueue(lane, job);
+	}
+}
+
 void
 rg_lane_submit(RgLane *lane, RgJob *job)
 {
 	RgPg	   *pg = lane->first == NULL ? choose(lane) : NULL;
 
 	job->submitted = rg_now();
+	if (lane->queued >= lane->worker->config->queue_limit)
+		drop_left(lane);
 	if (pg != NULL)
 		send_job(lane, pg, job);
 	else if (is_down(lane))

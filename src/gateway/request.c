@@ -70,8 +70,9 @@ set_client(const RgConn *conn, const RgHttpHead *head, RgExchange *exchange)
 	if (!rg_networks_contain(trusted, &conn->peer))
 		return;
 	for (int i = head->nheaders - 1; i >= 0; i--)
-		if (rg_http_name_is(head->headers[i].name, "x-forwarded-for"))
-			rg_forwarded_client(trusted, head->headers[i].value, &exchange->client);
+		if (rg_http_name_is(head->headers[i].name, "x-forwarded-for") &&
+			!rg_forwarded_client(trusted, head->headers[i].value, &exchange->client))
+			break;
 	rg_address_text(&exchange->client, exchange->client_text);
 }
 

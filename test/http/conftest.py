@@ -7,6 +7,7 @@ import pwd
 import shutil
 import signal
 import socket
+import struct
 import subprocess
 import tempfile
 import time
@@ -155,6 +156,11 @@ class Connection:
             assert self.more(), "the body is incomplete"
         body, self.buffer = self.buffer[:length], self.buffer[length:]
         return Answer(status, headers, body)
+
+    def reset(self):
+        """Leaves as a client does that crashes."""
+        self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        self.socket.close()
 
     def is_closed(self):
         try:

@@ -210,6 +210,18 @@ def test_waiting_for_a_connection_is_503(start):
     assert gateway.get("/test/echo/a").status == 200
 
 
+def test_who_has_left_holds_no_place(start):
+    gateway = start(WORKERS=1, DB_READ_CONNECTIONS=1, DB_PIPELINE_DEPTH=1, QUEUE_LIMIT=8)
+    for _ in range(9):
+        connection = gateway.connect()
+        connection.request("GET", "/test/sleep/0.5")
+        time.sleep(0.02)
+        connection.reset()
+    began = time.monotonic()
+    assert gateway.get("/test/echo/served").status == 200
+    assert time.monotonic() - began < 2
+
+
 def test_writes_do_not_wait_for_reads(start):
     gateway = start(WORKERS=1, DB_READ_CONNECTIONS=1, DB_WRITE_CONNECTIONS=1)
     results = []

@@ -135,6 +135,17 @@ def test_the_client_behind_proxies(start):
         assert line["client"] == client
 
 
+def test_a_proxy_that_wrote_no_address_ends_the_walk(start):
+    gateway = start(TRUSTED_PROXIES="127.0.0.0/8")
+    for i, last in enumerate(["203.0.113.9:4711", "unknown", ""]):
+        connection = gateway.connect()
+        connection.send(f"GET /health HTTP/1.1\r\nHost: a\r\nX-Request-ID: lines-{i}\r\n"
+                        f"X-Forwarded-For: 6.6.6.6\r\nX-Forwarded-For: {last}\r\n\r\n".encode())
+        assert connection.read().status == 200
+        line = next(line for line in gateway.access_log() if line["request_id"] == f"lines-{i}")
+        assert line["client"] == "127.0.0.1"
+
+
 def test_nobody_is_believed_by_default(gateway):
     gateway.get("/health", {"X-Forwarded-For": "6.6.6.6", "X-Request-ID": "unbelieved"})
     line = next(line for line in gateway.access_log() if line["request_id"] == "unbelieved")
