@@ -76,8 +76,9 @@ retire(MemoryContext context)
 	MemoryContextSwitchTo(old);
 }
 
-Oid
-rg_config_relid(const char *table)
+/* The oid of a table of ours; an error when it is not there. */
+static Oid
+table_relid(const char *table)
 {
 	Oid			schema = get_namespace_oid("relay_guard", true);
 	Oid			relid = OidIsValid(schema) ? get_relname_relid(table, schema) : InvalidOid;
@@ -138,7 +139,7 @@ reload(RgConfigCache *cache)
 	uint64		generation;
 	void	   *content;
 
-	cache->relid = rg_config_relid(cache->table);
+	cache->relid = table_relid(cache->table);
 	rel = table_open(cache->relid, AccessShareLock);
 	generation = cache->generation;
 	context = load(cache, rel, &content);
@@ -164,12 +165,6 @@ rg_config_next(TableScanDesc scan, Datum **values, bool **nulls)
 	*values = load_slot->tts_values;
 	*nulls = load_slot->tts_isnull;
 	return true;
-}
-
-char *
-rg_config_text(Datum value)
-{
-	return TextDatumGetCString(value);
 }
 
 char	  **

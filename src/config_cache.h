@@ -52,13 +52,7 @@ extern void *rg_config_get(RgConfigCache *cache);
  */
 extern bool rg_config_next(TableScanDesc scan, Datum **values, bool **nulls);
 
-/* Copies a text attribute into the current memory context, NUL-terminated. */
-extern char *rg_config_text(Datum value);
-
-/* The same for each element of a text[] without NULLs. */
+/* The elements of a text[] without NULLs, NUL-terminated copies. */
 extern char **rg_config_texts(Datum value, int *count);
-
-/* The oid of a table in schema relay_guard; an error when it is not there. */
-extern Oid	rg_config_relid(const char *table);
 
 #endif

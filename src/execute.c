@@ -56,7 +56,7 @@ check_key_types(RgRoute *route, const RgRoutePlan *plan, const RgJsonOut *out)
 		rg_route_plan_forget(route);
 		ereport(ERROR,
 				errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
-				errmsg("the type of keyset column \"%s\" has changed", plan->keys[i].name),
+				errmsg("the type of keyset column \"%s\" has changed", route->keyset[i]),
 				errhint("The next request prepares the route anew."));
 	}
 }

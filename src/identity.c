@@ -101,18 +101,28 @@ relay_guard_user_uuid(PG_FUNCTION_ARGS)
 	PG_RETURN_UUID_P(copy);
 }
 
+static pg_uuid_t *
+uuid_datum(RgSlice text)
+{
+	pg_uuid_t  *uuid = palloc(sizeof *uuid);
+
+	if (!rg_uuid_of(text, uuid->data))
+		ereport(ERROR,
+				errcode(ERRCODE_OUT_OF_MEMORY),
+				errmsg("could not compute a uuid"));
+	return uuid;
+}
+
 PG_FUNCTION_INFO_V1(relay_guard_workspace_uuid);
 
 Datum
 relay_guard_workspace_uuid(PG_FUNCTION_ARGS)
 {
 	const RgIdentity *identity = identity_or_missing();
-	pg_uuid_t  *uuid;
 
 	if (identity == NULL || identity->workspace_id.data == NULL)
 		PG_RETURN_NULL();
-	uuid = rg_uuid_datum(identity->workspace_id);
-	PG_RETURN_UUID_P(uuid);
+	PG_RETURN_UUID_P(uuid_datum(identity->workspace_id));
 }
 
 PG_FUNCTION_INFO_V1(relay_guard_user_bigint);
@@ -171,18 +181,6 @@ rg_scope_listed(RgSlice scopes, RgSlice wanted)
 		at += len + 1;
 	}
 	return false;
-}
-
-pg_uuid_t *
-rg_uuid_datum(RgSlice text)
-{
-	pg_uuid_t  *uuid = palloc(sizeof *uuid);
-
-	if (!rg_uuid_of(text, uuid->data))
-		ereport(ERROR,
-				errcode(ERRCODE_OUT_OF_MEMORY),
-				errmsg("could not compute a uuid"));
-	return uuid;
 }
 
 /* An optional text argument as a slice. */

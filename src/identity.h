@@ -26,9 +26,6 @@ extern void rg_identity_warn_if_lost(const char *function);
 /* Whether wanted is one of the scopes, a list separated by single spaces. */
 extern bool rg_scope_listed(RgSlice scopes, RgSlice wanted);
 
-/* rg_uuid_of() in palloc'd memory. */
-extern pg_uuid_t *rg_uuid_datum(RgSlice text);
-
 /* Arguments of a SQL function that is not STRICT; data NULL for SQL NULL. */
 extern RgSlice rg_text_argument(FunctionCallInfo fcinfo, int argno);
 extern RgSlice rg_inet_argument(FunctionCallInfo fcinfo, int argno);

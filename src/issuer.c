@@ -76,9 +76,9 @@ load_issuers(TableScanDesc scan, MemoryContext context, void *previous)
 		if (all->count == size)
 			all->issuers = repalloc(all->issuers, sizeof(RgIssuer) * (size *= 2));
 		issuer = &all->issuers[all->count++];
-		issuer->iss = rg_config_text(values[Anum_issuer_iss]);
-		issuer->aud = rg_config_text(values[Anum_issuer_aud]);
-		issuer->subject_prefix = rg_config_text(values[Anum_issuer_subject_prefix]);
+		issuer->iss = TextDatumGetCString(values[Anum_issuer_iss]);
+		issuer->aud = TextDatumGetCString(values[Anum_issuer_aud]);
+		issuer->subject_prefix = TextDatumGetCString(values[Anum_issuer_subject_prefix]);
 		issuer->roles = rg_config_texts(values[Anum_issuer_roles], &issuer->nroles);
 		issuer->leeway = DatumGetInt32(values[Anum_issuer_leeway]);
 		issuer->builtin = false;
@@ -107,8 +107,8 @@ load_keys(TableScanDesc scan, MemoryContext context, void *previous)
 		if (!nulls[Anum_jwt_key_retired_at])
 			continue;
 		key = palloc0(sizeof *key);
-		key->iss = rg_config_text(values[Anum_jwt_key_iss]);
-		key->kid = rg_config_text(values[Anum_jwt_key_kid]);
+		key->iss = TextDatumGetCString(values[Anum_jwt_key_iss]);
+		key->kid = TextDatumGetCString(values[Anum_jwt_key_kid]);
 		key->sealed = rg_slice(VARDATA(sealed), VARSIZE(sealed) - VARHDRSZ);
 		key->cleanup.func = free_verifier;
 		key->cleanup.arg = key;

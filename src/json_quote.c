@@ -5,9 +5,9 @@
 #include "postgres.h"
 
 #include "json_quote.h"
+#include "json_text.h"
 
 #define EACH_BYTE(b) (UINT64CONST(0x0101010101010101) * (b))
-#define LONGEST_ESCAPE 6
 
 /*
  * Does any of the eight bytes need an escape: control character, quote or
@@ -80,55 +80,13 @@ copy_plain(char **out, const char *text, const char *in, const char *end)
 	return in;
 }
 
-/* The letter of a two-character escape; 0 when there is none. */
-static char
-short_escape(char c)
-{
-	switch (c)
-	{
-		case '"':
-		case '\\':
-			return c;
-		case '\b':
-			return 'b';
-		case '\f':
-			return 'f';
-		case '\n':
-			return 'n';
-		case '\r':
-			return 'r';
-		case '\t':
-			return 't';
-		default:
-			return '\0';
-	}
-}
-
-static char *
-put_escape(char *out, unsigned char c)
-{
-	static const char hex[] = "0123456789abcdef";
-	char		letter = short_escape(c);
-
-	*out++ = '\\';
-	if (letter)
-	{
-		*out++ = letter;
-		return out;
-	}
-	memcpy(out, "u00", 3);
-	out[3] = hex[c >> 4];
-	out[4] = hex[c & 15];
-	return out + 5;
-}
-
 /* There is always room for the rest as it is, an escape and a quote. */
 void
 rg_json_quote(StringInfo buf, const char *text, Size len)
 {
 	const char *in = text;
 	const char *end = text + len;
-	char	   *out = rg_json_reserve(buf, len + LONGEST_ESCAPE + 2);
+	char	   *out = rg_json_reserve(buf, len + RG_JSON_ESCAPE + 2);
 
 	*out++ = '"';
 	for (;;)
@@ -136,9 +94,9 @@ rg_json_quote(StringInfo buf, const char *text, Size len)
 		in = copy_plain(&out, text, in, end);
 		if (in == end)
 			break;
-		out = put_escape(out, *in++);
+		out += rg_json_escape_char(*in++, out);
 		buf->len = out - buf->data;
-		out = rg_json_reserve(buf, end - in + LONGEST_ESCAPE + 1);
+		out = rg_json_reserve(buf, end - in + RG_JSON_ESCAPE + 1);
 	}
 	*out++ = '"';
 	buf->len = out - buf->data;

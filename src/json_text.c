@@ -79,21 +79,30 @@ short_escape(uint8_t c)
 	}
 }
 
-static void
-put_escape(RgText *text, uint8_t c)
+size_t
+rg_json_escape_char(unsigned char c, char *out)
 {
 	static const char hex[] = "0123456789abcdef";
 	char		letter = short_escape(c);
 
-	rg_text_char(text, '\\');
+	out[0] = '\\';
 	if (letter != '\0')
 	{
-		rg_text_char(text, letter);
-		return;
+		out[1] = letter;
+		return 2;
 	}
-	rg_text_put(text, RG_SLICE("u00"));
-	rg_text_char(text, hex[c >> 4]);
-	rg_text_char(text, hex[c & 15]);
+	memcpy(out + 1, "u00", 3);
+	out[4] = hex[c >> 4];
+	out[5] = hex[c & 15];
+	return RG_JSON_ESCAPE;
+}
+
+static void
+put_escape(RgText *text, uint8_t c)
+{
+	char		escape[RG_JSON_ESCAPE];
+
+	rg_text_put(text, rg_slice(escape, rg_json_escape_char(c, escape)));
 }
 
 /* The length of the run of characters that stand for themselves. */

@@ -25,6 +25,14 @@ extern void rg_text_put(RgText *text, RgSlice bytes);
 extern void rg_text_char(RgText *text, char c);
 extern void rg_text_number(RgText *text, long long number);
 
+#define RG_JSON_ESCAPE 6		/* bytes of the longest, \u001f */
+
+/*
+ * Writes the escape of a quote, a backslash or a control character into out,
+ * which holds RG_JSON_ESCAPE bytes; returns its length.
+ */
+extern size_t rg_json_escape_char(unsigned char c, char *out);
+
 /* Puts a JSON string, quotes included; see rg_json_escape(). */
 extern void rg_text_json(RgText *text, RgSlice string);
 

@@ -24,12 +24,6 @@
 
 #define MAX_TTL_SECONDS (INT64CONST(366) * 86400)
 
-static RgSlice
-slice_of(const char *string)
-{
-	return *string != '\0' ? rg_slice(string, strlen(string)) : rg_slice(NULL, 0);
-}
-
 /* Everything but the times, which are checked at every use. */
 static RgTokenError
 verify_parsed(const RgToken *token, const RgIssuer *issuer)
@@ -60,11 +54,11 @@ describe(const RgToken *token, const RgIssuer *issuer, const char *user_id,
 		.iat = token->iat,
 		.leeway = issuer->leeway,
 		.identity = {
-			.user_id = slice_of(user_id),
-			.workspace_id = slice_of(workspace_id),
-			.role = slice_of(rg_issuer_role(issuer, token->role)),
+			.user_id = rg_slice_of(user_id),
+			.workspace_id = rg_slice_of(workspace_id),
+			.role = rg_slice_of(rg_issuer_role(issuer, token->role)),
 			.via = RG_SLICE("token"),
-			.scopes = slice_of(token->scope),
+			.scopes = rg_slice_of(token->scope),
 			.claims = {token->payload, token->payload_len},
 		},
 	};

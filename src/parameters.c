@@ -362,12 +362,6 @@ rg_parameters_path_count(const RgParameters *parameters)
 	return parameters->path_count;
 }
 
-bool
-rg_parameters_has_body(const RgParameters *parameters)
-{
-	return parameters->body != NULL;
-}
-
 const RgParameter *
 rg_parameters_get(const RgParameters *parameters, int index)
 {

@@ -80,7 +80,6 @@ extern void rg_parameters_free(RgParameters *parameters);
 
 extern int	rg_parameters_count(const RgParameters *parameters);
 extern int	rg_parameters_path_count(const RgParameters *parameters);
-extern bool rg_parameters_has_body(const RgParameters *parameters);
 extern const RgParameter *rg_parameters_get(const RgParameters *parameters,
 											int index);
 

@@ -47,7 +47,7 @@ static const char *const algorithm_names[] = {
 static int
 index_of_name(Datum value, const char *const *names, int count)
 {
-	char	   *name = rg_config_text(value);
+	char	   *name = TextDatumGetCString(value);
 
 	for (int i = 0; i < count; i++)
 		if (strcmp(name, names[i]) == 0)
@@ -86,7 +86,7 @@ read_policy(const Datum *values, const bool *nulls)
 	RgRatePolicy policy;
 
 	policy.id = DatumGetInt32(values[COL_ID]);
-	policy.name = rg_config_text(values[COL_NAME]);
+	policy.name = TextDatumGetCString(values[COL_NAME]);
 	policy.identify_by = index_of_name(values[COL_IDENTIFY_BY], identify_by_names,
 									   lengthof(identify_by_names));
 	policy.algorithm = index_of_name(values[COL_ALGORITHM], algorithm_names,

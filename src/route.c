@@ -176,12 +176,6 @@ rg_route_init(void)
 	rg_config_register(&route_cache);
 }
 
-int
-rg_route_count(void)
-{
-	return ((Routes *) rg_config_get(&route_cache))->count;
-}
-
 static int
 compare_path(RgSlice path, const char *literal)
 {
@@ -229,26 +223,14 @@ find_among_literals(const Routes *all, RgSlice method, RgSlice path, RgRouteMatc
 	}
 }
 
+/* Templates compared one after the other: patterns, or paths with escapes. */
 static void
-find_among_patterns(const Routes *all, RgSlice method, RgSlice path, RgRouteMatch *match)
+find_by_template(const Routes *all, int from, int to, RgSlice method, RgSlice path,
+				 RgRouteMatch *match)
 {
-	for (int i = all->nliteral; i < all->count && match->route == NULL; i++)
+	for (int i = from; i < to && match->route == NULL; i++)
 	{
 		if (!rg_template_match(all->routes[i].path, path, match->values, RG_ROUTE_MAX_SEGMENTS))
-			continue;
-		match->path_known = true;
-		if (method_served_by(method, &all->routes[i]))
-			match->route = &all->routes[i];
-	}
-}
-
-/* A literal whose path came with escapes: rare, so one after the other. */
-static void
-find_among_escaped(const Routes *all, RgSlice method, RgSlice path, RgRouteMatch *match)
-{
-	for (int i = 0; i < all->nliteral && match->route == NULL; i++)
-	{
-		if (!rg_template_match(all->routes[i].path, path, NULL, 0))
 			continue;
 		match->path_known = true;
 		if (method_served_by(method, &all->routes[i]))
@@ -266,11 +248,11 @@ rg_route_find(RgSlice method, RgSlice path, RgRouteMatch *match)
 	if (path.len == 0)
 		return;
 	if (memchr(path.data, '%', path.len) != NULL)
-		find_among_escaped(all, method, path, match);
+		find_by_template(all, 0, all->nliteral, method, path, match);
 	else
 		find_among_literals(all, method, path, match);
 	if (match->route == NULL)
-		find_among_patterns(all, method, path, match);
+		find_by_template(all, all->nliteral, all->count, method, path, match);
 }
 
 char *

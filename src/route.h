@@ -74,9 +74,6 @@ extern void rg_route_find(RgSlice method, RgSlice path, RgRouteMatch *match);
 /* The methods of a path for the header Allow: "GET, HEAD, POST" (palloc'd). */
 extern char *rg_route_allow(RgSlice path);
 
-/* How many routes there are. */
-extern int	rg_route_count(void);
-
 /* Fills route from a row; strings are copied into the current context. */
 extern void rg_route_read(RgRoute *route, const Datum *values, const bool *nulls);
 

@@ -374,7 +374,6 @@ find_key(RgRoutePlan *plan, TupleDesc desc, const char *name, char *start, int v
 	set_start(key, start);
 	getTypeBinaryOutputInfo(key->type, &key->send, &varlena);
 	getTypeBinaryInputInfo(key->type, &key->receive, &key->ioparam);
-	key->name = pstrdup(name);
 	plan->nkeys++;
 }
 

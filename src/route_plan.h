@@ -16,7 +16,6 @@
 /* A keyset column: where the first page starts, and how a cursor carries it. */
 typedef struct RgKeyColumn
 {
-	char	   *name;
 	Oid			column_type;
 	Oid			type;			/* what it is compared as: text for a varchar */
 	Datum		start;

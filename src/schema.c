@@ -553,12 +553,6 @@ rg_schema_kind(const RgSchema *schema)
 	return schema->kind;
 }
 
-bool
-rg_schema_nullable(const RgSchema *schema)
-{
-	return schema->types & RG_TYPE_NULL;
-}
-
 const RgValue *
 rg_schema_default(const RgSchema *schema)
 {

@@ -97,7 +97,6 @@ extern void rg_schema_free(RgSchema *schema);
 
 /* RG_VALUE_JSON unless the schema has exactly one type besides null. */
 extern RgValueKind rg_schema_kind(const RgSchema *schema);
-extern bool rg_schema_nullable(const RgSchema *schema);
 
 /* The default as a value; NULL when there is none.  Lives with the schema. */
 extern const RgValue *rg_schema_default(const RgSchema *schema);

@@ -103,21 +103,15 @@ check_body_size(const RgRequest *request, const RgRoute *route, RgAnswer *answer
 	return rg_answer_problem(answer, request, &problem);
 }
 
-static RgSlice
-slice_of(const char *string)
-{
-	return *string != '\0' ? rg_slice(string, strlen(string)) : rg_slice(NULL, 0);
-}
-
 static void
 answer_violation(const RgRequest *request, const RgViolation *violation, RgAnswer *answer)
 {
 	RgProblem	problem = {
 		.status = violation->status,
-		.code = slice_of(violation->code),
-		.detail = slice_of(violation->detail),
-		.suggestion = slice_of(violation->suggestion),
-		.pointer = slice_of(violation->pointer),
+		.code = rg_slice_of(violation->code),
+		.detail = rg_slice_of(violation->detail),
+		.suggestion = rg_slice_of(violation->suggestion),
+		.pointer = rg_slice_of(violation->pointer),
 	};
 
 	rg_answer_problem(answer, request, &problem);

@@ -27,6 +27,15 @@ rg_slice(const char *data, size_t len)
 	return slice;
 }
 
+/* A string's; absent when that is NULL or empty. */
+static inline RgSlice
+rg_slice_of(const char *string)
+{
+	if (string == NULL || *string == '\0')
+		return rg_slice(NULL, 0);
+	return rg_slice(string, strlen(string));
+}
+
 static inline bool
 rg_slice_is(RgSlice slice, const char *string)
 {

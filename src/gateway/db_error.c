@@ -48,15 +48,6 @@ static const Mapping mappings[] = {
 	SAY("Ask for less at once, or send the request again later.")},
 };
 
-/* RAISE sends an empty text where it has none. */
-static RgSlice
-slice_of(const char *string)
-{
-	if (string == NULL || *string == '\0')
-		return rg_slice(NULL, 0);
-	return rg_slice(string, strlen(string));
-}
-
 /* The status of an SQLSTATE RGnnn with 400 <= nnn <= 599, else 0. */
 static int
 refusal_status(const char *sqlstate)
@@ -78,9 +69,9 @@ static void
 take_refusal(const RgDbError *error, int status, RgProblem *problem)
 {
 	problem->status = status;
-	problem->detail = slice_of(error->message);
-	problem->code = slice_of(error->detail);
-	problem->suggestion = slice_of(error->hint);
+	problem->detail = rg_slice_of(error->message);
+	problem->code = rg_slice_of(error->detail);
+	problem->suggestion = rg_slice_of(error->hint);
 }
 
 static const Mapping *

@@ -20,15 +20,6 @@ rg_lane_init(RgLane *lane, RgWorker *worker, const char *name, int count)
 		rg_pg_init(&lane->pgs[i], lane);
 }
 
-bool
-rg_lane_healthy(const RgLane *lane)
-{
-	for (int i = 0; i < lane->count; i++)
-		if (lane->pgs[i].state == RG_PG_READY)
-			return true;
-	return false;
-}
-
 /*
  * Nothing works, and every connection has been tried in vain since it last
  * did: then nobody is made to wait.  Until then there is hope.

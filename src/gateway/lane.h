@@ -40,9 +40,6 @@ extern void rg_lane_tick(RgLane *lane, int64_t now);
 /* Sends on what the last turn of the loop has put into buffers. */
 extern void rg_lane_flush(RgLane *lane);
 
-/* Is there a connection that works? */
-extern bool rg_lane_healthy(const RgLane *lane);
-
 extern void rg_lane_close(RgLane *lane);
 
 /*
