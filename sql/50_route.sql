@@ -6,7 +6,7 @@ CREATE TABLE route (
     method       text NOT NULL CHECK (method IN ('GET', 'POST', 'PUT', 'PATCH', 'DELETE')),
     path         text NOT NULL CHECK (path ~ '^(/([A-Za-z0-9._~!$&''()*+,;=:@-]+|\{[a-z_][a-z0-9_]*\}))+$'),
     query        text NOT NULL,
-    auth         text NOT NULL DEFAULT 'user' CHECK (auth IN ('none', 'optional', 'anonymous', 'user', 'admin')),
+    auth         text NOT NULL DEFAULT 'user' CHECK (auth IN ('none', 'optional', 'anonymous', 'user', 'admin', 'api_key')),
     scopes       text[] NOT NULL DEFAULT '{}' CHECK (array_position(scopes, NULL) IS NULL
                                AND array_to_string(scopes, ' ') ~ '^([!#-[\]-~]+ ?)*$'),
     parameters   jsonb NOT NULL DEFAULT '[]' CHECK (jsonb_typeof(parameters) = 'array'),
@@ -32,7 +32,7 @@ CREATE TABLE route (
 COMMENT ON TABLE route IS 'The HTTP endpoints that serve() answers.';
 COMMENT ON COLUMN route.path IS 'Template such as /api/v1/files/{id}; a literal segment wins over {…}.';
 COMMENT ON COLUMN route.query IS 'One SQL statement; it reads its parameters as request.<name>.';
-COMMENT ON COLUMN route.auth IS 'none, optional, anonymous (or better), user, admin.';
+COMMENT ON COLUMN route.auth IS 'none, optional, anonymous (or better), user, admin (a token or an API key of role admin), api_key (an API key, or a user with a workspace).';
 COMMENT ON COLUMN route.scopes IS 'Scopes that the token must grant, all of them.';
 COMMENT ON COLUMN route.parameters IS 'OpenAPI parameter objects; each is request.<name> in the statement.';
 COMMENT ON COLUMN route.request_body IS 'JSON Schema of the body; its properties are request.<name>, the whole is request.body.';

@@ -23,11 +23,16 @@ BEGIN
         PERFORM relay_guard.grant_role('app', role);
         EXECUTE format('GRANT EXECUTE ON FUNCTION relay_guard.assume(text, text, text, text, inet),
             relay_guard.issue_token(text, text, text, text[], interval),
+            relay_guard.revoke(text, text, text, timestamptz),
             relay_guard.rate_take_key(text, text, int),
             relay_guard.serve(text, text, text, text[], bytea, inet, text) TO %s', grantee);
     WHEN 'admin' THEN
         EXECUTE format('GRANT EXECUTE ON FUNCTION relay_guard.issuer_add(text, text, text, text[], interval),
             relay_guard.jwt_key_add(text, text, text), relay_guard.jwt_key_retire(text, text),
+            relay_guard.revoke(text, text, text, timestamptz),
+            relay_guard.api_key_create(text, text, text[], text[], timestamptz, text),
+            relay_guard.api_key_revoke(uuid), relay_guard.api_key_set(text, text, text),
+            relay_guard.api_key_unset(text),
             relay_guard.protect(regclass, name, name, regrole, boolean), relay_guard.unprotect(regclass),
             relay_guard.identity_match(regclass, name, text), relay_guard.revoke_beyond_policies(regclass),
             relay_guard.has_leading_index(regclass, name[]),
@@ -36,6 +41,8 @@ BEGIN
         EXECUTE format('GRANT SELECT, INSERT, UPDATE, DELETE ON relay_guard.route, relay_guard.rate_policy TO %s', grantee);
         EXECUTE format('GRANT SELECT, UPDATE, DELETE ON relay_guard.issuer TO %s', grantee);
         EXECUTE format('GRANT SELECT (iss, kid, alg, created_at, retired_at), DELETE ON relay_guard.jwt_key TO %s', grantee);
+        EXECUTE format('GRANT SELECT (id, name, role, workspace, scopes, rate, created_at, expires_at, revoked_at) ON relay_guard.api_key TO %s', grantee);
+        EXECUTE format('GRANT SELECT, DELETE ON relay_guard.revocation TO %s', grantee);
         EXECUTE format('GRANT SELECT ON relay_guard.counter, relay_guard.counter_status TO %s', grantee);
     ELSE
         RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value',
@@ -72,4 +79,4 @@ $$;
 GRANT USAGE ON SCHEMA relay_guard TO PUBLIC;
 GRANT EXECUTE ON FUNCTION user_id(), user_uuid(), user_bigint(), workspace_id(), workspace_uuid(),
     role(), via(), request_id(), client_ip(), has_scope(text), claims(),
-    authenticate(text, text, inet) TO PUBLIC;
+    authenticate(text, text, inet), authenticate_api_key(text, text, inet) TO PUBLIC;

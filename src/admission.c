@@ -9,6 +9,7 @@
 #include "utils/inet.h"
 
 #include "admission.h"
+#include "api_key.h"
 #include "identity.h"
 #include "jwt.h"
 #include "rate_headers.h"
@@ -19,7 +20,9 @@ typedef struct Admission
 	const RgRoute *route;
 	RgIdentity *identity;
 	RgAnswer   *answer;
-	const RgRatePolicy *policies[RG_RATE_MAX_HITS]; /* the route's */
+	int			npolicies;
+	const RgRatePolicy *policies[RG_RATE_MAX_HITS]; /* the route's, then the
+													 * API key's */
 	char		scratch[RG_RATE_MAX_HITS][64];	/* keys of the hits */
 } Admission;
 
@@ -32,31 +35,41 @@ known_address(const RgRequest *request)
 	return memcmp(request->client_ip, none, sizeof none) == 0 ? NULL : request->client_ip;
 }
 
-/* A policy that is gone since the route was made lets nobody pass. */
-static void
-find_policies(Admission *admission)
+static bool
+has_policy(const Admission *admission, const RgRatePolicy *policy)
 {
-	const RgRoute *route = admission->route;
+	for (int i = 0; i < admission->npolicies; i++)
+		if (admission->policies[i] == policy)
+			return true;
+	return false;
+}
 
-	for (int i = 0; i < route->nrates; i++)
+/* A policy that is gone since it was named lets nobody pass. */
+static void
+add_policies(Admission *admission, char **names, int count)
+{
+	for (int i = 0; i < count; i++)
 	{
-		admission->policies[i] = rg_rate_policy(route->rates[i]);
-		if (admission->policies[i] == NULL)
+		const RgRatePolicy *policy = rg_rate_policy(names[i]);
+
+		if (policy == NULL)
 			ereport(ERROR,
 					errcode(ERRCODE_UNDEFINED_OBJECT),
-					errmsg("rate policy \"%s\" of route %s %s does not exist",
-						   route->rates[i], route->method, route->path));
+					errmsg("rate policy \"%s\", which binds a request to %s %s, does not exist",
+						   names[i], admission->route->method, admission->route->path));
+		if (!has_policy(admission, policy))
+			admission->policies[admission->npolicies++] = policy;
 	}
 }
 
-/* Adds the route's limits that bind this request to the answer's hits. */
+/* The limits that bind this request become the answer's hits. */
 static void
 collect_hits(Admission *admission, const RgIdentity *identity)
 {
 	RgAnswer   *answer = admission->answer;
 
 	answer->nhits = 0;
-	for (int i = 0; i < admission->route->nrates; i++)
+	for (int i = 0; i < admission->npolicies; i++)
 	{
 		RgRateHit  *hit = &answer->hits[answer->nhits];
 
@@ -108,6 +121,21 @@ take_limits(Admission *admission, const RgIdentity *identity)
 		refuse_limited(admission);
 }
 
+static bool
+takes_api_key(const RgRoute *route)
+{
+	return route->auth == RG_AUTH_API_KEY || route->auth == RG_AUTH_ADMIN;
+}
+
+/* What a route takes for credentials, as a sentence. */
+static RgSlice
+credentials_wanted(const RgRoute *route)
+{
+	if (takes_api_key(route))
+		return RG_SLICE("Send an API key as X-API-Key, or a token as Authorization: Bearer <token>.");
+	return RG_SLICE("Send a valid token as Authorization: Bearer <token>.");
+}
+
 /* A request without good credentials counts against its address. */
 static bool
 refuse_unauthenticated(Admission *admission, RgSlice code, RgSlice detail, bool presented)
@@ -116,7 +144,7 @@ refuse_unauthenticated(Admission *admission, RgSlice code, RgSlice detail, bool 
 		.status = 401,
 		.code = code,
 		.detail = detail,
-		.suggestion = RG_SLICE("Send a valid token as Authorization: Bearer <token>."),
+		.suggestion = credentials_wanted(admission->route),
 	};
 
 	if (!take_limits(admission, NULL))
@@ -142,37 +170,70 @@ bearer_token(RgSlice authorization, RgSlice *token)
 }
 
 static bool
-verify_credentials(Admission *admission, RgSlice authorization)
+verify_token(Admission *admission, RgSlice authorization)
 {
 	RgSlice		token;
 	RgTokenError error;
-	const char *reason;
 
 	if (!bearer_token(authorization, &token))
 		return refuse_unauthenticated(admission, RG_SLICE("authorization_scheme"),
 									  RG_SLICE("the header Authorization is not Bearer and a token"), true);
 	error = rg_jwt_verify(token, admission->identity);
-	if (error == RG_TOKEN_OK)
-		return true;
-	reason = rg_token_reason(error);
-	return refuse_unauthenticated(admission, rg_slice(reason, strlen(reason)),
-								  RG_SLICE("the token is not valid"), true);
+	return error == RG_TOKEN_OK ||
+		refuse_unauthenticated(admission, rg_slice_of(rg_token_reason(error)),
+							   RG_SLICE("the token is not valid"), true);
+}
+
+static bool
+verify_api_key(Admission *admission, RgSlice key)
+{
+	char	  **rates;
+	int			nrates;
+	RgApiKeyError error = rg_api_key_verify(key, admission->identity, &rates, &nrates);
+
+	if (error != RG_API_KEY_OK)
+		return refuse_unauthenticated(admission, rg_slice_of(rg_api_key_reason(error)),
+									  RG_SLICE("the API key is not valid"), true);
+	add_policies(admission, rates, nrates);
+	return true;
+}
+
+/* Which of the two should count, nobody can know: neither does. */
+static bool
+refuse_two_credentials(Admission *admission)
+{
+	RgProblem	problem = {
+		.status = 400,
+		.code = RG_SLICE("two_credentials"),
+		.detail = RG_SLICE("the request has both a token and an API key"),
+		.suggestion = RG_SLICE("Send either Authorization or X-API-Key."),
+	};
+
+	return take_limits(admission, NULL) &&
+		rg_answer_problem(admission->answer, admission->request, &problem);
 }
 
 /* Finds out who it is, where the route wants to know. */
 static bool
 identify(Admission *admission)
 {
+	const RgRoute *route = admission->route;
 	RgSlice		authorization = rg_request_header(admission->request, "authorization");
+	RgSlice		key = rg_slice(NULL, 0);
 
-	if (admission->route->auth == RG_AUTH_NONE)
+	if (route->auth == RG_AUTH_NONE)
 		return true;
+	if (takes_api_key(route))
+		key = rg_request_header(admission->request, "x-api-key");
+	if (authorization.data != NULL && key.data != NULL)
+		return refuse_two_credentials(admission);
+	if (key.data != NULL)
+		return verify_api_key(admission, key);
 	if (authorization.data != NULL)
-		return verify_credentials(admission, authorization);
-	if (admission->route->auth == RG_AUTH_OPTIONAL)
-		return true;
-	return refuse_unauthenticated(admission, RG_SLICE("unauthenticated"),
-								  RG_SLICE("this needs a token"), false);
+		return verify_token(admission, authorization);
+	return route->auth == RG_AUTH_OPTIONAL ||
+		refuse_unauthenticated(admission, RG_SLICE("unauthenticated"),
+							   RG_SLICE("this needs credentials"), false);
 }
 
 static bool
@@ -192,16 +253,22 @@ refuse_forbidden(Admission *admission, RgSlice code, RgSlice detail, RgSlice sug
 static bool
 check_role(Admission *admission)
 {
-	RgSlice		role = admission->identity->role;
+	const RgIdentity *identity = admission->identity;
+	RgAuth		auth = admission->route->auth;
+	bool		by_key = rg_slice_is(identity->via, "api_key");
 
-	if (admission->route->auth == RG_AUTH_USER && rg_slice_is(role, "anonymous"))
+	if ((auth == RG_AUTH_USER || auth == RG_AUTH_API_KEY) && rg_slice_is(identity->role, "anonymous"))
 		return refuse_forbidden(admission, RG_SLICE("sign_in_required"),
 								RG_SLICE("anonymous users may not do this"),
 								RG_SLICE("Sign in, then try again."));
-	if (admission->route->auth == RG_AUTH_ADMIN && !rg_slice_is(role, "admin"))
+	if (auth == RG_AUTH_ADMIN && !rg_slice_is(identity->role, "admin"))
 		return refuse_forbidden(admission, RG_SLICE("admin_required"),
 								RG_SLICE("only admins may do this"),
-								RG_SLICE("Use the token of an admin."));
+								RG_SLICE("Use the token or the API key of an admin."));
+	if (auth == RG_AUTH_API_KEY && !by_key && identity->workspace_id.len == 0)
+		return refuse_forbidden(admission, RG_SLICE("workspace_required"),
+								RG_SLICE("this needs an API key, or a user who belongs to a workspace"),
+								RG_SLICE("Use an API key, or a token that names a workspace."));
 	return true;
 }
 
@@ -249,7 +316,7 @@ rg_admit(const RgRequest *request, const RgRoute *route, RgIdentity *identity,
 	};
 
 	memset(identity, 0, sizeof *identity);
-	find_policies(&admission);
+	add_policies(&admission, route->rates, route->nrates);
 	if (route->auth != RG_AUTH_NONE && !check_address_limits(&admission))
 		return false;
 	if (!identify(&admission))

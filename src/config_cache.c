@@ -5,6 +5,7 @@
  */
 #include "postgres.h"
 
+#include "access/genam.h"
 #include "access/table.h"
 #include "access/xact.h"
 #include "catalog/namespace.h"
@@ -76,17 +77,17 @@ retire(MemoryContext context)
 	MemoryContextSwitchTo(old);
 }
 
-/* The oid of a table of ours; an error when it is not there. */
+/* The oid of a table or index of ours; an error when it is not there. */
 static Oid
-table_relid(const char *table)
+find_relid(const char *name)
 {
 	Oid			schema = get_namespace_oid("relay_guard", true);
-	Oid			relid = OidIsValid(schema) ? get_relname_relid(table, schema) : InvalidOid;
+	Oid			relid = OidIsValid(schema) ? get_relname_relid(name, schema) : InvalidOid;
 
 	if (!OidIsValid(relid))
 		ereport(ERROR,
 				errcode(ERRCODE_UNDEFINED_TABLE),
-				errmsg("table relay_guard.%s does not exist", table),
+				errmsg("relation relay_guard.%s does not exist", name),
 				errhint("Run CREATE EXTENSION relay_guard in this database."));
 	return relid;
 }
@@ -139,7 +140,7 @@ reload(RgConfigCache *cache)
 	uint64		generation;
 	void	   *content;
 
-	cache->relid = table_relid(cache->table);
+	cache->relid = find_relid(cache->table);
 	rel = table_open(cache->relid, AccessShareLock);
 	generation = cache->generation;
 	context = load(cache, rel, &content);
@@ -154,6 +155,39 @@ void *
 rg_config_get(RgConfigCache *cache)
 {
 	return likely(cache->valid) ? cache->content : reload(cache);
+}
+
+uint64
+rg_config_generation(RgConfigCache *cache)
+{
+	if (unlikely(!cache->valid))
+	{
+		cache->relid = find_relid(cache->table);
+		cache->valid = true;
+	}
+	return cache->generation;
+}
+
+bool
+rg_config_find(RgConfigCache *cache, const char *index, ScanKey keys, int nkeys,
+			   Datum *values, bool *nulls, int natts)
+{
+	Relation	rel = table_open(find_relid(cache->table), AccessShareLock);
+	Snapshot	snapshot = RegisterSnapshot(GetLatestSnapshot());
+	SysScanDesc scan = systable_beginscan(rel, find_relid(index), true, snapshot, nkeys, keys);
+	HeapTuple	tuple = systable_getnext(scan);
+	bool		found = HeapTupleIsValid(tuple);
+
+	if (found)
+	{
+		tuple = heap_copytuple(tuple);
+		for (int i = 0; i < natts; i++)
+			values[i] = heap_getattr(tuple, i + 1, RelationGetDescr(rel), &nulls[i]);
+	}
+	systable_endscan(scan);
+	UnregisterSnapshot(snapshot);
+	table_close(rel, AccessShareLock);
+	return found;
 }
 
 bool

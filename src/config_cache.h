@@ -13,6 +13,7 @@
 #ifndef RG_CONFIG_CACHE_H
 #define RG_CONFIG_CACHE_H
 
+#include "access/skey.h"
 #include "access/tableam.h"
 #include "utils/relcache.h"
 
@@ -23,7 +24,8 @@ typedef struct RgConfigCache
 	/*
 	 * Builds the copy in context, which is current and becomes its own; rows
 	 * come from rg_config_next().  previous is the copy being replaced, or
-	 * NULL.
+	 * NULL.  No function for a table that is not copied, whose rows
+	 * rg_config_find() looks up.
 	 */
 	void	   *(*load) (TableScanDesc scan, MemoryContext context, void *previous);
 
@@ -45,6 +47,21 @@ extern void rg_config_register(RgConfigCache *cache);
  * Needs no privilege on the table.
  */
 extern void *rg_config_get(RgConfigCache *cache);
+
+/*
+ * How often the table has changed, as far as this backend has heard.  To be
+ * read before what is looked up: a verdict of the same generation still holds.
+ */
+extern uint64 rg_config_generation(RgConfigCache *cache);
+
+/*
+ * Looks a row up by a unique index of the table, under the latest snapshot; needs
+ * no privilege.  True with the row's first natts attributes in values and
+ * nulls, copies in the current context.
+ */
+extern bool rg_config_find(RgConfigCache *cache, const char *index, ScanKey keys, int nkeys,
+						   Datum *values, bool *nulls, int natts)
+			__attribute__((warn_unused_result));
 
 /*
  * The next row, all its attributes in values and nulls (each of the table's

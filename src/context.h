@@ -18,7 +18,7 @@ typedef struct RgIdentity
 	RgSlice		user_id;
 	RgSlice		workspace_id;
 	RgSlice		role;
-	RgSlice		via;			/* "token" or "assume" */
+	RgSlice		via;			/* "token", "api_key" or "assume" */
 	RgSlice		scopes;			/* separated by single spaces */
 	RgSlice		claims;			/* the token's payload, JSON */
 	RgSlice		request_id;

@@ -9,6 +9,7 @@
 #include "utils/builtins.h"
 #include "utils/memutils.h"
 
+#include "api_key.h"
 #include "config_cache.h"
 #include "issuer.h"
 #include "keyring.h"
@@ -162,7 +163,7 @@ rg_issuer_reserved(const RgIssuer *issuer, const char *id)
 
 	if (issuer->builtin)
 		return false;
-	if (starts_with(id, "anon:"))
+	if (starts_with(id, "anon:") || starts_with(id, RG_API_KEY_USER_PREFIX))
 		return true;
 	all = rg_config_get(&issuer_cache);
 	for (int i = 0; i < all->count; i++)

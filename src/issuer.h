@@ -38,7 +38,8 @@ extern RgVerifier *rg_issuer_signer(char *kid, size_t size);
 
 /*
  * Whether a user id or workspace made by this issuer falls into the name space
- * of another: its subject prefix, or "anon:" of the built-in one.
+ * of another: its subject prefix, "anon:" of the built-in one, or "key:" of API
+ * keys.
  */
 extern bool rg_issuer_reserved(const RgIssuer *issuer, const char *id);
 

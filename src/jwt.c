@@ -19,10 +19,12 @@
 #include "identity.h"
 #include "issuer.h"
 #include "jwt.h"
+#include "revocation.h"
 #include "secret.h"
 #include "token_cache.h"
 
 #define MAX_TTL_SECONDS (INT64CONST(366) * 86400)
+#define NEVER_ASKED PG_UINT64_MAX	/* a generation that no table reaches */
 
 /* Everything but the times, which are checked at every use. */
 static RgTokenError
@@ -42,6 +44,13 @@ verify_parsed(const RgToken *token, const RgIssuer *issuer)
 	return rg_token_check_audience(token, issuer->aud);
 }
 
+/* In the issuer's own name space; "" stays that. */
+static const char *
+prefixed(const RgIssuer *issuer, const char *id)
+{
+	return id[0] == '\0' ? "" : psprintf("%s%s", issuer->subject_prefix, id);
+}
+
 /* What a verified token says, as an entry for the cache. */
 static RgVerified
 describe(const RgToken *token, const RgIssuer *issuer, const char *user_id,
@@ -53,6 +62,9 @@ describe(const RgToken *token, const RgIssuer *issuer, const char *user_id,
 		.nbf = token->nbf,
 		.iat = token->iat,
 		.leeway = issuer->leeway,
+		.revocations = NEVER_ASKED,
+		.jti = rg_slice_of(prefixed(issuer, token->jti)),
+		.session = rg_slice_of(prefixed(issuer, token->session)),
 		.identity = {
 			.user_id = rg_slice_of(user_id),
 			.workspace_id = rg_slice_of(workspace_id),
@@ -71,12 +83,12 @@ describe(const RgToken *token, const RgIssuer *issuer, const char *user_id,
  * while the token is verified leaves an entry that is worthless at once.
  */
 static RgTokenError
-verify_new(RgSlice text, uint64 generation, const RgVerified **verified)
+verify_new(RgSlice text, uint64 generation, RgVerified **verified)
 {
 	RgToken    *token = palloc(sizeof *token);
 	const RgIssuer *issuer;
 	RgVerified	entry;
-	char	   *user_id,
+	const char *user_id,
 			   *workspace_id;
 	RgTokenError error = rg_token_parse(text, token);
 
@@ -86,9 +98,8 @@ verify_new(RgSlice text, uint64 generation, const RgVerified **verified)
 	error = verify_parsed(token, issuer);
 	if (error != RG_TOKEN_OK)
 		return error;
-	user_id = psprintf("%s%s", issuer->subject_prefix, token->sub);
-	workspace_id = token->workspace_id[0] == '\0' ? "" :
-		psprintf("%s%s", issuer->subject_prefix, token->workspace_id);
+	user_id = prefixed(issuer, token->sub);
+	workspace_id = prefixed(issuer, token->workspace_id);
 	if (rg_issuer_reserved(issuer, user_id) || rg_issuer_reserved(issuer, workspace_id))
 		return RG_TOKEN_RESERVED_SUBJECT;
 	entry = describe(token, issuer, user_id, workspace_id, generation);
@@ -101,7 +112,7 @@ RgTokenError
 rg_jwt_verify(RgSlice text, RgIdentity *identity)
 {
 	uint64		generation = rg_issuer_generation();
-	const RgVerified *verified = rg_token_cache_get(text, generation);
+	RgVerified *verified = rg_token_cache_get(text, generation);
 	RgTokenError error = verified != NULL ? RG_TOKEN_OK :
 	verify_new(text, generation, &verified);
 	struct timespec now;
@@ -109,9 +120,13 @@ rg_jwt_verify(RgSlice text, RgIdentity *identity)
 	if (error != RG_TOKEN_OK)
 		return error;
 	clock_gettime(CLOCK_REALTIME, &now);
-	*identity = verified->identity;
-	return rg_token_check_times(verified->exp, verified->nbf, verified->iat,
-								now.tv_sec, verified->leeway);
+	error = rg_token_check_times(verified->exp, verified->nbf, verified->iat,
+								 now.tv_sec, verified->leeway);
+	if (error == RG_TOKEN_OK && rg_revoked(verified))
+		error = RG_TOKEN_REVOKED;
+	if (error == RG_TOKEN_OK)
+		*identity = verified->identity;
+	return error;
 }
 
 static void

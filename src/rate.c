@@ -102,7 +102,7 @@ identity_key(RgIdentifyBy identify_by, const RgIdentity *identity)
 		case RG_BY_WORKSPACE:
 			return identity->workspace_id;
 		case RG_BY_API_KEY:
-			return rg_slice_is(identity->role, "api_key") ? identity->user_id : none;
+			return rg_slice_is(identity->via, "api_key") ? identity->user_id : none;
 		case RG_BY_ANONYMOUS:
 			return is_anonymous(identity->user_id) ? identity->user_id : none;
 		default:

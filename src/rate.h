@@ -11,7 +11,8 @@
 #include "rate_algorithm.h"
 #include "slice.h"
 
-#define RG_RATE_MAX_HITS 8		/* limits that bind one request together */
+#define RG_RATE_MAX_HITS 12		/* limits that bind one request together: 8 of
+								 * a route, 4 of an API key */
 
 typedef enum RgIdentifyBy
 {

@@ -7,12 +7,14 @@
 #include "fmgr.h"
 #include "utils/guc.h"
 
+#include "api_key.h"
 #include "context.h"
 #include "counter.h"
 #include "identity.h"
 #include "issuer.h"
 #include "keyring.h"
 #include "rate.h"
+#include "revocation.h"
 #include "route.h"
 #include "serve.h"
 
@@ -27,6 +29,8 @@ _PG_init(void)
 	rg_identity_init();
 	rg_keyring_init();
 	rg_issuer_init();
+	rg_revocation_init();
+	rg_api_key_init();
 	rg_counter_init();
 	rg_rate_init();
 	rg_route_init();

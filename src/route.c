@@ -33,7 +33,10 @@ typedef struct Routes
 	RgRoute    *routes;
 } Routes;
 
-static const char *const auth_names[] = {"none", "optional", "anonymous", "user", "admin"};
+static const char *const auth_names[] = {
+	"none", "optional", "anonymous", "user", "admin",
+	"api_key"
+};
 static const char *const result_names[] = {"rows", "row", "value", "none"};
 
 static int

@@ -20,7 +20,8 @@ typedef enum RgAuth
 	RG_AUTH_OPTIONAL,
 	RG_AUTH_ANONYMOUS,			/* an anonymous identity, or a better one */
 	RG_AUTH_USER,
-	RG_AUTH_ADMIN
+	RG_AUTH_ADMIN,				/* a token or an API key, of role admin */
+	RG_AUTH_API_KEY				/* an API key, or a user with a workspace */
 } RgAuth;
 
 struct RgRoutePlan;

@@ -103,6 +103,15 @@ copy_list(const json_t *value, char *out, size_t size, size_t *len, char separat
 	return true;
 }
 
+/* Supabase says session_id, OpenID Connect (Front-Channel Logout 1.0) sid. */
+static bool
+copy_session(const json_t *object, RgToken *token)
+{
+	const char *name = json_object_get(object, "session_id") != NULL ? "session_id" : "sid";
+
+	return copy_string(object, name, token->session, sizeof token->session);
+}
+
 /* scope is a list in one string (RFC 8693) or an array of strings. */
 static bool
 copy_scope(const json_t *object, RgToken *token)
@@ -149,6 +158,7 @@ copy_claims(const json_t *claims, RgToken *token)
 		copy_date(claims, "nbf", &token->nbf) &&
 		copy_date(claims, "iat", &token->iat) &&
 		copy_string(claims, "jti", token->jti, sizeof token->jti) &&
+		copy_session(claims, token) &&
 		copy_string(claims, "workspace_id", token->workspace_id,
 					sizeof token->workspace_id) &&
 		copy_string(claims, "role", token->role, sizeof token->role) &&
@@ -241,6 +251,7 @@ rg_token_reason(RgTokenError error)
 		[RG_TOKEN_EXPIRED] = "token_expired",
 		[RG_TOKEN_NOT_YET_VALID] = "token_not_yet_valid",
 		[RG_TOKEN_RESERVED_SUBJECT] = "token_subject",
+		[RG_TOKEN_REVOKED] = "token_revoked",
 	};
 
 	return reasons[error];

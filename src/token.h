@@ -30,7 +30,8 @@ typedef enum RgTokenError
 	RG_TOKEN_WRONG_AUDIENCE,
 	RG_TOKEN_EXPIRED,
 	RG_TOKEN_NOT_YET_VALID,
-	RG_TOKEN_RESERVED_SUBJECT
+	RG_TOKEN_RESERVED_SUBJECT,
+	RG_TOKEN_REVOKED
 } RgTokenError;
 
 /* A token taken apart, nothing of it verified.  Strings end with a NUL. */
@@ -49,6 +50,7 @@ typedef struct RgToken
 	int64_t		nbf;			/* 0 when absent */
 	int64_t		iat;			/* 0 when absent */
 	char		jti[256];
+	char		session[256];	/* session_id, or sid of OpenID Connect */
 	char		workspace_id[256];
 	char		role[64];
 	char		scope[2048];	/* separated by single spaces */

@@ -18,7 +18,8 @@
 
 #define CACHE_SIZE 1024
 #define HASH_BYTES crypto_shorthash_siphashx24_BYTES
-#define NFIELDS (sizeof(RgIdentity) / sizeof(RgSlice))
+/* The slices at the end of an entry: jti, session, and the identity's */
+#define NFIELDS ((sizeof(RgVerified) - offsetof(RgVerified, jti)) / sizeof(RgSlice))
 
 typedef struct Entry
 {
@@ -78,7 +79,7 @@ evict_oldest(void)
 static RgVerified *
 copy_verified(const RgVerified *verified)
 {
-	const RgSlice *from = (const RgSlice *) &verified->identity;
+	const RgSlice *from = &verified->jti;
 	Size		size = sizeof(RgVerified);
 	RgVerified *copy;
 	RgSlice    *to;
@@ -88,7 +89,7 @@ copy_verified(const RgVerified *verified)
 		size += from[i].len;
 	copy = MemoryContextAlloc(context, size);
 	*copy = *verified;
-	to = (RgSlice *) &copy->identity;
+	to = &copy->jti;
 	out = (char *) (copy + 1);
 	for (size_t i = 0; i < NFIELDS; i++)
 	{
@@ -101,7 +102,7 @@ copy_verified(const RgVerified *verified)
 	return copy;
 }
 
-const RgVerified *
+RgVerified *
 rg_token_cache_get(RgSlice token, uint64 generation)
 {
 	uint8		hash[HASH_BYTES];
@@ -115,7 +116,7 @@ rg_token_cache_get(RgSlice token, uint64 generation)
 		entry->verified : NULL;
 }
 
-const RgVerified *
+RgVerified *
 rg_token_cache_put(RgSlice token, const RgVerified *verified)
 {
 	uint8		hash[HASH_BYTES];

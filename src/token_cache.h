@@ -2,8 +2,9 @@
  * token_cache.h
  *		Tokens whose signature this backend has verified.
  *
- * Only that is remembered: times are checked at every use, and a change of any
- * issuer, key or of the key ring makes all entries worthless.
+ * Only that is remembered: times are checked at every use, revocations whenever
+ * there is a new one, and a change of any issuer, key or of the key ring makes
+ * all entries worthless.
  */
 #ifndef RG_TOKEN_CACHE_H
 #define RG_TOKEN_CACHE_H
@@ -18,13 +19,17 @@ typedef struct RgVerified
 	int64		nbf;
 	int64		iat;
 	int64		leeway;
+	uint64		revocations;	/* rg_revocation_generation() when last asked */
+	RgSlice		jti;			/* with the issuer's prefix, as revoke() has
+								 * it */
+	RgSlice		session;		/* the same; slices without data are absent */
 	RgIdentity	identity;		/* without request id and address */
 } RgVerified;
 
 /* The entry of a token, or NULL.  Good until the next rg_token_cache_put(). */
-extern const RgVerified *rg_token_cache_get(RgSlice token, uint64 generation);
+extern RgVerified *rg_token_cache_get(RgSlice token, uint64 generation);
 
 /* Keeps a copy of verified, strings included, and returns it. */
-extern const RgVerified *rg_token_cache_put(RgSlice token, const RgVerified *verified);
+extern RgVerified *rg_token_cache_put(RgSlice token, const RgVerified *verified);
 
 #endif

@@ -38,7 +38,7 @@ SELECT relay_guard.rate_take_key('errors', NULL);
 SELECT relay_guard.rate_take_key('errors', 'k', NULL);
 SELECT relay_guard.rate_take_all(NULL);
 SELECT relay_guard.rate_take_all('{errors,NULL}');
-SELECT relay_guard.rate_take_all('{errors,errors,errors,errors,errors,errors,errors,errors,errors}');
+SELECT relay_guard.rate_take_all(array_fill('errors'::text, '{13}'));
 SELECT relay_guard.rate_take_all('{}');
 
 -- Names and keys

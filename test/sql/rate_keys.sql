@@ -24,6 +24,12 @@ SELECT relay_guard.assume('u2', 'w1', client_ip => '2001:db8::2');
 SELECT policy, remaining
 FROM relay_guard.rate_take_all('{keys_ip,keys_user,keys_workspace,keys_global}');
 COMMIT;
+-- An API key is one by how it came, not by what its role is called
+SELECT key FROM relay_guard.api_key_create('keys') \gset
+BEGIN;
+SELECT relay_guard.authenticate_api_key(:'key') ~ '^key:' AS authenticated;
+SELECT remaining FROM relay_guard.rate_take('keys_api_key');
+COMMIT;
 BEGIN;
 SELECT relay_guard.assume('key-7', 'w1', 'api_key');
 SELECT remaining FROM relay_guard.rate_take('keys_api_key');
@@ -37,7 +43,7 @@ SELECT remaining FROM relay_guard.rate_take_key('keys_user', repeat('ä', 1000) 
 SELECT remaining FROM relay_guard.rate_take_key('keys_user', repeat('ä', 1000) || '2');
 SELECT remaining FROM relay_guard.rate_take_key('keys_user', 'x' || repeat('ä', 100));
 
-SELECT name, class, algorithm, used, "limit", remaining, denied, stored
+SELECT regexp_replace(name, '[0-9a-f-]{36}$', '<uuid>') AS name, class, algorithm, used, "limit", remaining, denied, stored
 FROM relay_guard.counter WHERE policy LIKE 'keys\_%' ORDER BY name COLLATE "C", used;
 
 -- Times are those of now
@@ -47,6 +53,7 @@ FROM relay_guard.counter WHERE policy LIKE 'keys\_%';
 
 DELETE FROM relay_guard.rate_policy WHERE name LIKE 'keys\_%';
 SELECT count(*) FROM relay_guard.counter WHERE policy LIKE 'keys\_%';
+TRUNCATE relay_guard.api_key, relay_guard.api_key_pepper;
 SELECT preloaded, max = current_setting('relay_guard.max_counters')::int AS max,
 	used = used_by_addresses + used_by_identities + used_by_overflows AS used
 FROM relay_guard.counter_status;

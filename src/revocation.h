@@ -1,0 +1,20 @@
+/*
+ * revocation.h
+ *		Tokens that are refused although they are genuine: relay_guard.revoke().
+ */
+#ifndef RG_REVOCATION_H
+#define RG_REVOCATION_H
+
+#include "token_cache.h"
+
+/* Registers the table; called from _PG_init. */
+extern void rg_revocation_init(void);
+
+/*
+ * Whether the token is revoked by its jti, its session, or its user's tokens of
+ * before some time; one without iat is as old as can be.  Probes the table
+ * only when it has changed since it was asked for this entry, which notes that.
+ */
+extern bool rg_revoked(RgVerified *verified);
+
+#endif
