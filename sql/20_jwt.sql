@@ -17,15 +17,23 @@ COMMENT ON COLUMN issuer.leeway IS 'Seconds by which clocks may differ.';
 
 CREATE TABLE jwt_key (
     iss        text NOT NULL REFERENCES issuer ON DELETE CASCADE,
-    kid        text NOT NULL CHECK (kid <> ''),
-    alg        text NOT NULL CHECK (alg IN ('HS256')),
-    secret     bytea NOT NULL,
+    kid        text NOT NULL CHECK (octet_length(kid) BETWEEN 1 AND 255),
+    alg        text NOT NULL CHECK (alg IN ('HS256', 'RS256', 'ES256', 'EdDSA')),
+    secret     bytea CHECK ((secret IS NOT NULL) = (alg = 'HS256')),
+    public_key jsonb CHECK (public_key ->> 'kty' IS NOT DISTINCT FROM
+                            CASE alg WHEN 'RS256' THEN 'RSA' WHEN 'ES256' THEN 'EC' WHEN 'EdDSA' THEN 'OKP' END),
+    source     text NOT NULL DEFAULT 'added' CHECK (source IN ('added', 'jwks')),
     created_at timestamptz NOT NULL DEFAULT now(),
     retired_at timestamptz,
-    PRIMARY KEY (iss, kid)
+    PRIMARY KEY (iss, kid),
+    CHECK ((public_key IS NULL) = (alg = 'HS256')),
+    CHECK (source = 'added' OR alg <> 'HS256')
 );
-COMMENT ON TABLE jwt_key IS 'Keys that verify tokens; jwt_key_add() registers one.';
-COMMENT ON COLUMN jwt_key.secret IS 'Sealed under the key ring, bound to this row.';
+COMMENT ON TABLE jwt_key IS 'Keys that verify tokens; jwt_key_add(), jwt_public_key_add() and jwks_import() register them.';
+COMMENT ON COLUMN jwt_key.alg IS 'The one algorithm that the key verifies, whatever a token says.';
+COMMENT ON COLUMN jwt_key.secret IS 'Of HS256: sealed under the key ring, bound to this row.';
+COMMENT ON COLUMN jwt_key.public_key IS 'Of all others: a JSON Web Key, the required members alone.';
+COMMENT ON COLUMN jwt_key.source IS 'added by hand, or imported with the issuer''s key set (jwks), which the next import replaces.';
 COMMENT ON COLUMN jwt_key.retired_at IS 'Since when the key verifies nothing any more.';
 
 SELECT pg_catalog.pg_extension_config_dump('issuer', '');
@@ -62,6 +70,67 @@ LANGUAGE C STRICT SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS 'MODULE_PATHNAME', 'relay_guard_jwt_key_add';
 COMMENT ON FUNCTION jwt_key_add(text, text, text) IS
 'Registers an HS256 secret of an issuer, sealed under the key ring.';
+
+CREATE FUNCTION jwks_keys(jwks jsonb) RETURNS TABLE (kid text, alg text, public_key jsonb)
+LANGUAGE C STRICT AS 'MODULE_PATHNAME', 'relay_guard_jwks_keys';
+COMMENT ON FUNCTION jwks_keys(jsonb) IS
+'The usable keys of a JSON Web Key set (RFC 7517); an error when there is none. A key without kid gets its RFC 7638 thumbprint.';
+
+CREATE FUNCTION jwt_public_key_add(iss text, jwk jsonb, kid text DEFAULT NULL) RETURNS text
+LANGUAGE sql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+BEGIN ATOMIC
+    INSERT INTO jwt_key (iss, kid, alg, public_key)
+    SELECT $1, coalesce($3, k.kid), k.alg, k.public_key
+    FROM jwks_keys(jsonb_build_object('keys', jsonb_build_array($2))) k
+    RETURNING jwt_key.kid;
+END;
+COMMENT ON FUNCTION jwt_public_key_add(text, jsonb, text) IS
+'Registers a public key of an issuer, a JSON Web Key for RS256, ES256 or EdDSA; returns the kid that it is known by: the one given, its own, or its RFC 7638 thumbprint.';
+
+CREATE FUNCTION jwks_import(iss text, jwks jsonb) RETURNS int
+LANGUAGE plpgsql STRICT SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+#variable_conflict use_column
+DECLARE
+    incoming jsonb;
+BEGIN
+    -- Under an older snapshot, what another import has just done is not seen
+    IF current_setting('transaction_isolation') NOT IN ('read committed', 'read uncommitted') THEN
+        RAISE EXCEPTION USING ERRCODE = 'active_sql_transaction',
+            MESSAGE = 'jwks_import() needs a transaction that is READ COMMITTED';
+    END IF;
+    PERFORM FROM relay_guard.issuer i WHERE i.iss = $1 FOR NO KEY UPDATE;
+    IF NOT FOUND THEN
+        RAISE EXCEPTION USING ERRCODE = 'undefined_object',
+            MESSAGE = format('issuer "%s" is not registered', $1),
+            HINT = 'Register it with relay_guard.issuer_add().';
+    END IF;
+    incoming := (SELECT jsonb_agg(k) FROM relay_guard.jwks_keys($2) k);
+
+    DELETE FROM relay_guard.jwt_key old
+    WHERE old.iss = $1 AND old.source = 'jwks' AND old.retired_at IS NULL
+      AND NOT EXISTS (SELECT FROM jsonb_to_recordset(incoming) AS new (kid text) WHERE new.kid = old.kid);
+    UPDATE relay_guard.jwt_key old SET alg = new.alg, public_key = new.public_key
+    FROM jsonb_to_recordset(incoming) AS new (kid text, alg text, public_key jsonb)
+    WHERE old.iss = $1 AND old.kid = new.kid AND old.source = 'jwks' AND old.retired_at IS NULL
+      AND (old.alg, old.public_key) IS DISTINCT FROM (new.alg, new.public_key);
+    INSERT INTO relay_guard.jwt_key (iss, kid, alg, public_key, source)
+    SELECT $1, new.kid, new.alg, new.public_key, 'jwks'
+    FROM jsonb_to_recordset(incoming) AS new (kid text, alg text, public_key jsonb)
+    WHERE NOT EXISTS (SELECT FROM relay_guard.jwt_key old WHERE old.iss = $1 AND old.kid = new.kid);
+
+    IF NOT EXISTS (SELECT FROM relay_guard.jwt_key k
+                   WHERE k.iss = $1 AND k.retired_at IS NULL
+                     AND k.kid IN (SELECT new.kid FROM jsonb_to_recordset(incoming) AS new (kid text))) THEN
+        RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value',
+            MESSAGE = format('all keys of the set are retired for issuer "%s"', $1),
+            HINT = 'Delete a row of relay_guard.jwt_key to let its key be imported again.';
+    END IF;
+    RETURN (SELECT count(*) FROM relay_guard.jwt_key k WHERE k.iss = $1 AND k.retired_at IS NULL);
+END
+$$;
+COMMENT ON FUNCTION jwks_import(text, jsonb) IS
+'Replaces the keys that an issuer publishes (its JSON Web Key set) and returns how many live keys it has. Keys added by hand are left alone, retired ones stay retired; a set without a usable key is an error that changes nothing.';
 
 CREATE FUNCTION jwt_key_retire(iss text, kid text) RETURNS boolean
 LANGUAGE sql SECURITY DEFINER SET search_path = pg_catalog, pg_temp

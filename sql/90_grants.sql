@@ -33,6 +33,7 @@ BEGIN
             relay_guard.api_key_create(text, text, text[], text[], timestamptz, text),
             relay_guard.api_key_revoke(uuid), relay_guard.api_key_set(text, text, text),
             relay_guard.api_key_unset(text),
+            relay_guard.jwt_public_key_add(text, jsonb, text), relay_guard.jwks_import(text, jsonb),
             relay_guard.protect(regclass, name, name, regrole, boolean), relay_guard.unprotect(regclass),
             relay_guard.identity_match(regclass, name, text), relay_guard.revoke_beyond_policies(regclass),
             relay_guard.has_leading_index(regclass, name[]),
@@ -40,19 +41,21 @@ BEGIN
             relay_guard.read_counters(), relay_guard.read_counter_status() TO %s', grantee);
         EXECUTE format('GRANT SELECT, INSERT, UPDATE, DELETE ON relay_guard.route, relay_guard.rate_policy TO %s', grantee);
         EXECUTE format('GRANT SELECT, UPDATE, DELETE ON relay_guard.issuer TO %s', grantee);
-        EXECUTE format('GRANT SELECT (iss, kid, alg, created_at, retired_at), DELETE ON relay_guard.jwt_key TO %s', grantee);
         EXECUTE format('GRANT SELECT (id, name, role, workspace, scopes, rate, created_at, expires_at, revoked_at) ON relay_guard.api_key TO %s', grantee);
         EXECUTE format('GRANT SELECT, DELETE ON relay_guard.revocation TO %s', grantee);
+        EXECUTE format('GRANT SELECT (iss, kid, alg, public_key, source, created_at, retired_at), DELETE ON relay_guard.jwt_key TO %s', grantee);
         EXECUTE format('GRANT SELECT ON relay_guard.counter, relay_guard.counter_status TO %s', grantee);
+    WHEN 'keys' THEN
+        EXECUTE format('GRANT EXECUTE ON FUNCTION relay_guard.jwks_import(text, jsonb) TO %s', grantee);
     ELSE
         RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value',
             MESSAGE = format('there is no kind of role "%s"', kind),
-            HINT = 'Kinds are gateway, app, trusted and admin.';
+            HINT = 'Kinds are gateway, app, trusted, admin and keys.';
     END CASE;
 END
 $$;
 COMMENT ON FUNCTION grant_role(text, regrole) IS
-'Gives a role what its kind needs: gateway (serve), app (what routes run as), trusted (assume, issue_token), admin (routes, policies, issuers, protect).';
+'Gives a role what its kind needs: gateway (serve), app (what routes run as), trusted (assume, issue_token), admin (routes, policies, issuers, protect), keys (jwks_import alone: whoever fetches the key sets).';
 
 -- From everybody: ALTER DEFAULT PRIVILEGES may have granted to anyone
 DO $$

@@ -7,11 +7,14 @@
 #include <sodium.h>
 
 #include "utils/builtins.h"
+#include "utils/jsonb.h"
 #include "utils/memutils.h"
 
 #include "api_key.h"
 #include "config_cache.h"
+#include "errcodes.h"
 #include "issuer.h"
+#include "jwk.h"
 #include "keyring.h"
 #include "secret.h"
 
@@ -24,7 +27,8 @@ enum
 enum
 {
 	Anum_jwt_key_iss, Anum_jwt_key_kid, Anum_jwt_key_alg, Anum_jwt_key_secret,
-	Anum_jwt_key_created_at, Anum_jwt_key_retired_at
+	Anum_jwt_key_public_key, Anum_jwt_key_source, Anum_jwt_key_created_at,
+	Anum_jwt_key_retired_at
 };
 
 typedef struct Issuers
@@ -33,14 +37,18 @@ typedef struct Issuers
 	RgIssuer   *issuers;
 } Issuers;
 
-/* A key of the table; its secret is unsealed when it is first needed. */
+/* A live key of the table; its verifier is made when it is first needed. */
 typedef struct Key
 {
 	struct Key *next;
 	const char *iss;
 	const char *kid;
-	RgSlice		sealed;
+	const char *alg;
+	RgSlice		sealed;			/* HS256 */
+	const char *jwk;			/* all others */
 	RgVerifier *verifier;
+	bool		unusable;		/* under the ring of that generation */
+	uint64		ring_generation;
 	MemoryContextCallback cleanup;
 } Key;
 
@@ -93,6 +101,32 @@ free_verifier(void *arg)
 	rg_verifier_free(((Key *) arg)->verifier);
 }
 
+static Key *
+copy_key(MemoryContext context, const Datum *values, const bool *nulls)
+{
+	Key		   *key = palloc0(sizeof *key);
+
+	key->iss = TextDatumGetCString(values[Anum_jwt_key_iss]);
+	key->kid = TextDatumGetCString(values[Anum_jwt_key_kid]);
+	key->alg = TextDatumGetCString(values[Anum_jwt_key_alg]);
+	if (!nulls[Anum_jwt_key_secret])
+	{
+		bytea	   *sealed = DatumGetByteaPCopy(values[Anum_jwt_key_secret]);
+
+		key->sealed = rg_slice(VARDATA(sealed), VARSIZE(sealed) - VARHDRSZ);
+	}
+	if (!nulls[Anum_jwt_key_public_key])
+	{
+		Jsonb	   *jwk = DatumGetJsonbP(values[Anum_jwt_key_public_key]);
+
+		key->jwk = JsonbToCString(NULL, &jwk->root, VARSIZE(jwk));
+	}
+	key->cleanup.func = free_verifier;
+	key->cleanup.arg = key;
+	MemoryContextRegisterResetCallback(context, &key->cleanup);
+	return key;
+}
+
 static void *
 load_keys(TableScanDesc scan, MemoryContext context, void *previous)
 {
@@ -102,18 +136,11 @@ load_keys(TableScanDesc scan, MemoryContext context, void *previous)
 
 	while (rg_config_next(scan, &values, &nulls))
 	{
-		bytea	   *sealed = DatumGetByteaPCopy(values[Anum_jwt_key_secret]);
 		Key		   *key;
 
 		if (!nulls[Anum_jwt_key_retired_at])
 			continue;
-		key = palloc0(sizeof *key);
-		key->iss = TextDatumGetCString(values[Anum_jwt_key_iss]);
-		key->kid = TextDatumGetCString(values[Anum_jwt_key_kid]);
-		key->sealed = rg_slice(VARDATA(sealed), VARSIZE(sealed) - VARHDRSZ);
-		key->cleanup.func = free_verifier;
-		key->cleanup.arg = key;
-		MemoryContextRegisterResetCallback(context, &key->cleanup);
+		key = copy_key(context, values, nulls);
 		key->next = first;
 		first = key;
 	}
@@ -190,40 +217,103 @@ rg_issuer_role(const RgIssuer *issuer, const char *claimed)
 	return "user";
 }
 
-/* Makes the verifier from the sealed secret, which is wiped after. */
 static RgVerifier *
-unseal(Key *key)
+secret_verifier(RgSlice secret)
 {
-	RgSlice		secret;
+	RgVerifier *verifier = rg_verifier_hs256(secret);
 
-	if (key->verifier != NULL)
-		return key->verifier;
-	secret = rg_secret_open("jwt_key", key->iss, key->kid, key->sealed);
-	key->verifier = rg_verifier_hs256(secret);
 	sodium_memzero(unconstify(char *, secret.data), secret.len);
-	if (key->verifier == NULL)
+	if (verifier == NULL)
 		ereport(ERROR,
 				errcode(ERRCODE_OUT_OF_MEMORY),
 				errmsg("could not prepare a token key"));
-	return key->verifier;
+	return verifier;
 }
 
 static RgVerifier *
-stored_key(const RgIssuer *issuer, const char *kid)
+make_verifier(const Key *key)
 {
-	Key		   *found = NULL;
+	RgSlice		secret;
+
+	if (key->jwk != NULL)
+		return rg_jwk_verifier(rg_slice_of(key->jwk));
+	if (!rg_secret_try_open("jwt_key", key->iss, key->kid, key->sealed, &secret))
+		return NULL;
+	return secret_verifier(secret);
+}
+
+/*
+ * The key's verifier; NULL when none can be made, which is tried again only
+ * when the ring has changed.
+ */
+static RgVerifier *
+prepare(Key *key)
+{
+	uint64		generation = rg_keyring_generation();
+
+	if (key->verifier != NULL || (key->unusable && key->ring_generation == generation))
+		return key->verifier;
+	key->verifier = make_verifier(key);
+	if (key->verifier != NULL && strcmp(rg_verifier_alg(key->verifier), key->alg) != 0)
+	{
+		rg_verifier_free(key->verifier);
+		key->verifier = NULL;
+	}
+	key->unusable = key->verifier == NULL;
+	key->ring_generation = generation;
+	return key->verifier;
+}
+
+/* Says what is wrong with a key that cannot be used. */
+static void
+refuse_unusable(const Key *key)
+{
+	if (key->sealed.data != NULL)
+		(void) rg_secret_open("jwt_key", key->iss, key->kid, key->sealed);
+	ereport(ERROR,
+			errcode(ERRCODE_RG_UNAVAILABLE),
+			errmsg("the key of relay_guard.jwt_key (%s, %s) cannot be used", key->iss, key->kid),
+			errhint("Its row was changed by hand: delete it and register the key again."));
+}
+
+static RgVerifier *
+named_key(const RgIssuer *issuer, const char *kid)
+{
+	for (Key *key = rg_config_get(&key_cache); key != NULL; key = key->next)
+	{
+		if (strcmp(key->kid, kid) != 0 || strcmp(key->iss, issuer->iss) != 0)
+			continue;
+		if (prepare(key) == NULL)
+			refuse_unusable(key);
+		return key->verifier;
+	}
+	return NULL;
+}
+
+/* Several keys of the algorithm and no kid to choose by: none. */
+static RgVerifier *
+only_key(const RgIssuer *issuer, const char *alg)
+{
+	RgVerifier *found = NULL;
+	RgVerifier *other = NULL;
+	const Key  *unusable = NULL;
 
 	for (Key *key = rg_config_get(&key_cache); key != NULL; key = key->next)
 	{
 		if (strcmp(key->iss, issuer->iss) != 0)
 			continue;
-		if (kid[0] != '\0' && strcmp(key->kid, kid) != 0)
-			continue;
-		if (found != NULL)
-			return NULL;		/* several live keys and no kid to choose by */
-		found = key;
+		if (prepare(key) == NULL)
+			unusable = key;
+		else if (strcmp(key->alg, alg) != 0)
+			other = key->verifier;
+		else if (found != NULL)
+			return NULL;
+		else
+			found = key->verifier;
 	}
-	return found != NULL ? unseal(found) : NULL;
+	if (found == NULL && other == NULL && unusable != NULL)
+		refuse_unusable(unusable);
+	return found != NULL ? found : other;
 }
 
 static void
@@ -247,12 +337,7 @@ ring_key(uint32 id)
 		if (ring_keys.ids[i] == id)
 			return ring_keys.verifiers[i];
 	rg_keyring_subkey(RG_FOR_TOKENS, id, subkey);
-	verifier = rg_verifier_hs256(rg_slice((char *) subkey, sizeof subkey));
-	sodium_memzero(subkey, sizeof subkey);
-	if (verifier == NULL)
-		ereport(ERROR,
-				errcode(ERRCODE_OUT_OF_MEMORY),
-				errmsg("could not prepare a token key"));
+	verifier = secret_verifier(rg_slice((char *) subkey, sizeof subkey));
 	ring_keys.ids[ring_keys.count] = id;
 	ring_keys.verifiers[ring_keys.count++] = verifier;
 	return verifier;
@@ -272,12 +357,12 @@ ring_key_id(const char *kid)
 }
 
 RgVerifier *
-rg_issuer_key(const RgIssuer *issuer, const char *kid)
+rg_issuer_key(const RgIssuer *issuer, const char *kid, const char *alg)
 {
 	uint32		id;
 
 	if (!issuer->builtin)
-		return stored_key(issuer, kid);
+		return kid[0] != '\0' ? named_key(issuer, kid) : only_key(issuer, alg);
 	if (!rg_keyring_available())
 		return NULL;
 	id = kid[0] != '\0' ? ring_key_id(kid) : rg_keyring_primary();

@@ -28,10 +28,17 @@ extern void rg_issuer_init(void);
 extern const RgIssuer *rg_issuer_find(const char *iss);
 
 /*
- * The live key that a token's header names, or the issuer's only one where it
- * names none; NULL when there is none.  Good until the end of the transaction.
+ * The live key that a token's header names, or where it names none, the
+ * issuer's only one of that algorithm; NULL when there is none.  An issuer
+ * without a key of that algorithm gives one of another: the caller, who
+ * compares algorithms, refuses the token by it.  Good until the end of the
+ * transaction.
+ *
+ * Keys that cannot be used, because they were sealed under another key ring or
+ * changed by hand, stand in nobody's way; asked for by name they raise an
+ * error, for the fault is the server's and not the token's.
  */
-extern RgVerifier *rg_issuer_key(const RgIssuer *issuer, const char *kid);
+extern RgVerifier *rg_issuer_key(const RgIssuer *issuer, const char *kid, const char *alg);
 
 /* The key that signs tokens of the built-in issuer; kid gets its name. */
 extern RgVerifier *rg_issuer_signer(char *kid, size_t size);

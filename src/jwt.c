@@ -34,7 +34,7 @@ verify_parsed(const RgToken *token, const RgIssuer *issuer)
 
 	if (issuer == NULL)
 		return RG_TOKEN_UNKNOWN_ISSUER;
-	key = rg_issuer_key(issuer, token->kid);
+	key = rg_issuer_key(issuer, token->kid, token->alg);
 	if (key == NULL)
 		return RG_TOKEN_UNKNOWN_KEY;
 	error = rg_token_verify(token, key);

@@ -7,11 +7,13 @@
 #include "catalog/pg_type.h"
 #include "executor/spi.h"
 #include "fmgr.h"
+#include "funcapi.h"
 #include "utils/builtins.h"
+#include "utils/jsonb.h"
 
 #include "identity.h"
+#include "jwk.h"
 #include "secret.h"
-#include "verifier.h"
 
 static void
 refuse_weak_secret(RgSlice secret)
@@ -22,7 +24,7 @@ refuse_weak_secret(RgSlice secret)
 		ereport(ERROR,
 				errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				errmsg("the secret %s", weakness),
-				errhint("Use 32 random bytes or more, for example from \"openssl rand -base64 32\"."));
+				errhint("Use 32 random bytes or more, for example from \"openssl rand -base64 32\"; a public key is registered by jwt_public_key_add()."));
 }
 
 static void
@@ -57,4 +59,74 @@ relay_guard_jwt_key_add(PG_FUNCTION_ARGS)
 	store_key(iss, kid, rg_secret_seal("jwt_key", iss, kid, secret));
 	error_context_stack = hide.previous;
 	PG_RETURN_VOID();
+}
+
+static const char *
+quote_kid(const RgJwkRefusal *refusal)
+{
+	return refusal->kid[0] != '\0' ? psprintf("the key \"%s\"", refusal->kid) : "a key without kid";
+}
+
+/* Raises what is wrong with a set, and with its first bad key. */
+static void
+refuse_set(const RgJwkSet *set)
+{
+	ereport(ERROR,
+			errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+			errmsg("the key set %s", set->error),
+			set->nrefused == 0 ? 0 :
+			errdetail("Refused: %s %s.", quote_kid(&set->refused[0]), set->refused[0].reason),
+			set->nignored == 0 ? 0 :
+			errhint("%d of its keys are for another use or algorithm; RS256, ES256 with P-256 and EdDSA with Ed25519 are read.", set->nignored));
+}
+
+static void
+read_set(const Jsonb *jwks, RgJwkSet *set)
+{
+	StringInfoData text;
+
+	initStringInfo(&text);
+	(void) JsonbToCString(&text, unconstify(JsonbContainer *, &jwks->root), VARSIZE(jwks));
+	if (!rg_jwks_parse(rg_slice(text.data, text.len), set))
+		refuse_set(set);
+	pfree(text.data);
+}
+
+static void
+warn_of_refused(const RgJwkSet *set)
+{
+	for (int i = 0; i < set->nrefused; i++)
+		ereport(WARNING,
+				errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				errmsg("%s is left out: it %s", quote_kid(&set->refused[i]), set->refused[i].reason));
+}
+
+static void
+put_key(ReturnSetInfo *result, const RgJwk *jwk)
+{
+	Datum		values[] = {
+		CStringGetTextDatum(jwk->kid),
+		CStringGetTextDatum(jwk->alg),
+		DirectFunctionCall1(jsonb_in, CStringGetDatum(jwk->json)),
+	};
+	bool		nulls[lengthof(values)] = {false};
+
+	tuplestore_putvalues(result->setResult, result->setDesc, values, nulls);
+}
+
+PG_FUNCTION_INFO_V1(relay_guard_jwks_keys);
+
+/* jwks_keys(jwks) → the usable keys of a set: kid, alg, public_key */
+Datum
+relay_guard_jwks_keys(PG_FUNCTION_ARGS)
+{
+	RgJwkSet   *set = palloc(sizeof *set);
+
+	InitMaterializedSRF(fcinfo, 0);
+	read_set(PG_GETARG_JSONB_P(0), set);
+	warn_of_refused(set);
+	for (int i = 0; i < set->count; i++)
+		put_key((ReturnSetInfo *) fcinfo->resultinfo, &set->keys[i]);
+	pfree(set);
+	return (Datum) 0;
 }

@@ -29,6 +29,16 @@ rg_secret_seal(const char *table, const char *key1, const char *key2, RgSlice se
 	return rg_keyring_seal(RG_FOR_SECRETS, row_aad(table, key1, key2), secret);
 }
 
+bool
+rg_secret_try_open(const char *table, const char *key1, const char *key2, RgSlice sealed,
+				   RgSlice *secret)
+{
+	uint32		key_id = rg_envelope_key_id(sealed);
+
+	return key_id != 0 && rg_keyring_available() && rg_keyring_usable(key_id) &&
+		rg_keyring_open(RG_FOR_SECRETS, row_aad(table, key1, key2), sealed, secret);
+}
+
 RgSlice
 rg_secret_open(const char *table, const char *key1, const char *key2, RgSlice sealed)
 {

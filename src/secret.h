@@ -15,6 +15,13 @@ extern RgSlice rg_secret_seal(const char *table, const char *key1, const char *k
 							  RgSlice secret);
 
 /*
+ * Opens it as rg_secret_open() does; false, and no error, when that cannot be
+ * done with the key ring there is.
+ */
+extern bool rg_secret_try_open(const char *table, const char *key1, const char *key2,
+							   RgSlice sealed, RgSlice *secret);
+
+/*
  * Opens it (palloc'd; the caller wipes it), or raises an error that names the
  * row.
  */

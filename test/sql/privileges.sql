@@ -43,6 +43,15 @@ SELECT p.oid::regprocedure AS unpinned FROM pg_proc p
 WHERE p.pronamespace = 'relay_guard'::regnamespace AND p.prosecdef
   AND NOT EXISTS (SELECT FROM unnest(p.proconfig) c WHERE c LIKE 'search_path=pg_catalog, pg_temp');
 
+-- who fetches key sets may import them, and reach nothing else
+CREATE ROLE rg_keys;
+SELECT relay_guard.grant_role('keys', 'rg_keys');
+SELECT rg_may AS keys_may FROM rg_may('rg_keys') EXCEPT SELECT rg_may('rg_nobody') ORDER BY 1;
+SELECT count(*) AS tables FROM pg_class c
+WHERE c.relnamespace = 'relay_guard'::regnamespace AND c.relkind IN ('r', 'v')
+  AND has_any_column_privilege('rg_keys', c.oid, 'SELECT, INSERT, UPDATE');
+DROP OWNED BY rg_keys; DROP ROLE rg_keys;
+
 DROP FUNCTION rg_may(name);
 DROP OWNED BY rg_gate, rg_app, rg_trust, rg_admin;
 DROP ROLE rg_nobody, rg_gate, rg_app, rg_trust, rg_admin, rg_bypass;
