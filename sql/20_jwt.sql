@@ -97,7 +97,8 @@ BEGIN
     -- Under an older snapshot, what another import has just done is not seen
     IF current_setting('transaction_isolation') NOT IN ('read committed', 'read uncommitted') THEN
         RAISE EXCEPTION USING ERRCODE = 'active_sql_transaction',
-            MESSAGE = 'jwks_import() needs a transaction that is READ COMMITTED';
+            MESSAGE = 'jwks_import() needs a transaction that is READ COMMITTED',
+            HINT = 'Begin it so, or set default_transaction_isolation for the role that imports.';
     END IF;
     PERFORM FROM relay_guard.issuer i WHERE i.iss = $1 FOR NO KEY UPDATE;
     IF NOT FOUND THEN

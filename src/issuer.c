@@ -300,18 +300,21 @@ only_key(const RgIssuer *issuer, const char *alg)
 
 	for (Key *key = rg_config_get(&key_cache); key != NULL; key = key->next)
 	{
+		RgVerifier *verifier;
+
 		if (strcmp(key->iss, issuer->iss) != 0)
 			continue;
-		if (prepare(key) == NULL)
+		verifier = prepare(key);
+		if (strcmp(key->alg, alg) != 0)
+			other = verifier != NULL ? verifier : other;
+		else if (verifier == NULL)
 			unusable = key;
-		else if (strcmp(key->alg, alg) != 0)
-			other = key->verifier;
 		else if (found != NULL)
 			return NULL;
 		else
-			found = key->verifier;
+			found = verifier;
 	}
-	if (found == NULL && other == NULL && unusable != NULL)
+	if (found == NULL && unusable != NULL)
 		refuse_unusable(unusable);
 	return found != NULL ? found : other;
 }

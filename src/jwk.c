@@ -289,7 +289,7 @@ rg_jwks_parse(RgSlice text, RgJwkSet *set)
 		return false;
 	document = load(text);
 	set->error = document != NULL ? read_set(set, json_object_get(document, "keys")) :
-		"is not valid JSON";
+		"is no JSON object";
 	json_decref(document);
 	return set->error == NULL;
 }
