@@ -2,7 +2,7 @@
 -- whose rows go through pg_dump.
 BEGIN;
 CREATE EXTENSION IF NOT EXISTS pgtap;
-SELECT plan(35);
+SELECT plan(36);
 
 -- readers: STABLE, never IMMUTABLE (a folded reader shows another tenant's rows)
 SELECT volatility_is('relay_guard', f, ARRAY[]::name[], 'stable', f || '() is stable')
@@ -17,13 +17,13 @@ FROM (VALUES ('user_id'::name, 'text'), ('user_uuid', 'uuid'), ('user_bigint', '
 SELECT volatility_is('relay_guard', 'authenticate', '{text,text,inet}'::name[], 'volatile', 'authenticate() is volatile');
 SELECT volatility_is('relay_guard', 'serve', '{bytea}'::name[], 'volatile', 'serve() is volatile');
 SELECT is(proparallel, 'u', p.oid::regprocedure || ' is parallel unsafe')
-FROM pg_proc p WHERE pronamespace = 'relay_guard'::regnamespace AND proname IN ('authenticate', 'assume', 'serve', 'issue_token')
+FROM pg_proc p WHERE pronamespace = 'relay_guard'::regnamespace AND proname IN ('authenticate', 'authenticate_api_key', 'assume', 'serve', 'issue_token')
 ORDER BY p.oid::regprocedure::text;
 
 -- what pg_dump keeps, and what it must not
 SELECT set_eq($$SELECT c.oid::regclass::text FROM pg_extension e, unnest(e.extconfig) o JOIN pg_class c ON c.oid = o
                 WHERE e.extname = 'relay_guard' AND c.relkind = 'r'$$,
-              '{relay_guard.issuer,relay_guard.jwt_key,relay_guard.rate_policy,relay_guard.route}'::text[],
+              '{relay_guard.api_key,relay_guard.api_key_pepper,relay_guard.issuer,relay_guard.jwt_key,relay_guard.rate_policy,relay_guard.revocation,relay_guard.route}'::text[],
               'configuration tables are dumped, and no others');
 SELECT is(relpersistence, 'u', 'rate_counter is unlogged') FROM pg_class WHERE oid = 'relay_guard.rate_counter'::regclass;
 SELECT is(count(*), 0::bigint, 'the extension makes no roles')
