@@ -1,12 +1,12 @@
 /*
  * done.c
- *		What the database made of a request becomes the answer.
+ *		What the database made of a request becomes the response.
  */
 #include "db_error.h"
 #include "health.h"
 #include "http1.h"
 #include "log.h"
-#include "reply.h"
+#include "response.h"
 #include "request.h"
 #include "worker.h"
 
@@ -39,7 +39,7 @@ answer_outcome(RgConn *conn, const RgExchange *exchange, RgOutcome outcome)
 		.detail = outcomes[outcome].detail
 	};
 
-	rg_answer_problem(conn, exchange, &problem, none, none);
+	rg_respond_problem(conn, exchange, &problem, none, none);
 }
 
 static void
@@ -47,7 +47,7 @@ answer_internal(RgConn *conn, const RgExchange *exchange)
 {
 	RgProblem	problem = {.status = 500,.code = RG_SLICE("internal")};
 
-	rg_answer_problem(conn, exchange, &problem, none, none);
+	rg_respond_problem(conn, exchange, &problem, none, none);
 }
 
 /* The log learns everything, whatever the client is told. */
@@ -77,7 +77,7 @@ answer_error(RgConn *conn, const RgExchange *exchange, const PGresult *result)
 	bool		expected = rg_db_error_problem(&error, &problem);
 
 	log_error(exchange, &error, expected ? RG_LOG_INFO : RG_LOG_ERROR);
-	rg_answer_problem(conn, exchange, &problem, none, none);
+	rg_respond_problem(conn, exchange, &problem, none, none);
 }
 
 /* Takes one line off; false when it is no header, or could be two. */
@@ -126,20 +126,20 @@ static void
 answer_reply(RgConn *conn, const RgExchange *exchange, RgSlice frame)
 {
 	RgReply		reply;
-	RgAnswer	answer;
+	RgResponse	response;
 
 	if (!rg_reply_parse(frame, &reply) || reply.status < 200 ||
-		!check_headers(reply.headers, &answer.cacheable))
+		!check_headers(reply.headers, &response.cacheable))
 	{
 		rg_log(RG_LOG_ERROR, "the database's reply is malformed", NULL);
 		answer_internal(conn, exchange);
 		return;
 	}
-	answer.status = reply.status;
-	answer.headers = reply.headers;
-	answer.body = reply.body;
-	answer.route = reply.route;
-	rg_answer(conn, exchange, &answer);
+	response.status = reply.status;
+	response.headers = reply.headers;
+	response.body = reply.body;
+	response.route = reply.route;
+	rg_respond(conn, exchange, &response);
 }
 
 static bool
@@ -168,7 +168,7 @@ static void
 answer_ready(RgConn *conn, const RgExchange *exchange, const PGresult *result)
 {
 	if (conn != NULL)
-		rg_answer_ready(conn, exchange, conn->worker,
+		rg_respond_ready(conn, exchange, conn->worker,
 						result && has_value(result) ? PQgetvalue(result, 0, 0) : NULL);
 }
 

@@ -26,20 +26,20 @@ rg_is_health_path(RgSlice path)
 }
 
 void
-rg_answer_health(RgConn *conn, const RgExchange *exchange)
+rg_respond_health(RgConn *conn, const RgExchange *exchange)
 {
 	char		body[256];
 	char		now[RG_TIMESTAMP_LEN];
 	RgText		text = {body, sizeof body, 0};
-	RgAnswer	answer = {.status = 200,.route = exchange->path};
+	RgResponse	response = {.status = 200,.route = exchange->path};
 
 	rg_timestamp(now);
 	rg_text_put(&text, RG_SLICE("{\"status\":\"ok\",\"ok\":true,\"timestamp\":\""));
 	rg_text_put(&text, rg_slice(now, sizeof now));
 	rg_text_put(&text, RG_SLICE("\",\"version\":\"" RG_VERSION "\"}"));
-	answer.headers = RG_SLICE("Content-Type: application/json\r\n");
-	answer.body = rg_slice(body, text.len);
-	rg_answer(conn, exchange, &answer);
+	response.headers = RG_SLICE("Content-Type: application/json\r\n");
+	response.body = rg_slice(body, text.len);
+	rg_respond(conn, exchange, &response);
 }
 
 static void
@@ -107,18 +107,18 @@ make_report(const RgWorker *worker, const char *database)
 }
 
 void
-rg_answer_ready(RgConn *conn, const RgExchange *exchange, const RgWorker *worker,
+rg_respond_ready(RgConn *conn, const RgExchange *exchange, const RgWorker *worker,
 				const char *database)
 {
 	json_t	   *report = make_report(worker, database);
 	bool		ready = json_is_true(json_object_get(report, "ready"));
 	char	   *text = json_dumps(report, JSON_COMPACT);
-	RgAnswer	answer = {.status = ready ? 200 : 503,.route = RG_SLICE("/ready")};
+	RgResponse	response = {.status = ready ? 200 : 503,.route = RG_SLICE("/ready")};
 
-	answer.headers = ready ? RG_SLICE("Content-Type: application/json\r\n")
+	response.headers = ready ? RG_SLICE("Content-Type: application/json\r\n")
 		: RG_SLICE("Content-Type: application/json\r\nRetry-After: 1\r\n");
-	answer.body = rg_slice(text, text ? strlen(text) : 0);
-	rg_answer(conn, exchange, &answer);
+	response.body = rg_slice(text, text ? strlen(text) : 0);
+	rg_respond(conn, exchange, &response);
 	free(text);
 	json_decref(report);
 }

@@ -5,20 +5,20 @@
 #ifndef RG_HEALTH_H
 #define RG_HEALTH_H
 
-#include "reply.h"
+#include "response.h"
 
 /* Is that path answered here, from memory? */
 extern bool rg_is_health_path(RgSlice path);
 
 /* Lives: always 200. */
-extern void rg_answer_health(RgConn *conn, const RgExchange *exchange);
+extern void rg_respond_health(RgConn *conn, const RgExchange *exchange);
 
 /*
  * Can serve: 200, or 503 with what is missing.  database is the text that
  * relay_guard.ready() returned, a JSON object of booleans and strings; NULL
- * when the database did not answer.
+ * when the database did not response.
  */
-extern void rg_answer_ready(RgConn *conn, const RgExchange *exchange,
+extern void rg_respond_ready(RgConn *conn, const RgExchange *exchange,
 							const struct RgWorker *worker, const char *database);
 
 #endif

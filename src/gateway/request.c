@@ -11,7 +11,7 @@
 #include "clock.h"
 #include "config.h"
 #include "health.h"
-#include "reply.h"
+#include "response.h"
 #include "target.h"
 #include "utf8.h"
 #include "worker.h"
@@ -35,7 +35,7 @@ refuse(RgConn *conn, const RgExchange *exchange, int status, RgSlice code,
 		.status = status,.code = code,.detail = {detail, strlen(detail)}
 	};
 
-	rg_answer_problem(conn, exchange, &problem, none, none);
+	rg_respond_problem(conn, exchange, &problem, none, none);
 }
 
 static RgSlice
@@ -214,12 +214,12 @@ answer_allow(RgConn *conn, const RgExchange *exchange, int status, RgSlice allow
 		.status = status,.code = RG_SLICE("method_not_allowed"),
 		.detail = RG_SLICE("only GET and HEAD are allowed here")
 	};
-	RgAnswer	answer = {.status = status,.headers = allow};
+	RgResponse	response = {.status = status,.headers = allow};
 
 	if (status == 204)
-		rg_answer(conn, exchange, &answer);
+		rg_respond(conn, exchange, &response);
 	else
-		rg_answer_problem(conn, exchange, &problem, exchange->path, allow);
+		rg_respond_problem(conn, exchange, &problem, exchange->path, allow);
 }
 
 static void
@@ -227,12 +227,12 @@ answer_file(RgConn *conn, const RgExchange *exchange, const RgStaticFile *file)
 {
 	RgSlice		if_none_match = rg_request_header(&conn->worker->request, "if-none-match");
 	bool		fresh = rg_etag_matches(if_none_match, file->etag);
-	RgAnswer	answer = {
+	RgResponse	response = {
 		.status = fresh ? 304 : 200,.headers = file->headers,.body = file->body,
 		.route = {file->path, strlen(file->path)},.cacheable = true
 	};
 
-	rg_answer(conn, exchange, &answer);
+	rg_respond(conn, exchange, &response);
 }
 
 /* For paths that are read only; true when the method has been dealt with. */
@@ -308,7 +308,7 @@ answer_here(RgConn *conn, const RgExchange *exchange)
 	if (rg_is_health_path(exchange->path))
 	{
 		if (!answer_other_method(conn, exchange))
-			rg_answer_health(conn, exchange);
+			rg_respond_health(conn, exchange);
 		return true;
 	}
 	if (rg_slice_is(exchange->path, "/ready"))

@@ -13,7 +13,7 @@
 
 #include "clock.h"
 #include "log.h"
-#include "reply.h"
+#include "response.h"
 
 #define TICK_US 50000
 #define ACCEPTS_A_TURN 64
@@ -245,7 +245,7 @@ rg_worker_run(const RgConfig *config, int listener, pid_t master)
 		return EXIT_FAILURE;
 	}
 	follow_master(master);
-	rg_reply_init(config);
+	rg_response_init(config);
 	rg_job_limit_memory(config->max_body_memory);
 	on_tick(-1, 0, worker);
 	start_accepting(worker);

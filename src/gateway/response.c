@@ -1,11 +1,11 @@
 /*
- * reply.c
- *		Answers; reply.h has the contract.
+ * response.c
+ *		Answers; response.h has the contract.
  *
  * Head and body, if that is small, are put together in one buffer and leave
  * with one system call.
  */
-#include "reply.h"
+#include "response.h"
 
 #include "clock.h"
 #include "http1.h"
@@ -36,7 +36,7 @@ static const char transport_security[] =
 "Strict-Transport-Security: max-age=31536000; includeSubDomains; preload\r\n";
 
 void
-rg_reply_init(const RgConfig *config)
+rg_response_init(const RgConfig *config)
 {
 	RgText		text = {common_headers, sizeof common_headers, 0};
 
@@ -75,28 +75,28 @@ put_connection(RgText *head, const RgExchange *exchange)
 }
 
 static void
-put_head(RgText *head, const RgExchange *exchange, const RgAnswer *answer)
+put_head(RgText *head, const RgExchange *exchange, const RgResponse *response)
 {
-	put_status(head, answer->status);
+	put_status(head, response->status);
 	rg_text_put(head, RG_SLICE("\r\nX-Request-ID: "));
 	rg_text_put(head, rg_exchange_id(exchange));
 	rg_text_put(head, RG_SLICE("\r\n"));
 	rg_text_put(head, rg_slice(common_headers, common_headers_len));
-	rg_text_put(head, answer->headers);
-	if (!answer->cacheable)
+	rg_text_put(head, response->headers);
+	if (!response->cacheable)
 		rg_text_put(head, RG_SLICE("Cache-Control: no-store\r\n"));
 	put_connection(head, exchange);
-	if (has_body(answer->status))
+	if (has_body(response->status))
 	{
 		rg_text_put(head, RG_SLICE("Content-Length: "));
-		rg_text_number(head, answer->body.len);
+		rg_text_number(head, response->body.len);
 		rg_text_put(head, RG_SLICE("\r\n"));
 	}
 	rg_text_put(head, RG_SLICE("\r\n"));
 }
 
 static void
-send_answer(RgConn *conn, RgText *head, RgSlice body)
+send_response(RgConn *conn, RgText *head, RgSlice body)
 {
 	struct iovec pieces[2] = {{head->data, 0}, {(void *) body.data, 0}};
 
@@ -111,15 +111,15 @@ send_answer(RgConn *conn, RgText *head, RgSlice body)
 }
 
 static void
-log_answer(const RgExchange *exchange, const RgAnswer *answer, size_t bytes)
+log_response(const RgExchange *exchange, const RgResponse *response, size_t bytes)
 {
 	RgAccess	access = {
 		.request_id = rg_exchange_id(exchange),
 		.method = exchange->method,
-		.route = answer->route,
+		.route = response->route,
 		.path = exchange->path,
 		.client = {exchange->client_text, strlen(exchange->client_text)},
-		.status = answer->status,
+		.status = response->status,
 		.bytes = bytes,
 		.queued_us = exchange->queued_us,
 		.database_us = exchange->database_us,
@@ -135,27 +135,27 @@ answer_headers_too_long(RgConn *conn, const RgExchange *exchange, RgSlice route)
 	RgProblem	problem = {.status = 500,.code = RG_SLICE("internal")};
 
 	rg_log(RG_LOG_ERROR, "the headers of an answer are too long", NULL);
-	rg_answer_problem(conn, exchange, &problem, route, rg_slice(NULL, 0));
+	rg_respond_problem(conn, exchange, &problem, route, rg_slice(NULL, 0));
 }
 
 void
-rg_answer(RgConn *conn, const RgExchange *exchange, const RgAnswer *answer)
+rg_respond(RgConn *conn, const RgExchange *exchange, const RgResponse *response)
 {
 	static char buffer[BUFFER];
 	RgText		head = {buffer, sizeof buffer, 0};
-	RgSlice		body = answer->body;
+	RgSlice		body = response->body;
 
-	if (exchange->head_only || !has_body(answer->status))
+	if (exchange->head_only || !has_body(response->status))
 		body.len = 0;
-	put_head(&head, exchange, answer);
+	put_head(&head, exchange, response);
 	if (head.len > head.cap)
 	{
-		answer_headers_too_long(conn, exchange, answer->route);
+		answer_headers_too_long(conn, exchange, response->route);
 		return;
 	}
 	if (conn != NULL)
-		send_answer(conn, &head, body);
-	log_answer(exchange, answer, body.len);
+		send_response(conn, &head, body);
+	log_response(exchange, response, body.len);
 	if (conn != NULL)
 		rg_conn_answered(conn, exchange->keep_alive);
 }
@@ -191,20 +191,20 @@ make_body(char *buffer, size_t size, RgProblem *problem)
 }
 
 void
-rg_answer_problem(RgConn *conn, const RgExchange *exchange, RgProblem *problem,
-				  RgSlice route, RgSlice headers)
+rg_respond_problem(RgConn *conn, const RgExchange *exchange, RgProblem *problem,
+				   RgSlice route, RgSlice headers)
 {
 	static char body[65536];
 	char		lines[1024];
 	RgText		text = {lines, sizeof lines, 0};
-	RgAnswer	answer = {.status = problem->status,.route = route};
+	RgResponse	response = {.status = problem->status,.route = route};
 
 	if (exchange->path.len > 0)
 		problem->instance = exchange->path;
 	problem->request_id = rg_exchange_id(exchange);
 	put_problem_headers(&text, exchange, problem->status);
 	rg_text_put(&text, headers);
-	answer.headers = rg_slice(lines, text.len < text.cap ? text.len : 0);
-	answer.body = make_body(body, sizeof body, problem);
-	rg_answer(conn, exchange, &answer);
+	response.headers = rg_slice(lines, text.len < text.cap ? text.len : 0);
+	response.body = make_body(body, sizeof body, problem);
+	rg_respond(conn, exchange, &response);
 }
