@@ -12,7 +12,6 @@
 #include "api_key.h"
 #include "identity.h"
 #include "jwt.h"
-#include "rate_headers.h"
 
 typedef struct Admission
 {
@@ -85,19 +84,7 @@ collect_hits(Admission *admission, const RgIdentity *identity)
 static bool
 refuse_limited(Admission *admission)
 {
-	RgAnswer   *answer = admission->answer;
-	int64		seconds = rg_rate_retry_seconds(answer->hits, answer->nhits);
-	char	   *violated = rg_rate_violated(answer->hits, answer->nhits);
-	char	   *suggestion = psprintf("Wait " INT64_FORMAT " s, then try again.", seconds);
-	RgProblem	problem = {
-		.status = 429,
-		.code = RG_SLICE("rate_limited"),
-		.detail = RG_SLICE("too many requests"),
-		.suggestion = {suggestion, strlen(suggestion)},
-		.extra = {violated, strlen(violated)},
-	};
-
-	return rg_answer_problem(answer, admission->request, &problem);
+	return rg_answer_limited(admission->answer, admission->request);
 }
 
 /* Asks the limits by address; they are taken later, or when nobody signs in. */
@@ -179,6 +166,8 @@ verify_token(Admission *admission, RgSlice authorization)
 		return refuse_unauthenticated(admission, RG_SLICE("authorization_scheme"),
 									  RG_SLICE("the header Authorization is not Bearer and a token"), true);
 	error = rg_jwt_verify(token, admission->identity);
+	if (error == RG_TOKEN_UNKNOWN_KEY)
+		admission->answer->signals |= RG_SIGNAL_UNKNOWN_KEY;
 	return error == RG_TOKEN_OK ||
 		refuse_unauthenticated(admission, rg_slice_of(rg_token_reason(error)),
 							   RG_SLICE("the token is not valid"), true);

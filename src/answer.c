@@ -21,6 +21,8 @@ rg_answer_begin(RgAnswer *answer)
 	answer->status = 200;
 	answer->content_type = NULL;
 	answer->route = NULL;
+	answer->signals = 0;
+	answer->limited = false;
 	answer->nhits = 0;
 	initStringInfo(&answer->headers);
 	initStringInfo(&answer->out);
@@ -71,6 +73,15 @@ rg_answer_problem(RgAnswer *answer, const RgRequest *request, const RgProblem *p
 		enlargeStringInfo(out, len);
 	out->len += len;
 	return false;
+}
+
+bool
+rg_answer_limited(RgAnswer *answer, const RgRequest *request)
+{
+	RgProblem	problem = rg_rate_problem(answer->hits, answer->nhits);
+
+	answer->limited = true;
+	return rg_answer_problem(answer, request, &problem);
 }
 
 RgSlice
@@ -126,6 +137,23 @@ rg_answer_finish(RgAnswer *answer)
 	return rg_slice(out->data + headers_at, out->len - headers_at);
 }
 
+/*
+ * The gateway knows the lines about limits and how to count them down; with
+ * others that it does not know it asks each time.
+ */
+static void
+append_limits(RgAnswer *answer)
+{
+	StringInfo	out = &answer->out;
+	int			length_at = out->len;
+
+	append_uint32(out, 0);
+	if (!answer->limited || answer->status != 429 || answer->headers.len > 0)
+		return;
+	rg_rate_limits(out, answer->hits, answer->nhits);
+	put_uint32_at(out, length_at, out->len - length_at - sizeof(uint32));
+}
+
 bytea *
 rg_answer_frame(RgAnswer *answer)
 {
@@ -135,6 +163,8 @@ rg_answer_frame(RgAnswer *answer)
 	append_uint32(out, strlen(path));
 	appendBinaryStringInfo(out, path, strlen(path));
 	append_uint32(out, 0);
+	append_limits(answer);
+	append_uint32(out, answer->signals);
 	SET_VARSIZE(out->data, out->len);
 	return (bytea *) out->data;
 }

@@ -20,6 +20,8 @@ typedef struct RgAnswer
 	StringInfoData headers;		/* lines that this answer adds */
 	const char *content_type;	/* NULL: no body */
 	RgRoute    *route;			/* NULL until one was found */
+	uint32		signals;		/* RG_SIGNAL_…, for the gateway */
+	bool		limited;		/* a refusal that the gateway may repeat */
 	int			nhits;			/* limits that were asked, for the headers */
 	RgRateHit	hits[RG_RATE_MAX_HITS];
 } RgAnswer;
@@ -40,6 +42,12 @@ extern void rg_answer_clear(RgAnswer *answer);
  */
 extern bool rg_answer_problem(RgAnswer *answer, const RgRequest *request,
 							  const RgProblem *problem);
+
+/*
+ * Makes the answer the 429 of its hits, one of which denied.  The gateway
+ * repeats it to the same client for a few seconds.  Always false.
+ */
+extern bool rg_answer_limited(RgAnswer *answer, const RgRequest *request);
 
 /* The body, as far as it is written. */
 extern RgSlice rg_answer_body(const RgAnswer *answer);

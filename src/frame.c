@@ -159,5 +159,7 @@ rg_reply_parse(RgSlice frame, RgReply *reply)
 	return take_block(&rest, &reply->body) &&
 		take_block(&rest, &reply->headers) &&
 		take_block(&rest, &reply->route) &&
-		take_block(&rest, &reply->stream) && rest.len == 0;
+		take_block(&rest, &reply->stream) &&
+		take_block(&rest, &reply->limits) &&
+		take_uint32(&rest, &reply->signals) && rest.len == 0;
 }

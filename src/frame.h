@@ -7,12 +7,14 @@
  *			uint32 header count, (name NUL value NUL)*, body to the end
  * Reply:	uint32 status, uint32 body length, body,
  *			uint32 length + header lines ("name: value CRLF"),
- *			uint32 length + route template, uint32 length + stream order
+ *			uint32 length + route template, uint32 length + stream order,
+ *			uint32 length + limits (rate_block.h), uint32 signals
  *
  * Integers are big-endian.  The path is as the client sent it, percent
  * escapes included, without the query; header names are lower case; the
  * address is IPv6, with IPv4 mapped (::ffff:a.b.c.d).  A reply's route is
- * empty when no route matched.
+ * empty when no route matched; its limits are there when they are what refused
+ * the request, and the gateway may repeat the refusal.
  *
  * Pure C: shared by the extension, the gateway, unit tests and fuzzers.
  */
@@ -43,6 +45,9 @@ typedef struct RgRequest
 	RgSlice		body;
 } RgRequest;
 
+/* What the gateway is told beside the answer. */
+#define RG_SIGNAL_UNKNOWN_KEY 1u	/* a token names a key that is not known */
+
 typedef struct RgReply
 {
 	int			status;
@@ -50,6 +55,8 @@ typedef struct RgReply
 	RgSlice		headers;		/* complete lines, each ended by CRLF */
 	RgSlice		route;
 	RgSlice		stream;
+	RgSlice		limits;
+	uint32_t	signals;		/* RG_SIGNAL_…; unknown ones mean nothing */
 } RgReply;
 
 /*

@@ -66,6 +66,8 @@ static const Setting settings[] = {
 	"requests that may be under way on a connection"},
 	{"QUEUE_LIMIT", NUMBER, FIELD(queue_limit), "1024", 0, 65536,
 	"requests of a worker that may wait for a connection"},
+	{"DENY_CACHE", CHOICE, FIELD(deny_cache), "on", 0, 0,
+	"on|off: refusals by limits are repeated from memory, for 5 s at most"},
 	{"REQUEST_TIMEOUT", DURATION, FIELD(request_timeout), "10s", SECOND / 10, 3600 * SECOND,
 	"after which a request is answered with 503 or 504"},
 	{"HEADER_TIMEOUT", DURATION, FIELD(header_timeout), "10s", SECOND / 10, 3600 * SECOND,

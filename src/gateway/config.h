@@ -20,6 +20,12 @@ typedef enum RgEnvironment
 	RG_PRODUCTION
 } RgEnvironment;
 
+typedef enum RgSwitch
+{
+	RG_ON,
+	RG_OFF
+} RgSwitch;
+
 typedef struct RgConfig
 {
 	/* As given; the strings belong to the configuration */
@@ -39,6 +45,7 @@ typedef struct RgConfig
 	int64_t		read_connections;	/* of one worker */
 	int64_t		write_connections;	/* of one worker */
 	int64_t		pipeline_depth;
+	int64_t		deny_cache;		/* RgSwitch */
 	int64_t		queue_limit;	/* of one worker, for reads and writes each */
 	int64_t		request_timeout;	/* microseconds, as all that follow */
 	int64_t		header_timeout;

@@ -3,6 +3,7 @@
  *		What the database made of a request becomes the response.
  */
 #include "db_error.h"
+#include "deny.h"
 #include "health.h"
 #include "http1.h"
 #include "log.h"
@@ -123,8 +124,9 @@ check_headers(RgSlice lines, bool *cacheable)
 }
 
 static void
-answer_reply(RgConn *conn, const RgExchange *exchange, RgSlice frame)
+answer_reply(RgConn *conn, const RgJob *job, RgSlice frame)
 {
+	const RgExchange *exchange = &job->exchange;
 	RgReply		reply;
 	RgResponse	response;
 
@@ -135,6 +137,7 @@ answer_reply(RgConn *conn, const RgExchange *exchange, RgSlice frame)
 		answer_internal(conn, exchange);
 		return;
 	}
+	rg_deny_note(job, &reply);
 	response.status = reply.status;
 	response.headers = reply.headers;
 	response.body = reply.body;
@@ -150,16 +153,18 @@ has_value(const PGresult *result)
 }
 
 static void
-answer_result(RgConn *conn, const RgExchange *exchange, const PGresult *result)
+answer_result(RgConn *conn, const RgJob *job)
 {
+	const PGresult *result = job->result;
+
 	if (has_value(result))
-		answer_reply(conn, exchange, rg_slice(PQgetvalue(result, 0, 0), PQgetlength(result, 0, 0)));
+		answer_reply(conn, job, rg_slice(PQgetvalue(result, 0, 0), PQgetlength(result, 0, 0)));
 	else if (PQresultStatus(result) == PGRES_FATAL_ERROR)
-		answer_error(conn, exchange, result);
+		answer_error(conn, &job->exchange, result);
 	else
 	{
 		rg_log(RG_LOG_ERROR, "the database's reply is malformed", NULL);
-		answer_internal(conn, exchange);
+		answer_internal(conn, &job->exchange);
 	}
 }
 
@@ -169,7 +174,7 @@ answer_ready(RgConn *conn, const RgExchange *exchange, const PGresult *result)
 {
 	if (conn != NULL)
 		rg_respond_ready(conn, exchange, conn->worker,
-						result && has_value(result) ? PQgetvalue(result, 0, 0) : NULL);
+						 result && has_value(result) ? PQgetvalue(result, 0, 0) : NULL);
 }
 
 void
@@ -186,7 +191,7 @@ rg_request_done(RgJob *job, RgOutcome outcome)
 	if (job->kind == RG_JOB_READY)
 		answer_ready(conn, &job->exchange, outcome == RG_FINISHED ? job->result : NULL);
 	else if (outcome == RG_FINISHED)
-		answer_result(conn, &job->exchange, job->result);
+		answer_result(conn, job);
 	else
 		answer_outcome(conn, &job->exchange, outcome);
 }

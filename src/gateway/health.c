@@ -108,7 +108,7 @@ make_report(const RgWorker *worker, const char *database)
 
 void
 rg_respond_ready(RgConn *conn, const RgExchange *exchange, const RgWorker *worker,
-				const char *database)
+				 const char *database)
 {
 	json_t	   *report = make_report(worker, database);
 	bool		ready = json_is_true(json_object_get(report, "ready"));

@@ -16,9 +16,9 @@ extern void rg_respond_health(RgConn *conn, const RgExchange *exchange);
 /*
  * Can serve: 200, or 503 with what is missing.  database is the text that
  * relay_guard.ready() returned, a JSON object of booleans and strings; NULL
- * when the database did not response.
+ * when the database did not answer.
  */
 extern void rg_respond_ready(RgConn *conn, const RgExchange *exchange,
-							const struct RgWorker *worker, const char *database);
+							 const struct RgWorker *worker, const char *database);
 
 #endif

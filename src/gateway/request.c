@@ -10,6 +10,7 @@
 
 #include "clock.h"
 #include "config.h"
+#include "deny.h"
 #include "health.h"
 #include "response.h"
 #include "target.h"
@@ -318,9 +319,11 @@ answer_here(RgConn *conn, const RgExchange *exchange)
 		return true;
 	}
 	file = rg_static_find(&conn->worker->files, exchange->path);
-	if (file != NULL && !answer_other_method(conn, exchange))
+	if (file == NULL)
+		return rg_deny_answer(conn, exchange, &conn->worker->request);
+	if (!answer_other_method(conn, exchange))
 		answer_file(conn, exchange, file);
-	return file != NULL;
+	return true;
 }
 
 static void

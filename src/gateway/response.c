@@ -195,7 +195,7 @@ rg_respond_problem(RgConn *conn, const RgExchange *exchange, RgProblem *problem,
 				   RgSlice route, RgSlice headers)
 {
 	static char body[65536];
-	char		lines[1024];
+	char		lines[4096];
 	RgText		text = {lines, sizeof lines, 0};
 	RgResponse	response = {.status = problem->status,.route = route};
 

@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "clock.h"
+#include "deny.h"
 #include "log.h"
 #include "response.h"
 
@@ -246,6 +247,7 @@ rg_worker_run(const RgConfig *config, int listener, pid_t master)
 	}
 	follow_master(master);
 	rg_response_init(config);
+	rg_deny_init(config);
 	rg_job_limit_memory(config->max_body_memory);
 	on_tick(-1, 0, worker);
 	start_accepting(worker);

@@ -1,0 +1,155 @@
+/*
+ * rate_lines.c
+ *		What a client is told about its limits; rate_lines.h has the contract.
+ *
+ * Every answer of a limited route carries these lines, so they are put
+ * together from strings and integers without printf.
+ */
+#include "rate_lines.h"
+
+#define NANOSECONDS INT64_C(1000000000)
+
+static int64_t
+ceil_seconds(int64_t nanoseconds)
+{
+	return nanoseconds / NANOSECONDS + (nanoseconds % NANOSECONDS > 0);
+}
+
+/* Whether a leaves less of its limit than b: a/limit < b/limit'. */
+static bool
+is_closer(const RgRateLimit *a, const RgRateLimit *b)
+{
+	return (double) a->remaining * b->limit < (double) b->remaining * a->limit;
+}
+
+static const RgRateLimit *
+closest_to_denial(const RgRateLimit *limits, int count)
+{
+	const RgRateLimit *closest = &limits[0];
+
+	for (int i = 1; i < count; i++)
+		if (is_closer(&limits[i], closest))
+			closest = &limits[i];
+	return closest;
+}
+
+/* One item of a list of RFC 9651: "name";key=value */
+static void
+put_item(RgText *text, const RgRateLimit *limit, bool first)
+{
+	rg_text_put(text, first ? RG_SLICE("\"") : RG_SLICE(", \""));
+	rg_text_put(text, limit->name);
+	rg_text_char(text, '"');
+}
+
+static void
+put_parameter(RgText *text, RgSlice name, int64_t value)
+{
+	rg_text_put(text, name);
+	rg_text_number(text, value);
+}
+
+static void
+put_policy_line(RgText *text, const RgRateLimit *limits, int count)
+{
+	rg_text_put(text, RG_SLICE("RateLimit-Policy: "));
+	for (int i = 0; i < count; i++)
+	{
+		put_item(text, &limits[i], i == 0);
+		put_parameter(text, RG_SLICE(";q="), limits[i].quota);
+		put_parameter(text, RG_SLICE(";w="), ceil_seconds(limits[i].window));
+	}
+	rg_text_put(text, RG_SLICE("\r\n"));
+}
+
+static void
+put_state_line(RgText *text, const RgRateLimit *limits, int count)
+{
+	rg_text_put(text, RG_SLICE("RateLimit: "));
+	for (int i = 0; i < count; i++)
+	{
+		put_item(text, &limits[i], i == 0);
+		put_parameter(text, RG_SLICE(";r="), limits[i].remaining);
+		put_parameter(text, RG_SLICE(";t="), ceil_seconds(limits[i].wait));
+	}
+	rg_text_put(text, RG_SLICE("\r\n"));
+}
+
+/* The triple that clients knew before there was a standard. */
+static void
+put_legacy_lines(RgText *text, const RgRateLimit *limit, int64_t now)
+{
+	put_parameter(text, RG_SLICE("X-RateLimit-Limit: "), limit->limit);
+	put_parameter(text, RG_SLICE("\r\nX-RateLimit-Remaining: "), limit->remaining);
+	put_parameter(text, RG_SLICE("\r\nX-RateLimit-Reset: "), now + ceil_seconds(limit->wait));
+	rg_text_put(text, RG_SLICE("\r\n"));
+}
+
+static bool
+any_denied(const RgRateLimit *limits, int count)
+{
+	for (int i = 0; i < count; i++)
+		if (limits[i].denied)
+			return true;
+	return false;
+}
+
+int64_t
+rg_rate_lines_wait(const RgRateLimit *limits, int count)
+{
+	int64_t		seconds = 1;
+
+	for (int i = 0; i < count; i++)
+		if (limits[i].denied && ceil_seconds(limits[i].wait) > seconds)
+			seconds = ceil_seconds(limits[i].wait);
+	return seconds;
+}
+
+void
+rg_rate_lines_put(RgText *text, const RgRateLimit *limits, int count, int64_t now)
+{
+	if (count == 0)
+		return;
+	put_policy_line(text, limits, count);
+	put_state_line(text, limits, count);
+	put_legacy_lines(text, closest_to_denial(limits, count), now);
+	if (!any_denied(limits, count))
+		return;
+	put_parameter(text, RG_SLICE("Retry-After: "), rg_rate_lines_wait(limits, count));
+	rg_text_put(text, RG_SLICE("\r\n"));
+}
+
+static void
+put_violated(RgText *text, const RgRateLimit *limits, int count)
+{
+	bool		first = true;
+
+	rg_text_put(text, RG_SLICE("\"violated-policies\":["));
+	for (int i = 0; i < count; i++)
+	{
+		if (!limits[i].denied)
+			continue;
+		rg_text_put(text, first ? RG_SLICE("\"") : RG_SLICE(",\""));
+		rg_text_put(text, limits[i].name);
+		rg_text_char(text, '"');
+		first = false;
+	}
+	rg_text_char(text, ']');
+}
+
+RgProblem
+rg_rate_lines_problem(const RgRateLimit *limits, int count, RgRateRefusal *words)
+{
+	RgText		suggestion = {words->suggestion, sizeof words->suggestion, 0};
+	RgText		violated = {words->violated, sizeof words->violated, 0};
+	RgProblem	problem = {
+		.status = 429,.code = RG_SLICE("rate_limited"),.detail = RG_SLICE("too many requests")
+	};
+
+	put_parameter(&suggestion, RG_SLICE("Wait "), rg_rate_lines_wait(limits, count));
+	rg_text_put(&suggestion, RG_SLICE(" s, then try again."));
+	put_violated(&violated, limits, count);
+	problem.suggestion = rg_slice(suggestion.data, suggestion.len);
+	problem.extra = rg_slice(violated.data, violated.len);
+	return problem;
+}

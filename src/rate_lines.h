@@ -1,0 +1,58 @@
+/*
+ * rate_lines.h
+ *		What a client is told about its limits: header lines, and the problem
+ *		of a refusal.
+ *
+ * The extension tells it with every answer, the gateway when it refuses from
+ * memory; both say it with these words.
+ *
+ * Pure C: shared by the extension, the gateway, unit tests and fuzzers.
+ */
+#ifndef RG_RATE_LINES_H
+#define RG_RATE_LINES_H
+
+#include <stdint.h>
+
+#include "json_text.h"
+#include "problem.h"
+
+#define RG_RATE_LIMITS_MAX 12	/* limits of one answer */
+#define RG_RATE_NAME_MAX 63		/* bytes of a policy's name */
+#define RG_RATE_LINES_MAX (RG_RATE_LIMITS_MAX * 200 + 256)	/* bytes of all lines */
+
+/* One limit as it stands.  The name is of [A-Za-z0-9_.-]. */
+typedef struct RgRateLimit
+{
+	RgSlice		name;			/* of its policy */
+	bool		denied;			/* it refuses this request */
+	bool		by_address;		/* whoever asks from there: by ip, or global */
+	int64_t		quota;
+	int64_t		window;			/* nanoseconds */
+	int64_t		limit;			/* what can be taken at once */
+	int64_t		remaining;
+	int64_t		wait;			/* nanoseconds until there is more */
+} RgRateLimit;
+
+/*
+ * Puts RateLimit-Policy and RateLimit (draft-ietf-httpapi-ratelimit-headers),
+ * X-RateLimit-* of the limit that is closest to denial and, where one denied,
+ * Retry-After.  now is in seconds since 1970.  Nothing when there are none.
+ */
+extern void rg_rate_lines_put(RgText *text, const RgRateLimit *limits, int count,
+							  int64_t now);
+
+/* Whole seconds until those that denied would all allow, at least 1. */
+extern int64_t rg_rate_lines_wait(const RgRateLimit *limits, int count);
+
+/* The words of a refusal that are its own. */
+typedef struct RgRateRefusal
+{
+	char		suggestion[64];
+	char		violated[RG_RATE_LIMITS_MAX * (RG_RATE_NAME_MAX + 3) + 32];
+} RgRateRefusal;
+
+/* The 429 for limits of which one denied; it points into words. */
+extern RgProblem rg_rate_lines_problem(const RgRateLimit *limits, int count,
+									   RgRateRefusal *words);
+
+#endif

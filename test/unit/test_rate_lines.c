@@ -1,0 +1,117 @@
+/*
+ * test_rate_lines.c
+ *		What clients are told about limits, and how the gateway is told.
+ */
+#include <stdlib.h>
+
+#include "rate_block.h"
+#include "tap.h"
+
+#define SECOND INT64_C(1000000000)
+
+static const RgRateLimit sample[] = {
+	{.name = {"ip", 2},.by_address = true,.quota = 60,.window = 30 * SECOND,
+	.limit = 60,.remaining = 29,.wait = 20 * SECOND + 1},
+	{.name = {"user", 4},.denied = true,.quota = 30,.window = 30 * SECOND,
+	.limit = 30,.remaining = 0,.wait = 7 * SECOND - 5},
+};
+
+static const char sample_lines[] =
+"RateLimit-Policy: \"ip\";q=60;w=30, \"user\";q=30;w=30\r\n"
+"RateLimit: \"ip\";r=29;t=21, \"user\";r=0;t=7\r\n"
+"X-RateLimit-Limit: 30\r\nX-RateLimit-Remaining: 0\r\nX-RateLimit-Reset: 1007\r\n"
+"Retry-After: 7\r\n";
+
+static RgSlice
+lines_of(const RgRateLimit *limits, int count, char out[RG_RATE_LINES_MAX])
+{
+	RgText		text = {out, RG_RATE_LINES_MAX, 0};
+
+	rg_rate_lines_put(&text, limits, count, 1000);
+	return rg_slice(out, text.len);
+}
+
+static void
+test_lines(void)
+{
+	char		out[RG_RATE_LINES_MAX];
+	RgRateLimit allowed = sample[0];
+
+	ok(rg_slice_is(lines_of(sample, 2, out), sample_lines), "the lines of a refusal");
+	ok(rg_slice_is(lines_of(&allowed, 1, out),
+				   "RateLimit-Policy: \"ip\";q=60;w=30\r\nRateLimit: \"ip\";r=29;t=21\r\n"
+				   "X-RateLimit-Limit: 60\r\nX-RateLimit-Remaining: 29\r\nX-RateLimit-Reset: 1021\r\n"),
+	   "what allows has no Retry-After");
+	ok(lines_of(sample, 0, out).len == 0, "no limits, no lines");
+}
+
+static void
+test_room(void)
+{
+	static const char name[] = "a-name-of-sixty-three-bytes-which-is-as-long-as-a-policy-may-ha";
+	RgRateLimit limits[RG_RATE_LIMITS_MAX];
+	RgRateRefusal words;
+	RgProblem	problem;
+	char		out[RG_RATE_LINES_MAX];
+
+	for (int i = 0; i < RG_RATE_LIMITS_MAX; i++)
+	{
+		limits[i].name = rg_slice(name, RG_RATE_NAME_MAX);
+		limits[i].denied = true;
+		limits[i].quota = limits[i].limit = limits[i].remaining = INT64_C(1000000000000000);
+		limits[i].window = limits[i].wait = INT64_C(3660) * 86400 * SECOND * 2;
+	}
+	ok(lines_of(limits, RG_RATE_LIMITS_MAX, out).len < RG_RATE_LINES_MAX, "the longest lines have room");
+	problem = rg_rate_lines_problem(limits, RG_RATE_LIMITS_MAX, &words);
+	ok(problem.extra.len <= sizeof words.violated && problem.suggestion.len <= sizeof words.suggestion,
+	   "so have the longest words");
+}
+
+static void
+test_problem(void)
+{
+	RgRateRefusal words;
+	RgProblem	problem = rg_rate_lines_problem(sample, 2, &words);
+
+	ok(problem.status == 429 && rg_slice_is(problem.code, "rate_limited") &&
+	   rg_slice_is(problem.suggestion, "Wait 7 s, then try again."), "the problem of a refusal");
+	ok(rg_slice_is(problem.extra, "\"violated-policies\":[\"user\"]"), "names what denied");
+}
+
+static void
+test_block(void)
+{
+	char		block[RG_RATE_BLOCK_MAX];
+	char		out[RG_RATE_LINES_MAX];
+	RgRateLimit read[RG_RATE_LIMITS_MAX];
+	size_t		len = rg_rate_block_write(sample, 2, block);
+	int			refused = 0;
+
+	ok(rg_rate_block_read(rg_slice(block, len), read) == 2 &&
+	   rg_slice_is(lines_of(read, 2, out), sample_lines), "limits come through a frame");
+	ok(read[0].by_address && !read[1].by_address, "with what they bind");
+	for (size_t cut = 1; cut < len; cut++)
+	{
+		char	   *copy = malloc(cut);
+
+		memcpy(copy, block, cut);
+		refused += rg_rate_block_read(rg_slice(copy, cut), read) != 2;
+		free(copy);
+	}
+	ok(refused == (int) len - 1, "no truncation does");
+	block[1] = '"';
+	ok(rg_rate_block_read(rg_slice(block, len), read) == -1, "nor does a name that would end a string");
+	block[1] = 'i';
+	memset(block + 4, 0xff, 8);
+	ok(rg_rate_block_read(rg_slice(block, len), read) == -1, "nor a number that no policy has");
+}
+
+int
+main(void)
+{
+	test_lines();
+	test_room();
+	test_problem();
+	test_block();
+	return done();
+}
