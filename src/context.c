@@ -27,6 +27,7 @@
 
 #include "context.h"
 #include "errcodes.h"
+#include "strict.h"
 #include "uuid.h"
 
 #if PG_VERSION_NUM >= 160000
@@ -60,12 +61,12 @@ static Extra *current = NULL;
 static bool setting = false;
 
 /*
- * The identity this transaction was given, and the subtransaction that gave
- * it.  A superuser's RESET clears the GUC on PostgreSQL 15; it does not clear
- * this, so that a second identity cannot follow in the same transaction.
+ * The identity this transaction was given, until its end.  ROLLBACK TO takes an
+ * identity away, and on PostgreSQL 15 a superuser's RESET does; neither clears
+ * this, so that a second one cannot follow in the same transaction.  A cursor
+ * opened before the savepoint survives it, with the first one's rows.
  */
 static char *established = NULL;
-static SubTransactionId established_in;
 
 /* Reads "-" or "<length>:<bytes>"; the caller's string is well-formed. */
 static const char *
@@ -212,19 +213,9 @@ show_context(void)
 static void
 on_transaction_end(XactEvent event, void *arg)
 {
-	established = NULL;			/* its memory goes with the transaction */
-}
-
-static void
-on_subtransaction_end(SubXactEvent event, SubTransactionId subid,
-					  SubTransactionId parent, void *arg)
-{
-	if (established == NULL || established_in != subid)
-		return;
-	if (event == SUBXACT_EVENT_ABORT_SUB)
-		established = NULL;
-	else if (event == SUBXACT_EVENT_COMMIT_SUB)
-		established_in = parent;
+	if (event == XACT_EVENT_COMMIT || event == XACT_EVENT_ABORT ||
+		event == XACT_EVENT_PREPARE)
+		established = NULL;		/* its memory goes with the transaction */
 }
 
 void
@@ -239,13 +230,18 @@ rg_context_init(void)
 							   GUC_DISALLOW_IN_FILE | GUC_DISALLOW_IN_AUTO_FILE,
 							   check_context, assign_context, show_context);
 	RegisterXactCallback(on_transaction_end, NULL);
-	RegisterSubXactCallback(on_subtransaction_end, NULL);
 }
 
 const RgIdentity *
 rg_context(void)
 {
 	return current != NULL ? &current->identity : NULL;
+}
+
+bool
+rg_context_established(void)
+{
+	return current != NULL || established != NULL;
 }
 
 /*
@@ -342,7 +338,7 @@ refuse_second_identity(const char *value)
 		(current != NULL && strcmp(context_value, value) != 0))
 		ereport(ERROR,
 				errcode(ERRCODE_RG_FORBIDDEN),
-				errmsg("this transaction has another identity already"),
+				errmsg("this transaction belongs to another identity already"),
 				errhint("End the transaction, then authenticate in the next one."));
 }
 
@@ -354,12 +350,10 @@ rg_context_set(const RgIdentity *identity)
 	refuse_second_identity(value);
 	if (current != NULL && strcmp(context_value, value) == 0)
 		return;
+	rg_strict_check_identity();
 	assign_guarded(value, GUC_ACTION_LOCAL);
 	if (established == NULL)
-	{
-		established_in = GetCurrentSubTransactionId();
 		established = MemoryContextStrdup(TopTransactionContext, value);
-	}
 }
 
 void

@@ -31,6 +31,9 @@ extern void rg_context_init(void);
 /* The current identity, or NULL; stays until the identity changes. */
 extern const RgIdentity *rg_context(void);
 
+/* Whether this transaction has an identity, or had one that was rolled back. */
+extern bool rg_context_established(void);
+
 /*
  * A field of the current identity as a text (or inet) datum, palloc'd; field
  * is a member of what rg_context() returned.
@@ -45,7 +48,8 @@ extern bool rg_context_user_bigint(int64 *value);
 
 /*
  * Makes identity (copied) that of the transaction.  The same one again is
- * nothing; a second, different one in a transaction is an error.
+ * nothing; a second, different one in a transaction is an error, also after a
+ * ROLLBACK TO that took the first away.
  */
 extern void rg_context_set(const RgIdentity *identity);
 

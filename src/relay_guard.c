@@ -17,6 +17,7 @@
 #include "revocation.h"
 #include "route.h"
 #include "serve.h"
+#include "strict.h"
 
 PG_MODULE_MAGIC;
 
@@ -35,5 +36,6 @@ _PG_init(void)
 	rg_rate_init();
 	rg_route_init();
 	rg_serve_init();
+	rg_strict_init();
 	MarkGUCPrefixReserved("relay_guard");
 }

@@ -19,7 +19,10 @@
 
 static emit_log_hook_type previous_emit_log_hook = NULL;
 
-/* A route's statement must not serve another request as somebody else. */
+/*
+ * A route's statement must not serve another request as somebody else, nor run
+ * what statement_guard.c refuses.  Cleared on every way out of serve().
+ */
 static bool serving = false;
 
 /* An error is on its way out of serve(), until its transaction has ended. */
@@ -186,11 +189,10 @@ serve_request(const RgRequest *request, RgAnswer *answer)
 	AtEOXact_GUC(false, nest);
 }
 
-static void
-set_serving(bool on)
+bool
+rg_serving(void)
 {
-	serving = on;
-	rg_statement_guard_set(on);
+	return serving;
 }
 
 void
@@ -202,17 +204,17 @@ rg_serve(const RgRequest *request, RgAnswer *answer)
 				errmsg("serve() cannot be called by a route"));
 	AcceptInvalidationMessages();
 	rg_answer_begin(answer);
-	set_serving(true);
+	serving = true;
 	PG_TRY();
 	{
 		serve_request(request, answer);
 	}
 	PG_CATCH();
 	{
-		set_serving(false);
+		serving = false;
 		error_leaving = true;
 		PG_RE_THROW();
 	}
 	PG_END_TRY();
-	set_serving(false);
+	serving = false;
 }

@@ -12,10 +12,11 @@
 #include "nodes/parsenodes.h"
 #include "tcop/utility.h"
 
+#include "serve.h"
 #include "statement_guard.h"
+#include "strict.h"
 
 static ProcessUtility_hook_type previous_process_utility = NULL;
-static bool guarding = false;
 
 static bool
 outlives_request(Node *statement)
@@ -42,11 +43,12 @@ guard_utility(PlannedStmt * planned, const char *query, bool read_only_tree,
 			  QueryEnvironment * environment, DestReceiver *dest,
 			  QueryCompletion * completion)
 {
-	if (guarding && outlives_request(planned->utilityStmt))
+	if (rg_serving() && outlives_request(planned->utilityStmt))
 		ereport(ERROR,
 				errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
 				errmsg("a route cannot run %s", CreateCommandName(planned->utilityStmt)),
 				errdetail("What it does would outlive the request."));
+	rg_strict_check_statement(planned->utilityStmt);
 	if (previous_process_utility != NULL)
 		previous_process_utility(planned, query, read_only_tree, context, params,
 								 environment, dest, completion);
@@ -60,10 +62,4 @@ rg_statement_guard_init(void)
 {
 	previous_process_utility = ProcessUtility_hook;
 	ProcessUtility_hook = guard_utility;
-}
-
-void
-rg_statement_guard_set(bool on)
-{
-	guarding = on;
 }

@@ -9,9 +9,4 @@
 /* Installs the hook; called from _PG_init. */
 extern void rg_statement_guard_init(void);
 
-/*
- * Whether a route runs.  serve() sets it, and clears it on every way out.
- */
-extern void rg_statement_guard_set(bool on);
-
 #endif
