@@ -25,12 +25,24 @@ rg_base64url_encode(RgSlice bytes, char *out)
 	return len;
 }
 
+/* libsodium 1.0.18 takes every byte above 127 for an underscore. */
+static bool
+is_ascii(RgSlice text)
+{
+	unsigned char all = 0;
+
+	for (size_t i = 0; i < text.len; i++)
+		all |= (unsigned char) text.data[i];
+	return all < 0x80;
+}
+
 bool
 rg_base64url_decode(RgSlice text, void *out, size_t size, size_t *len)
 {
 	const char *end;
 
-	return sodium_base642bin(out, size, text.data, text.len, NULL, len, &end,
-							 sodium_base64_VARIANT_URLSAFE_NO_PADDING) == 0 &&
+	return is_ascii(text) &&
+		sodium_base642bin(out, size, text.data, text.len, NULL, len, &end,
+						  sodium_base64_VARIANT_URLSAFE_NO_PADDING) == 0 &&
 		end == text.data + text.len;
 }

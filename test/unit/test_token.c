@@ -71,6 +71,10 @@ test_shape(void)
 	expect(damaged, RG_TOKEN_MALFORMED, "padding");
 	snprintf(damaged, sizeof damaged, "%s\n", token);
 	expect(damaged, RG_TOKEN_MALFORMED, "trailing byte");
+	snprintf(damaged, sizeof damaged, "%s", token);
+	*strrchr(damaged, '.') = '\0';
+	strcat(damaged, ".\x9e\x8e__");
+	expect(damaged, RG_TOKEN_MALFORMED, "bytes that are not ASCII");
 	memset(damaged, 'a', 9000);
 	damaged[9000] = '\0';
 	expect(damaged, RG_TOKEN_TOO_LONG, "nine thousand bytes");
