@@ -1,19 +1,15 @@
 /*
  * cursor.c
- *		Cursors of lists; cursor.h says what they are.
- *
- * Sealed: for each keyset column its type's oid, then -1 for NULL or a length
- * and the value as the type's send function gives it; integers of four bytes,
- * big-endian.
+ *		Cursors of lists; cursor.h says what they are, cursor_text.h of which bytes.
  */
 #include "postgres.h"
 
-#include "libpq/pqformat.h"
 #include "utils/lsyscache.h"
 
 #include "base64url.h"
 #include "context.h"
 #include "cursor.h"
+#include "cursor_text.h"
 #include "keyring.h"
 
 /* Binds the cursor to its route and user. */
@@ -32,19 +28,18 @@ cursor_aad(const RgRoute *route)
 }
 
 static void
-put_key(StringInfo buf, const RgKeyColumn *key, Datum value, bool isnull)
+put_key(StringInfo buf, const RgKeyColumn *key, Datum datum, bool isnull)
 {
+	RgCursorValue value = {.type = key->type,.null = isnull};
 	bytea	   *sent;
 
-	pq_sendint32(buf, key->type);
-	if (isnull)
+	if (!isnull)
 	{
-		pq_sendint32(buf, (uint32) -1);
-		return;
+		sent = OidSendFunctionCall(key->send, datum);
+		value.sent = rg_slice(VARDATA(sent), VARSIZE(sent) - VARHDRSZ);
 	}
-	sent = OidSendFunctionCall(key->send, value);
-	pq_sendint32(buf, VARSIZE(sent) - VARHDRSZ);
-	pq_sendbytes(buf, VARDATA(sent), VARSIZE(sent) - VARHDRSZ);
+	enlargeStringInfo(buf, rg_cursor_size(&value));
+	buf->len += rg_cursor_put(&value, buf->data + buf->len);
 }
 
 void
@@ -64,32 +59,20 @@ rg_cursor_append(StringInfo buf, RgRoutePlan *plan, const RgRoute *route, const 
 
 /* Reads one key; false where the keyset has changed since. */
 static bool
-take_key(StringInfo buf, const RgKeyColumn *key, Datum *value, bool *isnull)
+take_key(RgSlice *rest, const RgKeyColumn *key, Datum *datum, bool *isnull)
 {
+	RgCursorValue value;
 	StringInfoData field;
-	int			len;
 
-	if (buf->len - buf->cursor < 8 || pq_getmsgint(buf, 4) != key->type)
+	if (!rg_cursor_take(rest, &value) || value.type != key->type)
 		return false;
-	len = (int) pq_getmsgint(buf, 4);
-	*isnull = len == -1;
-	if (*isnull)
+	*isnull = value.null;
+	if (value.null)
 		return true;
-	if (len < 0 || len > buf->len - buf->cursor)
-		return false;
 	initStringInfo(&field);
-	appendBinaryStringInfo(&field, pq_getmsgbytes(buf, len), len);
-	*value = OidReceiveFunctionCall(key->receive, &field, key->ioparam, -1);
+	appendBinaryStringInfo(&field, value.sent.data, value.sent.len);
+	*datum = OidReceiveFunctionCall(key->receive, &field, key->ioparam, -1);
 	return true;
-}
-
-static bool
-decode(RgSlice cursor, RgSlice *sealed)
-{
-	char	   *out = palloc(cursor.len);
-
-	sealed->data = out;
-	return rg_base64url_decode(cursor, out, cursor.len, &sealed->len);
 }
 
 bool
@@ -97,17 +80,15 @@ rg_cursor_open(RgRoutePlan *plan, const RgRoute *route, RgSlice cursor,
 			   Datum *values, bool *nulls)
 {
 	RgSlice		sealed,
-				plain;
-	StringInfoData buf;
+				rest;
 
 	/* A key that the ring does not have is the client's error here */
-	if (!decode(cursor, &sealed) || !rg_keyring_usable(rg_envelope_key_id(sealed)) ||
-		!rg_keyring_open(RG_FOR_CURSORS, cursor_aad(route), sealed, &plain))
+	if (!rg_cursor_decode(cursor, palloc(cursor.len), &sealed) ||
+		!rg_keyring_usable(rg_envelope_key_id(sealed)) ||
+		!rg_keyring_open(RG_FOR_CURSORS, cursor_aad(route), sealed, &rest))
 		return false;
-	initStringInfo(&buf);
-	appendBinaryStringInfo(&buf, plain.data, plain.len);
 	for (int i = 0; i < plan->nkeys; i++)
-		if (!take_key(&buf, &plan->keys[i], &values[i], &nulls[i]))
+		if (!take_key(&rest, &plan->keys[i], &values[i], &nulls[i]))
 			return false;
-	return buf.cursor == buf.len;
+	return rest.len == 0;
 }
