@@ -34,8 +34,9 @@ TAP_TESTS = 1
 PROVE_TESTS = $(wildcard test/pgtap/*.sql)
 
 UNITS = $(patsubst %.c,%,$(wildcard test/unit/*.c))
-FUZZERS = $(patsubst %.c,%,$(wildcard test/fuzz/*.c))
-EXTRA_CLEAN = $(GATEWAY_OBJS) $(UNITS) $(FUZZERS) bench/pg_pipeline
+FUZZERS = $(patsubst %.c,%,$(wildcard test/fuzz/fuzz_*.c))
+REPLAYS = $(patsubst test/fuzz/%,test/fuzz/build/replay/%,$(FUZZERS))
+EXTRA_CLEAN = $(GATEWAY_OBJS) $(UNITS) $(FUZZERS) test/fuzz/build bench/pg_pipeline
 
 # Without PGXS there is still make deps, which brings it
 PG_CONFIG ?= pg_config
@@ -77,13 +78,40 @@ unitcheck: $(UNITS)
 test/unit/%: test/unit/%.c $(PURE) $(GATEWAY_PURE)
 	$(CC) -Isrc $(CFLAGS) -o $@ $^ $(GATEWAY_LIBS)
 
+# Each fuzzer once over the inputs that were kept, with any compiler; make fuzz
+# goes on from them for FUZZ_SECONDS each, and needs clang.  test/fuzz/minimize
+# chooses anew which are kept.
+SANITIZE = -g -O1 -fno-omit-frame-pointer -fsanitize=address,undefined -fno-sanitize-recover=all
+PURE_FOR_FUZZING = $(PURE:.o=.c) $(GATEWAY_PURE:.o=.c)
+REPLAY_OBJS = $(PURE_FOR_FUZZING:%.c=test/fuzz/build/replay/%.o) test/fuzz/build/replay/test/fuzz/replay.o
+FUZZ_OBJS = $(PURE_FOR_FUZZING:%.c=test/fuzz/build/fuzz/%.o)
+FUZZ_CLANG ?= $(or $(shell command -v clang),$(CLANG))
+.SECONDARY: $(REPLAY_OBJS) $(FUZZ_OBJS)
+
+fuzzcheck: $(REPLAYS)
+	status=0; for replay in $^; do ./$$replay test/fuzz/corpus/$${replay##*/} || status=1; done; exit $$status
+
 FUZZ_SECONDS ?= 60
 fuzz: $(FUZZERS)
-	for f in $^; do mkdir -p $$f-corpus && \
-		./$$f -max_total_time=$(FUZZ_SECONDS) $$f-corpus || exit 1; done
+	for fuzzer in $^; do test/fuzz/run $$fuzzer $(FUZZ_SECONDS) || exit 1; done
 
-test/fuzz/%: test/fuzz/%.c $(PURE:.o=.c) $(GATEWAY_PURE:.o=.c)
-	$(CLANG) -g -O1 -fsanitize=fuzzer,address,undefined -Isrc -o $@ $^ $(GATEWAY_LIBS)
+test/fuzz/build/replay/%.o: %.c $(wildcard src/*.h src/gateway/*.h test/fuzz/*.h)
+	@mkdir -p $(@D)
+	$(CC) $(SANITIZE) -Wall -Wextra -Wno-unused-parameter -Isrc -c -o $@ $<
+
+test/fuzz/build/replay/%: test/fuzz/build/replay/test/fuzz/%.o $(REPLAY_OBJS)
+	$(CC) $(SANITIZE) -o $@ $^ $(GATEWAY_LIBS)
+
+test/fuzz/build/fuzz/%.o: %.c $(wildcard src/*.h src/gateway/*.h test/fuzz/*.h)
+	@mkdir -p $(@D)
+	$(FUZZ_CLANG) $(SANITIZE) -fsanitize=fuzzer-no-link -Isrc -c -o $@ $<
+
+test/fuzz/%: test/fuzz/build/fuzz/test/fuzz/%.o $(FUZZ_OBJS)
+	$(FUZZ_CLANG) $(SANITIZE) -fsanitize=fuzzer -o $@ $^ $(GATEWAY_LIBS)
+
+# Everything on a PostgreSQL that is built with sanitizers; see docs/testing.md
+test-asan: deps
+	@test/asan/run
 
 # For newcomers.  PGXS may be there only after make deps, hence the second make.
 # setpriv: whatever ends make, kill -9 included, stops the servers too.
@@ -110,4 +138,4 @@ bench: installed bench-deps
 bench/pg_pipeline: bench/pg_pipeline.c src/frame.o
 	$(CC) $(CPPFLAGS) $(CFLAGS) -o $@ $^ -lpq
 
-.PHONY: install-web unitcheck fuzz deps bench-deps installed run test bench
+.PHONY: install-web unitcheck fuzz fuzzcheck test-asan deps bench-deps installed run test bench

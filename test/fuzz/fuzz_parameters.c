@@ -8,8 +8,8 @@
  * and what is said about a refusal within its bounds.
  */
 #include <jansson.h>
-#include <stdint.h>
-#include <stdlib.h>
+
+#include "fuzz.h"
 
 #include "json_body.h"
 #include "parameters.h"
@@ -30,31 +30,6 @@ static const char body_schema[] =
 "\"any\":{},\"tags\":{\"type\":\"array\",\"uniqueItems\":true,\"maxItems\":9,"
 "\"items\":{\"enum\":[1,\"a\",null,[]]}},"
 "\"meta\":{\"additionalProperties\":{\"type\":\"object\"},\"maxProperties\":3}}}";
-
-static void
-require(bool holds)
-{
-	if (!holds)
-		abort();
-}
-
-static RgSlice
-take_field(RgSlice *rest)
-{
-	const char *end = rest->len ? memchr(rest->data, '\0', rest->len) : NULL;
-	RgSlice		field = *rest;
-
-	if (end == NULL)
-	{
-		rest->data += rest->len;
-		rest->len = 0;
-		return field;
-	}
-	field.len = end - field.data;
-	rest->data = end + 1;
-	rest->len -= field.len + 1;
-	return field;
-}
 
 static void
 require_text(const char *text)

@@ -1,32 +1,128 @@
 /*
  * fuzz_token.c
- *		Tokens: whatever comes in, what is taken apart is bounded and says so.
+ *		Tokens: whatever comes in, what is taken apart is bounded and says so,
+ *		and nothing passes for signed.
+ *
+ * After the first byte, whose low bit chooses: a token as it stands; or a header,
+ * NUL and claims, which are made into a token here, with a signature that is
+ * right.
  */
-#include <stdlib.h>
+#include "fuzz.h"
 
+#include "base64url.h"
 #include "token.h"
 
-int			LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+static RgToken token;
+
+static RgVerifier *
+verifier(bool right)
+{
+	static RgVerifier *made[2];
+
+	if (made[0] == NULL)
+	{
+		made[0] = rg_verifier_hs256(RG_SLICE("another key of at least 32 bytes"));
+		made[1] = rg_verifier_hs256(RG_SLICE("the fuzzer's own key of 32 bytes"));
+	}
+	require(made[right] != NULL);
+	return made[right];
+}
 
 static void
-require(bool condition)
+require_string(const char *string, size_t size)
 {
-	if (!condition)
-		abort();
+	require(memchr(string, '\0', size) != NULL);
+}
+
+static void
+require_strings(void)
+{
+	require_string(token.alg, sizeof token.alg);
+	require_string(token.kid, sizeof token.kid);
+	require_string(token.iss, sizeof token.iss);
+	require_string(token.sub, sizeof token.sub);
+	require_string(token.jti, sizeof token.jti);
+	require_string(token.workspace_id, sizeof token.workspace_id);
+	require_string(token.role, sizeof token.role);
+	require_string(token.scope, sizeof token.scope);
+}
+
+static void
+require_token(RgSlice text)
+{
+	require(token.iss[0] != '\0' && token.sub[0] != '\0' && token.alg[0] != '\0');
+	require(token.aud_len > 0 && token.aud_len <= sizeof token.aud);
+	require(token.aud[token.aud_len - 1] == '\0');
+	require(rg_token_check_audience(&token, token.aud) == RG_TOKEN_OK);
+	require(token.signature_len <= sizeof token.signature);
+	require(token.payload_len <= sizeof token.payload);
+	require(token.signing_input.data == text.data && token.signing_input.len < text.len);
+	require(token.exp >= 0 && token.nbf >= 0 && token.iat >= 0);
+	require(rg_token_check_times(token.exp, 0, 0, token.exp, 0) == RG_TOKEN_EXPIRED);
+	require_strings();
+}
+
+static bool
+parse(RgSlice text)
+{
+	RgTokenError error = rg_token_parse(text, &token);
+
+	require(rg_token_reason(error) != NULL);
+	if (error != RG_TOKEN_OK)
+		return false;
+	require_token(text);
+	require(rg_token_verify(&token, verifier(false)) != RG_TOKEN_OK);
+	return true;
+}
+
+static void
+add_part(char *text, size_t *len, RgSlice bytes, char separator)
+{
+	if (*len > 0)
+		text[(*len)++] = separator;
+	*len += rg_base64url_encode(bytes, text + *len);
+}
+
+/* With the right signature only alg can be wrong; with one bit of it changed, all is. */
+static void
+try_signed(RgSlice header, RgSlice claims)
+{
+	char	   *text = malloc(RG_BASE64URL_SIZE(header.len) + RG_BASE64URL_SIZE(claims.len) + 64);
+	uint8_t		signature[RG_HS256_BYTES];
+	size_t		len = 0;
+
+	add_part(text, &len, header, '.');
+	if (len == 0)
+		text[len++] = '.';
+	add_part(text, &len, claims, '.');
+	require(rg_verifier_sign(verifier(true), rg_slice(text, len), signature));
+	add_part(text, &len, rg_slice((char *) signature, sizeof signature), '.');
+	if (parse(rg_slice(text, len)))
+	{
+		RgTokenError error = rg_token_verify(&token, verifier(true));
+
+		require(error == (strcmp(token.alg, "HS256") == 0 ? RG_TOKEN_OK : RG_TOKEN_WRONG_ALGORITHM));
+		token.signature[token.exp % sizeof signature] ^= 1;
+		require(rg_token_verify(&token, verifier(true)) != RG_TOKEN_OK);
+	}
+	free(text);
 }
 
 int
 LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-	static RgToken token;
-	RgTokenError error = rg_token_parse(rg_slice((const char *) data, size), &token);
+	RgSlice		rest = rg_slice((const char *) data, size);
+	RgSlice		header;
+	uint8_t		signs;
 
-	require(rg_token_reason(error) != NULL);
-	if (error != RG_TOKEN_OK)
+	if (!take_bytes(&rest, &signs, 1))
 		return 0;
-	require(token.iss[0] != '\0' && token.sub[0] != '\0' && token.alg[0] != '\0');
-	require(token.aud_len > 0 && token.aud[token.aud_len - 1] == '\0');
-	require(token.signature_len <= sizeof token.signature);
-	require(token.exp >= 0 && token.signing_input.len < size);
+	if (!(signs & 1))
+	{
+		(void) parse(rest);
+		return 0;
+	}
+	header = take_field(&rest);
+	try_signed(header, rest);
 	return 0;
 }

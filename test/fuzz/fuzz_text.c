@@ -1,0 +1,161 @@
+/*
+ * fuzz_text.c
+ *		Text on its way in and out: decodings are of their inputs' sizes and are
+ *		UTF-8, and whatever is put into JSON comes out of it again.
+ */
+#include <jansson.h>
+
+#include "fuzz.h"
+
+#include "base64url.h"
+#include "json_text.h"
+#include "problem.h"
+#include "urldecode.h"
+#include "utf8.h"
+#include "uuid.h"
+#include "violation.h"
+
+static void
+check_url(RgSlice text, RgUrlPart part)
+{
+	char	   *out = malloc(text.len + 1);
+	size_t		len = 0;
+	bool		decoded = rg_url_decode(text, part, out, &len);
+
+	if (decoded)
+	{
+		require(len <= text.len && rg_utf8_valid(rg_slice(out, len)));
+		require(len == 0 || memchr(out, '\0', len) == NULL);
+	}
+	if (rg_url_plain(text, part))
+		require(decoded && len == text.len && memcmp(out, text.data, len) == 0);
+	free(out);
+}
+
+static void
+check_base64url(RgSlice bytes)
+{
+	char	   *text = malloc(RG_BASE64URL_SIZE(bytes.len));
+	size_t		len = rg_base64url_encode(bytes, text);
+	char	   *back = malloc(len + 1);
+	size_t		back_len;
+
+	require(len < RG_BASE64URL_SIZE(bytes.len));
+	require(rg_base64url_decode(rg_slice(text, len), back, len, &back_len));
+	require(back_len == bytes.len && (back_len == 0 || memcmp(back, bytes.data, back_len) == 0));
+	free(text);
+	free(back);
+}
+
+static void
+check_utf8(RgSlice text, size_t cut)
+{
+	size_t		trimmed;
+
+	if (!rg_utf8_valid(text))
+		return;
+	require(rg_utf8_length(text) <= text.len);
+	cut = text.len > 0 ? cut % (text.len + 1) : 0;
+	trimmed = rg_utf8_trim(text.data, cut);
+	require(trimmed <= cut && cut - trimmed < 4);
+	require(rg_utf8_valid(rg_slice(text.data, trimmed)));
+}
+
+static bool
+holds(const json_t *object, const char *name, RgSlice text)
+{
+	const json_t *value = json_object_get(object, name);
+
+	return json_is_string(value) && json_string_length(value) == text.len &&
+		memcmp(json_string_value(value), text.data, text.len) == 0;
+}
+
+/* Any bytes make a problem that JSON parsers read; text comes back as it was. */
+static void
+check_problem(RgSlice text)
+{
+	RgProblem	problem = {.status = 422};
+	size_t		len;
+	char	   *buf;
+	json_t	   *read;
+
+	problem.code = RG_SLICE("a_code");
+	problem.detail = text;
+	problem.pointer = text;
+	len = rg_problem_json(NULL, 0, &problem);
+	buf = malloc(len);
+	require(rg_problem_json(buf, len, &problem) == len);
+	read = json_loadb(buf, len, JSON_REJECT_DUPLICATES | JSON_ALLOW_NUL, NULL);
+	require(json_is_object(read));
+	if (text.data != NULL && rg_utf8_valid(text))
+		require(holds(read, "detail", text) && holds(read, "pointer", text));
+	json_decref(read);
+	free(buf);
+}
+
+/* The room that was asked for is enough, and less is never overrun. */
+static void
+check_escape(RgSlice text, size_t room)
+{
+	size_t		len = rg_json_escape(NULL, 0, text);
+	char	   *buf = malloc(len + 1);
+	char	   *small = malloc(room % (len + 1) + 1);
+
+	require(len >= text.len && len <= RG_JSON_ESCAPE * text.len);
+	require(rg_json_escape(buf, len, text) == len && rg_utf8_valid(rg_slice(buf, len)));
+	require(rg_json_escape(small, room % (len + 1), text) == len);
+	free(buf);
+	free(small);
+}
+
+static void
+check_violation(RgSlice text)
+{
+	RgViolation violation;
+	char	   *name = strndup(text.data ? text.data : "", text.len);
+
+	rg_violate(&violation, 422, "invalid_parameter", "must not be %s", name);
+	rg_violation_suggest(&violation, "Send something other than %s.", name);
+	for (int i = 0; i < 5; i++)
+		rg_violation_prepend(&violation, name);
+	rg_violation_prepend_index(&violation, text.len);
+	require(strnlen(violation.pointer, RG_VIOLATION_TEXT) < RG_VIOLATION_TEXT);
+	require(violation.pointer[0] == '\0' || violation.pointer[0] == '/');
+	if (rg_utf8_valid(text))
+		require(rg_utf8_valid(rg_slice_of(violation.pointer)) &&
+				rg_utf8_valid(rg_slice_of(violation.detail)) &&
+				rg_utf8_valid(rg_slice_of(violation.suggestion)));
+	free(name);
+}
+
+/* Only the canonical form is its own uuid. */
+static void
+check_uuid(RgSlice text)
+{
+	uint8_t		uuid[16];
+	char		back[RG_UUID_TEXT_LEN];
+
+	require(rg_uuid_of(text, uuid));
+	rg_uuid_text(uuid, back);
+	if (!rg_slice_equal(rg_slice(back, sizeof back), text))
+		require((uuid[6] & 0xf0) == 0x50 && (uuid[8] & 0xc0) == 0x80);
+}
+
+int
+LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+	RgSlice		text = rg_slice((const char *) data, size);
+	uint8_t		choice;
+
+	if (!take_bytes(&text, &choice, 1))
+		return 0;
+	check_url(text, RG_URL_PATH);
+	check_url(text, RG_URL_QUERY);
+	check_base64url(text);
+	check_utf8(text, choice);
+	check_problem(text);
+	check_escape(text, choice);
+	check_violation(text);
+	check_uuid(text);
+	return 0;
+}
