@@ -54,6 +54,12 @@ def cpu(roots):
     return sum(found[pid][2] for pid in tree(roots, found))
 
 
+def cpu_clock(pid):
+    """The clock of what a process has spent, in seconds, exact (CPUCLOCK_SCHED)."""
+    clock = (~pid << 3) | 2
+    return lambda: time.clock_gettime(clock)
+
+
 def memory(roots):
     """Megabytes, shared pages counted in part (PSS)."""
     kilobytes = 0
@@ -70,12 +76,21 @@ def run(command, roots, environment=None):
                           capture_output=True, text=True)
     if done.returncode != 0:
         raise SystemExit(f"bench: {command[0]} failed: {done.stderr or done.stdout}")
-    time.sleep(0.5)     # for the time of processes that end now to reach their parents
+    time.sleep(0.2)     # for the time of processes that end now to reach their parents
     return done.stdout, cpu(roots) - before
 
 
 def numbers(output):
     return list(map(float, re.search(r"^RESULT (.*)$", output, re.M)[1].split()))
+
+
+def alternate(loads, rounds):
+    """Every load once a round, in turn; {name: results}."""
+    results = {name: [] for name in loads}
+    for _ in range(rounds):
+        for name, load in loads.items():
+            results[name].append(load())
+    return results
 
 
 def http(url, tokens, roots, connections, seconds):
@@ -96,11 +111,22 @@ def pipeline(mode, tokens, roots, seconds, environment):
     return Result(count / micros * 1e6, spent / count * 1000)
 
 
-def pgbench(roots, seconds, environment):
-    """The bare rows statement by pgbench, four in a pipeline, 8 clients."""
+def pgbench(roots, seconds, environment, script, clients, statements):
+    """A script by pgbench; what counts are its statements."""
     output, spent = run(
-        ["pgbench", "-n", "-M", "prepared", "-c8", "-j1", "-T", str(seconds),
-         "-f", f"{HERE}/floor.sql"], roots, environment)
-    count = 4 * int(re.search(r"actually processed: (\d+)", output)[1])
-    rate = 4 * float(re.search(r"tps = ([\d.]+)", output)[1])
+        ["pgbench", "-n", "-M", "prepared", f"-c{clients}", "-j1", "-T", str(seconds),
+         "-f", script], roots, environment)
+    count = statements * int(re.search(r"actually processed: (\d+)", output)[1])
+    rate = statements * float(re.search(r"tps = ([\d.]+)", output)[1])
     return Result(rate, spent / count * 1000)
+
+
+def redis(path, roots, seconds, clients, depth, command):
+    """One command by redis-benchmark, for about so long."""
+    def measured(count):
+        output, spent = run(
+            ["redis-benchmark", "-s", path, "-c", str(clients), "-P", str(depth), "-r", "1000",
+             "-n", str(count), "--csv", *command], roots)
+        return Result(float(re.findall(r'"([\d.]+)"', output)[0]), spent / count * 1000)
+
+    return measured(int(measured(10000 * depth).rate * seconds))

@@ -11,6 +11,8 @@ import tempfile
 import time
 import urllib.request
 
+import psycopg2
+
 import measure
 
 HERE = os.path.dirname(os.path.abspath(__file__))
@@ -20,17 +22,29 @@ PEERS_USER = dict(PGUSER="postgres", PGPORT="5432")
 AS_SERVER = [] if os.getuid() else [
     "setpriv", "--reuid=postgres", "--regid=postgres", "--init-groups"]
 
-# The same for both clusters: the data stays in memory
+# In the words of SHOW, the same for both clusters: the data stays in memory
 POSTGRES = {"shared_buffers": "512MB", "max_wal_size": "4GB"}
 
 
-def call(*command, **environment):
-    return subprocess.run(command, env={**os.environ, **environment}, check=True,
-                          capture_output=True, text=True).stdout.strip()
+def call(*command, stdin=os.devnull, **environment):
+    with open(stdin) as file:
+        done = subprocess.run(command, env={**os.environ, **environment}, stdin=file,
+                              capture_output=True, text=True)
+    if done.returncode != 0:
+        raise SystemExit(f"bench: {command[0]} failed: {done.stderr or done.stdout}")
+    return done.stdout.strip()
 
 
 def psql(environment, *arguments):
     return call("psql", "-X", "-q", "-A", "-t", "-v", "ON_ERROR_STOP=1", *arguments, **environment)
+
+
+def connect(environment):
+    """A session in which each statement is a transaction of its own, unless it says BEGIN."""
+    session = psycopg2.connect(host=environment["PGHOST"], port=environment["PGPORT"],
+                               dbname=environment["PGDATABASE"], user=environment["PGUSER"])
+    session.autocommit = True
+    return session
 
 
 def free_port():
@@ -76,9 +90,9 @@ def encode(data):
     return base64.urlsafe_b64encode(data).rstrip(b"=")
 
 
-def make_token(user, issuer, audience):
+def make_token(user, issuer, audience, **more):
     claims = {"iss": issuer, "aud": audience, "sub": str(user), "role": "authenticated",
-              "iat": int(time.time()), "exp": int(time.time()) + 86400}
+              "iat": int(time.time()), "exp": int(time.time()) + 86400, **more}
     signed = b".".join(encode(json.dumps(part).encode()) for part in
                        ({"alg": "HS256", "typ": "JWT"}, claims))
     seal = hmac.new(SECRET.encode(), signed, hashlib.sha256).digest()
@@ -89,12 +103,13 @@ class Relay:
     """relay_guard itself, as make run starts it."""
     name = "relay_guard"
 
-    def __init__(self):
+    def __init__(self, settings):
         self.home = f"{HOME}/relay"
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         self.launch()
-        if self.prepare():
+        self.prepare()
+        if self.change({**POSTGRES, **settings}):
             self.stop()
             self.launch()
         self.issuer, self.audience = psql(
@@ -118,22 +133,46 @@ class Relay:
             return "relay_guard ready" in log.read()
 
     def prepare(self):
-        """Data, settings, limits that are never reached; true when all is new."""
+        """Data, and limits that are never reached."""
         psql(self.superuser, "-c", "UPDATE relay_guard.rate_policy SET quota = 1000000000")
-        if psql(self.superuser, "-c", "SELECT to_regclass('bench.knowledge_files') IS NOT NULL") == "t":
-            return False
-        for setting, value in POSTGRES.items():
-            psql(self.superuser, "-c", f"ALTER SYSTEM SET {setting} = '{value}'")
-        psql(self.superuser, "-f", f"{HERE}/relay_data.sql")
-        return True
+        if psql(self.superuser, "-c", "SELECT to_regclass('bench.knowledge_files') IS NULL") == "t":
+            psql(self.superuser, "-f", f"{HERE}/relay_data.sql")
+
+    def change(self, settings):
+        """Writes settings; true when the server must start again to have them."""
+        changed = False
+        for name, value in settings.items():
+            if psql(self.superuser, "-c", f"SHOW {name}") != str(value):
+                psql(self.superuser, "-c", f"ALTER SYSTEM SET {name} = '{value}'")
+                changed = True
+        return changed
 
     def stop(self):
         self.process.terminate()
         self.process.wait()
 
 
+class Redis:
+    """A Redis in memory alone, at a port and a socket."""
+
+    def __init__(self):
+        self.port = free_port()
+        self.folder = tempfile.mkdtemp(prefix="relay_bench.", dir="/tmp")
+        self.socket = f"{self.folder}/redis"
+        self.process = start("redis", [which("redis-server"), "--port", str(self.port),
+                                       "--bind", "127.0.0.1", "--unixsocket", self.socket,
+                                       "--save", "", "--dir", HOME])
+        self.roots = [self.process.pid]
+        wait_until(lambda: os.path.exists(self.socket), "redis", self.process)
+
+    def stop(self):
+        self.process.terminate()
+        self.process.wait()
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+
 class PeersDatabase:
-    """A PostgreSQL without relay_guard, and the Redis of those who need one."""
+    """A PostgreSQL without relay_guard."""
 
     def __init__(self):
         self.data = f"{HOME}/postgres"
@@ -148,10 +187,7 @@ class PeersDatabase:
         if not psql(self.environment, "-d", "postgres", "-c",
                     "SELECT 1 FROM pg_database WHERE datname = 'bench'"):
             self.load()
-        self.redis_port = free_port()
-        self.redis = start("redis", [which("redis-server"), "--port", str(self.redis_port),
-                                     "--bind", "127.0.0.1", "--save", "", "--dir", HOME])
-        self.roots = [self.postgres.pid, self.redis.pid]
+        self.roots = [self.postgres.pid]
 
     def own(self, path):
         if AS_SERVER:
@@ -179,28 +215,26 @@ class PeersDatabase:
         psql(self.environment, "-d", "postgres", "-c", "ALTER DATABASE loading RENAME TO bench")
 
     def stop(self):
-        self.redis.terminate()
         self.postgres.send_signal(2)
-        self.redis.wait()
         self.postgres.wait()
         shutil.rmtree(self.socket, ignore_errors=True)
 
 
 class Peer:
-    """A front-end on the peers' database: two worker processes."""
+    """A front-end on the peers' database and Redis: two worker processes."""
 
-    def __init__(self, database, issuer, audience):
+    def __init__(self, database, redis, issuer, audience):
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         self.environment = dict(
-            PGHOST=database.socket, BENCH_REDIS_PORT=str(database.redis_port),
+            PGHOST=database.socket, BENCH_REDIS_PORT=str(redis.port),
             BENCH_PORT=str(self.port), SUPABASE_JWT_SECRET=SECRET,
             BENCH_ISSUER=issuer, BENCH_AUDIENCE=audience, BENCH_NODE=f"{HOME}/node")
         self.process = self.launch()
         token = make_token(1, issuer, audience)
         wait_until(lambda: get(self.url, token), self.log, self.process)
         self.front = [self.process.pid]
-        self.roots = self.front + database.roots
+        self.roots = self.front + database.roots + redis.roots
 
     def stop(self):
         self.process.terminate()
