@@ -8,17 +8,18 @@ as often.
 import json
 import os
 import struct
-import subprocess
+from statistics import median
 
 import measure
+import signed
 import stacks
 from report import difference, print_table, quotient, verdict
-from statistics import median
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 USER = "00000000-0000-4000-8000-000000000042"
 SAMPLES = 5     # of each way in a round, in turn with the others
-TOKENS = 8000   # more than a backend remembers
+REMEMBERED = 1024   # tokens that a backend knows; see src/token_cache.c
+TOKENS = 8000
 LONG = os.environ.get("BENCH_LONG") == "1"
 GROWTH = [1000, 100_000] + [10_000_000] * LONG
 SETTINGS = {"relay_guard.max_counters": GROWTH[-1] + 100_000}
@@ -192,22 +193,32 @@ def calls_of(backend, procedure, values):
     return f"CALL bench.call_{procedure}({backend.literal(values)}::text[])", None
 
 
-def print_tokens(backend, rounds):
-    kinds = {kind: backend.run("SELECT array_agg(token) FROM bench.token WHERE kind = %s", kind)
-             for kind in ("new", "again")}
-    users = [str(n % 500) for n in range(TOKENS)]
-    found = backend.compare(rounds, TOKENS, {
+def compare_calls(backend, rounds, kinds):
+    """authenticate() on each kind of tokens beside nothing, and assume() of as many users."""
+    count = len(next(iter(kinds.values())))
+    users = [str(n % 500) for n in range(count)]
+    return backend.compare(rounds, count, {
         **{f"{name} {kind}": calls_of(backend, name, tokens)
            for kind, tokens in kinds.items() for name in ("nothing", "authenticate")},
         "nothing users": calls_of(backend, "nothing", users),
         "assume": calls_of(backend, "assume", users),
     })
+
+
+def assuming(found):
+    return difference(found["assume"], found["nothing users"])
+
+
+def print_tokens(backend, rounds):
+    found = compare_calls(backend, rounds, {
+        kind: backend.run("SELECT array_agg(token) FROM bench.token WHERE kind = %s", kind)
+        for kind in ("new", "again")})
     count = 200
     peer = backend.compare(rounds, count, {name: (
         f"SELECT count({call}) FROM (SELECT token FROM bench.token LIMIT {count}) AS few", None)
         for name, call in {"nothing": "relay_guard.has_scope(token)",
                            "verify": f"pgjwt.verify(token, '{stacks.SECRET}')"}.items()})
-    context = difference(found["assume"], found["nothing users"])
+    context = assuming(found)
     rows = [["HS256 token, a transaction each, 500 users", "µs a call", "of it verification",
              "to reach", ""]]
     for name, kind, most in (("first seen", "new", 2), ("seen before", "again", 0.3)):
@@ -217,6 +228,20 @@ def print_tokens(backend, rounds):
     verify = difference(peer["verify"], peer["nothing"])
     rows.append(["relay_guard.assume(): the identity alone", f"{context:.2f}", "", "", ""])
     rows.append(["verify() as in pgjwt, in SQL", f"{verify:.1f}", f"{verify:.1f}", "", ""])
+    print_table(*rows)
+
+
+def print_public_keys(backend, rounds, relay):
+    """Tokens under public keys, where this version takes them."""
+    if backend.run("SELECT to_regprocedure('relay_guard.jwt_public_key_add(text, jsonb, text)') IS NULL"):
+        return
+    found = compare_calls(backend, rounds, {
+        alg: signed.make_tokens(relay, alg, REMEMBERED + 200) for alg in signed.ALGORITHMS})
+    rows = [["token first seen, public key", "µs a call", "of it verification", "OpenSSL alone"]]
+    for alg in signed.ALGORITHMS:
+        call = difference(found[f"authenticate {alg}"], found[f"nothing {alg}"])
+        rows.append([f"relay_guard.authenticate(), {alg}", f"{call:.1f}",
+                     f"{call - assuming(found):.1f}", f"{signed.openssl(alg):.1f}"])
     print_table(*rows)
 
 
