@@ -6,6 +6,8 @@ LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
     grantee CONSTANT text := role::text;
+    lint CONSTANT text := (SELECT string_agg(oid::regprocedure::text, ', ') FROM pg_proc
+                           WHERE pronamespace = 'relay_guard'::regnamespace AND proname ~ '^lint(_|$)');
 BEGIN
     CASE kind
     WHEN 'gateway' THEN
@@ -14,7 +16,8 @@ BEGIN
                 MESSAGE = format('role %s is a superuser or bypasses row-level security', grantee),
                 HINT = 'Give the gateway a role of its own that can do nothing but log in.';
         END IF;
-        EXECUTE format('GRANT EXECUTE ON FUNCTION relay_guard.serve(bytea), relay_guard.ready() TO %s', grantee);
+        EXECUTE format('GRANT EXECUTE ON FUNCTION relay_guard.serve(bytea), relay_guard.ready(),
+            relay_guard.has_leading_index(regclass, name[]), %s TO %s', lint, grantee);
     WHEN 'app' THEN
         EXECUTE format('GRANT EXECUTE ON FUNCTION relay_guard.fail(int, text, text, text),
             relay_guard.rate_take(text, int), relay_guard.rate_take_all(text[]),
@@ -38,7 +41,7 @@ BEGIN
             relay_guard.identity_match(regclass, name, text), relay_guard.revoke_beyond_policies(regclass),
             relay_guard.has_leading_index(regclass, name[]),
             relay_guard.ensure_leading_index(regclass, name[]), relay_guard.ready(),
-            relay_guard.read_counters(), relay_guard.read_counter_status() TO %s', grantee);
+            relay_guard.read_counters(), relay_guard.read_counter_status(), %s TO %s', lint, grantee);
         EXECUTE format('GRANT SELECT, INSERT, UPDATE, DELETE ON relay_guard.route, relay_guard.rate_policy TO %s', grantee);
         EXECUTE format('GRANT SELECT, UPDATE, DELETE ON relay_guard.issuer TO %s', grantee);
         EXECUTE format('GRANT SELECT (id, name, role, workspace, scopes, rate, created_at, expires_at, revoked_at) ON relay_guard.api_key TO %s', grantee);

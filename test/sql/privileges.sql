@@ -10,6 +10,7 @@ SELECT relay_guard.grant_role('king', 'rg_gate');
 CREATE FUNCTION rg_may(who name) RETURNS SETOF text LANGUAGE sql AS $$
     SELECT p.oid::regprocedure::text FROM pg_proc p
     WHERE p.pronamespace = 'relay_guard'::regnamespace AND has_function_privilege(who, p.oid, 'EXECUTE')
+      AND p.proname NOT LIKE 'lint\_%' -- parts of lint(), below
     ORDER BY p.oid::regprocedure::text COLLATE "C"
 $$;
 SELECT rg_may AS public_may FROM rg_may('rg_nobody');
@@ -17,6 +18,11 @@ SELECT rg_may AS gateway_may FROM rg_may('rg_gate') EXCEPT SELECT rg_may('rg_nob
 SELECT rg_may AS app_may FROM rg_may('rg_app') EXCEPT SELECT rg_may('rg_nobody') ORDER BY 1;
 SELECT rg_may AS trusted_may FROM rg_may('rg_trust') EXCEPT SELECT rg_may('rg_app') ORDER BY 1;
 SELECT rg_may AS admin_may FROM rg_may('rg_admin') EXCEPT SELECT rg_may('rg_nobody') ORDER BY 1;
+-- with lint() its parts, which ask nothing but the catalogs
+SELECT r.who, bool_and(has_function_privilege(r.who, p.oid, 'EXECUTE')) AS all_of_lint,
+       bool_or(has_function_privilege(r.who, p.oid, 'EXECUTE')) AS any_of_lint, bool_or(p.prosecdef) AS definer
+FROM (VALUES ('rg_nobody'), ('rg_gate'), ('rg_app'), ('rg_trust'), ('rg_admin')) r (who), pg_proc p
+WHERE p.pronamespace = 'relay_guard'::regnamespace AND p.proname ~ '^lint(_|$)' GROUP BY 1 ORDER BY 1;
 
 SELECT r.who, c.relname, p.privilege
 FROM (VALUES ('rg_nobody'), ('rg_gate'), ('rg_app'), ('rg_trust'), ('rg_admin')) r (who)

@@ -1,0 +1,226 @@
+
+-- lint(): the checks of roles, server and routes, and lint() itself.
+
+-- What to revoke so that a role is no member of another any more: the step
+-- that leads out of the roles of clients.
+CREATE FUNCTION lint_revocation(role oid, target oid) RETURNS text
+LANGUAGE sql STABLE
+BEGIN ATOMIC
+    SELECT string_agg(format('REVOKE %I FROM %I', pg_get_userbyid(m.roleid), pg_get_userbyid(m.member)), '; ' ORDER BY m.roleid, m.member)
+    FROM pg_auth_members m
+    WHERE pg_has_role(m.roleid, $2, 'MEMBER') AND pg_has_role($1, m.member, 'MEMBER')
+      AND m.member IN (SELECT a.role FROM lint_roles() a)
+      AND (m.roleid = $2 OR m.roleid NOT IN (SELECT a.role FROM lint_roles() a));
+END;
+COMMENT ON FUNCTION lint_revocation(oid, oid) IS 'lint(): the statement that ends a membership.';
+
+-- Membership counts as much as the attribute itself: SET ROLE is one statement away.
+CREATE FUNCTION lint_role_bypasses() RETURNS SETOF lint_finding
+LANGUAGE sql STABLE
+BEGIN ATOMIC
+    SELECT 'error', 'role_bypasses', a.name,
+           format('HTTP clients reach it, and it is %s%s.',
+                  CASE WHEN r.oid = a.role THEN 'a ' ELSE format('a member of %I, a ', r.rolname) END,
+                  CASE WHEN r.rolsuper THEN 'superuser' ELSE 'role with BYPASSRLS' END),
+           CASE WHEN r.oid = a.role THEN format('ALTER ROLE %s NOSUPERUSER NOBYPASSRLS', a.name)
+                ELSE lint_revocation(a.role, r.oid) END
+    FROM lint_roles() a
+    JOIN pg_roles own ON own.oid = a.role
+    JOIN pg_roles r ON r.rolsuper OR r.rolbypassrls
+    WHERE r.oid = a.role OR NOT own.rolsuper AND pg_has_role(a.role, r.oid, 'MEMBER');
+END;
+COMMENT ON FUNCTION lint_role_bypasses() IS 'lint(): roles of clients that no policy binds.';
+
+CREATE FUNCTION lint_role_powers() RETURNS SETOF lint_finding
+LANGUAGE sql STABLE
+BEGIN ATOMIC
+    SELECT 'error', 'role_powers', a.name,
+           format('HTTP clients reach it, and it is a member of %I.', r.rolname), lint_revocation(a.role, r.oid)
+    FROM lint_roles() a
+    JOIN pg_roles own ON own.oid = a.role AND NOT own.rolsuper
+    JOIN pg_roles r ON r.rolname IN ('pg_read_all_data', 'pg_write_all_data', 'pg_read_server_files', 'pg_write_server_files',
+                                     'pg_execute_server_program', 'pg_create_subscription', 'pg_maintain')
+    WHERE pg_has_role(a.role, r.oid, 'MEMBER')
+    UNION ALL
+    SELECT 'error', 'role_powers', a.name, format('HTTP clients reach it, and it has %s.', p.power),
+           format('ALTER ROLE %s NO%s', a.name, p.power)
+    FROM lint_roles() a
+    JOIN pg_roles r ON r.oid = a.role
+    CROSS JOIN LATERAL (VALUES (r.rolcreaterole, 'CREATEROLE'), (r.rolreplication, 'REPLICATION')) p (held, power)
+    WHERE p.held;
+END;
+COMMENT ON FUNCTION lint_role_powers() IS 'lint(): roles of clients that can read everything or make roles.';
+
+-- An owner switches policies and triggers off.
+CREATE FUNCTION lint_role_owns() RETURNS SETOF lint_finding
+LANGUAGE sql STABLE
+BEGIN ATOMIC
+    SELECT 'error', 'role_owns', r.name,
+           format('HTTP clients reach role %s, which owns it%s and can switch off %s.', a.name,
+                  CASE WHEN r.owner = a.role THEN '' ELSE format(' as a member of %I', pg_get_userbyid(r.owner)) END,
+                  CASE WHEN r.protected THEN 'its policies and triggers' ELSE 'its triggers' END),
+           CASE WHEN r.owner <> a.role THEN lint_revocation(a.role, r.owner)
+                ELSE format('ALTER TABLE %s OWNER TO %I', r.name, pg_get_userbyid(lint_steward(a.role)))
+                     || CASE WHEN a.serves THEN '' ELSE format('; GRANT SELECT, INSERT, UPDATE, DELETE ON %s TO %s', r.name, a.name) END END
+    FROM lint_roles() a
+    JOIN pg_roles own ON own.oid = a.role AND NOT own.rolsuper
+    JOIN lint_relations() r ON pg_has_role(a.role, r.owner, 'MEMBER')
+    WHERE r.kind IN ('r', 'p')
+      AND (r.protected OR EXISTS (SELECT FROM pg_trigger t WHERE t.tgrelid = r.rel AND NOT t.tgisinternal));
+END;
+COMMENT ON FUNCTION lint_role_owns() IS 'lint(): roles of clients that own tables with policies or triggers.';
+
+CREATE FUNCTION lint_gateway_privileges() RETURNS SETOF lint_finding
+LANGUAGE sql STABLE
+BEGIN ATOMIC
+    SELECT 'warning', 'gateway_privileges', r.name,
+           format('The gateway''s role %s has %s on it; it needs serve() only.', g.grantee_name,
+                  string_agg(DISTINCT g.privilege, ', ')),
+           format('REVOKE ALL ON %s FROM %s', r.name, g.grantee_name)
+    FROM lint_roles() a
+    JOIN lint_grants() g ON g.grantee = a.role
+    JOIN lint_relations() r ON r.rel = g.rel AND r.protected
+    WHERE a.serves
+    GROUP BY r.rel, r.name, g.grantee_name;
+END;
+COMMENT ON FUNCTION lint_gateway_privileges() IS 'lint(): protected tables that the gateway''s role may use itself.';
+
+-- Who may say who they are needs no token.
+CREATE FUNCTION lint_gateway_assumes() RETURNS SETOF lint_finding
+LANGUAGE sql STABLE
+BEGIN ATOMIC
+    SELECT 'warning', 'role_assumes', a.name,
+           format('HTTP clients reach it, and it may call %s: it can be anybody.', f.function),
+           format('REVOKE EXECUTE ON FUNCTION %s FROM %s', f.function,
+                  (SELECT string_agg(DISTINCT quote_ident(pg_get_userbyid(x.grantee)), ', ')
+                   FROM pg_proc p, aclexplode(p.proacl) x
+                   WHERE p.oid = f.function AND x.grantee <> p.proowner AND x.grantee <> 0 AND pg_has_role(a.role, x.grantee, 'USAGE')))
+    FROM lint_roles() a
+    JOIN pg_roles own ON own.oid = a.role AND NOT own.rolsuper
+    CROSS JOIN (VALUES ('relay_guard.assume(text, text, text, text, inet)'::regprocedure),
+                       ('relay_guard.issue_token(text, text, text, text[], interval)'::regprocedure)) f (function)
+    JOIN pg_proc p ON p.oid = f.function AND p.proowner <> a.role
+    WHERE EXISTS (SELECT FROM aclexplode(p.proacl) x WHERE x.grantee <> p.proowner AND x.grantee <> 0 AND pg_has_role(a.role, x.grantee, 'USAGE'));
+END;
+COMMENT ON FUNCTION lint_gateway_assumes() IS 'lint(): roles of clients that may assume identities or issue tokens.';
+
+CREATE FUNCTION lint_not_preloaded() RETURNS SETOF lint_finding
+LANGUAGE sql STABLE
+BEGIN ATOMIC
+    SELECT CASE WHEN EXISTS (SELECT FROM lint_routes() r WHERE r.rate <> '{}') THEN 'error' ELSE 'warning' END,
+           'not_preloaded', 'relay_guard', 'The server did not load the library at its start: rate limits cannot count.',
+           'Add relay_guard to shared_preload_libraries in postgresql.conf, and restart the server'
+    WHERE ready() ->> 'counters' = 'false';
+END;
+COMMENT ON FUNCTION lint_not_preloaded() IS 'lint(): whether the server loads relay_guard at its start.';
+
+CREATE FUNCTION lint_keys_stored() RETURNS boolean
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    RETURN has_column_privilege('relay_guard.jwt_key', 'kid', 'SELECT')
+        AND EXISTS (SELECT kid FROM relay_guard.jwt_key);
+END
+$$;
+COMMENT ON FUNCTION lint_keys_stored() IS 'lint(): whether the caller sees keys that were sealed under the key ring.';
+
+CREATE FUNCTION lint_no_keyring() RETURNS SETOF lint_finding
+LANGUAGE sql STABLE
+BEGIN ATOMIC
+    SELECT CASE WHEN lint_keys_stored() THEN 'error' ELSE 'notice' END, 'no_keyring', 'relay_guard',
+           CASE WHEN lint_keys_stored() THEN 'Keys are stored, and the server has no key ring to open them: no token is accepted.'
+                ELSE 'The server has no key ring: it can keep no secret and issue no token.' END,
+           'Make a file with relay_gateway keyring new FILE as the server''s user, or bring the old one back; '
+           'name it in relay_guard.keyring_file, and restart the server'
+    WHERE ready() ->> 'keyring' = 'false';
+END;
+COMMENT ON FUNCTION lint_no_keyring() IS 'lint(): whether the server has a key ring.';
+
+-- From the release notes: what a minor version fixed that showed or changed
+-- rows which policies hide.
+CREATE FUNCTION lint_server_outdated(version int DEFAULT current_setting('server_version_num')::int) RETURNS SETOF lint_finding
+LANGUAGE sql STABLE
+BEGIN ATOMIC
+    SELECT 'warning', 'server_outdated', 'PostgreSQL ' || $1 / 10000 || '.' || $1 % 10000,
+           format('%s: %s.', f.cve, f.what),
+           format('Install PostgreSQL %s.%s or later, and restart the server', $1 / 10000, f.minor)
+    FROM (VALUES
+        (15, 3, 'CVE-2023-2455', 'policies of the wrong role apply after a function was inlined'),
+        (15, 4, 'CVE-2023-39418', 'MERGE does not enforce UPDATE and SELECT policies'),
+        (15, 6, 'CVE-2024-0985', 'REFRESH MATERIALIZED VIEW CONCURRENTLY runs functions of others with the rights of who refreshes'),
+        (15, 7, 'CVE-2024-4317', 'pg_stats_ext shows the most common values of other roles'' tables'),
+        (16, 3, 'CVE-2024-4317', 'pg_stats_ext shows the most common values of other roles'' tables'),
+        (15, 9, 'CVE-2024-10976', 'a reused plan with a sub-query applies the policies of the wrong role'),
+        (16, 5, 'CVE-2024-10976', 'a reused plan with a sub-query applies the policies of the wrong role'),
+        (17, 1, 'CVE-2024-10976', 'a reused plan with a sub-query applies the policies of the wrong role'),
+        (15, 9, 'CVE-2024-10978', 'SET ROLE can be undone to the wrong role'),
+        (16, 5, 'CVE-2024-10978', 'SET ROLE can be undone to the wrong role'),
+        (17, 1, 'CVE-2024-10978', 'SET ROLE can be undone to the wrong role'),
+        (15, 14, 'CVE-2025-8713', 'the planner''s statistics show values of rows that policies hide'),
+        (16, 10, 'CVE-2025-8713', 'the planner''s statistics show values of rows that policies hide'),
+        (17, 6, 'CVE-2025-8713', 'the planner''s statistics show values of rows that policies hide'),
+        (15, 19, 'CVE-2026-14666', 'cached plans keep policies as they were before a role changed'),
+        (16, 15, 'CVE-2026-14666', 'cached plans keep policies as they were before a role changed'),
+        (17, 11, 'CVE-2026-14666', 'cached plans keep policies as they were before a role changed'),
+        (18, 5, 'CVE-2026-14666', 'cached plans keep policies as they were before a role changed')
+    ) f (major, minor, cve, what)
+    WHERE f.major = $1 / 10000 AND f.minor > $1 % 10000;
+END;
+COMMENT ON FUNCTION lint_server_outdated(int) IS 'lint(): fixes of row-level security that the server lacks.';
+
+CREATE FUNCTION lint_route_open() RETURNS SETOF lint_finding
+LANGUAGE sql STABLE
+BEGIN ATOMIC
+    SELECT 'notice', CASE WHEN r.writes THEN 'route_open_write' ELSE 'route_unlimited' END,
+           r.method || ' ' || r.path,
+           CASE WHEN r.writes THEN 'Anybody may call it without a token or a limit, and it writes.'
+                ELSE 'No rate limit binds it.' END,
+           format('UPDATE relay_guard.route SET rate = ''{ip}'' WHERE method = %L AND path = %L', r.method, r.path)
+    FROM (SELECT t.*, t.auth IN ('none', 'optional') AND t.query ~* '\m(insert|update|delete|merge)\M' AS writes
+          FROM lint_routes() t WHERE t.rate = '{}') r;
+END;
+COMMENT ON FUNCTION lint_route_open() IS 'lint(): routes that nothing limits.';
+
+CREATE FUNCTION lint() RETURNS TABLE (severity text, code text, object text, detail text, fix text)
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
+BEGIN ATOMIC
+    SELECT f.severity, f.code, f.object, f.detail, f.fix
+    FROM (SELECT * FROM lint_rls_missing()
+          UNION ALL SELECT * FROM lint_policy_without_rls()
+          UNION ALL SELECT * FROM lint_rls_not_forced()
+          UNION ALL SELECT * FROM lint_child_without_rls()
+          UNION ALL SELECT * FROM lint_foreign_table()
+          UNION ALL SELECT * FROM lint_public_privileges()
+          UNION ALL SELECT * FROM lint_beyond_policies()
+          UNION ALL SELECT * FROM lint_published()
+          UNION ALL SELECT * FROM lint_trigger_disabled()
+          UNION ALL SELECT * FROM lint_config_trigger()
+          UNION ALL SELECT * FROM lint_index_demoted()
+          UNION ALL SELECT * FROM lint_view_of_protected()
+          UNION ALL SELECT * FROM lint_matview_of_protected()
+          UNION ALL SELECT * FROM lint_policy_settable()
+          UNION ALL SELECT * FROM lint_policy_settable_by_function()
+          UNION ALL SELECT * FROM lint_policy_bare_reader()
+          UNION ALL SELECT * FROM lint_immutable_reader()
+          UNION ALL SELECT * FROM lint_policy_allows_all()
+          UNION ALL SELECT * FROM lint_policy_beside_protect()
+          UNION ALL SELECT * FROM lint_policy_not_indexed()
+          UNION ALL SELECT * FROM lint_definer_path()
+          UNION ALL SELECT * FROM lint_definer_temp()
+          UNION ALL SELECT * FROM lint_definer_writable()
+          UNION ALL SELECT * FROM lint_definer_public()
+          UNION ALL SELECT * FROM lint_definer_bypasses()
+          UNION ALL SELECT * FROM lint_role_bypasses()
+          UNION ALL SELECT * FROM lint_role_powers()
+          UNION ALL SELECT * FROM lint_role_owns()
+          UNION ALL SELECT * FROM lint_gateway_privileges()
+          UNION ALL SELECT * FROM lint_gateway_assumes()
+          UNION ALL SELECT * FROM lint_not_preloaded()
+          UNION ALL SELECT * FROM lint_no_keyring()
+          UNION ALL SELECT * FROM lint_server_outdated()
+          UNION ALL SELECT * FROM lint_route_open()) f
+    ORDER BY array_position('{error,warning,notice}', f.severity),
+             f.code COLLATE "C", f.object COLLATE "C", f.detail COLLATE "C", f.fix COLLATE "C";
+END;
+COMMENT ON FUNCTION lint() IS
+'What gets around row-level security here: each finding with the statement or the steps that mend it. Severities are error, warning and notice; checks the application''s schemas, its roles, and the server.';
