@@ -4,8 +4,11 @@ import base64
 import hashlib
 import hmac
 import json
+import subprocess
 import time
 
+import psycopg2
+import psycopg2.errors
 import pytest
 
 SECRET = "a secret for these tests only, 0123456789"
@@ -19,6 +22,52 @@ def sign(claims, secret=SECRET, **header):
     head = {"alg": "HS256", "typ": "JWT", **header}
     signed = ".".join(encode(json.dumps(part).encode()) for part in (head, claims))
     return signed + "." + encode(hmac.new(secret.encode(), signed.encode(), hashlib.sha256).digest())
+
+
+def openssl(*arguments, data=b""):
+    return subprocess.run(["openssl", *map(str, arguments)], input=data, check=True, capture_output=True).stdout
+
+
+def raw_signature(der):
+    """r and s side by side, as JWS has them, of ECDSA's DER."""
+    length = der[3]
+    r, s = der[4:4 + length], der[6 + length:]
+    return b"".join(number.lstrip(b"\0").rjust(32, b"\0") for number in (r, s))
+
+
+class Key:
+    """A private key of an identity provider, and what it publishes of it."""
+    KINDS = {"RS256": ("RSA", "rsa_keygen_bits:2048"), "ES256": ("EC", "ec_paramgen_curve:P-256"),
+             "EdDSA": ("ED25519", None)}
+
+    def __init__(self, folder, alg, kid):
+        kind, option = self.KINDS[alg]
+        self.alg, self.kid, self.file = alg, kid, folder / f"{kid}.pem"
+        openssl("genpkey", "-algorithm", kind, *(("-pkeyopt", option) if option else ()), "-out", self.file)
+        self.public = openssl("pkey", "-in", self.file, "-pubout", "-outform", "DER")
+        self.pem = openssl("pkey", "-in", self.file, "-pubout").decode()
+
+    def jwk(self, **more):
+        if self.alg == "RS256":
+            modulus = openssl("rsa", "-in", self.file, "-noout", "-modulus").decode().strip().split("=")[1]
+            numbers = {"kty": "RSA", "n": encode(bytes.fromhex(modulus)), "e": "AQAB"}
+        elif self.alg == "ES256":
+            numbers = {"kty": "EC", "crv": "P-256", "x": encode(self.public[-64:-32]), "y": encode(self.public[-32:])}
+        else:
+            numbers = {"kty": "OKP", "crv": "Ed25519", "x": encode(self.public[-32:])}
+        return {**numbers, "kid": self.kid, "use": "sig", **more}
+
+    def signature(self, data, folder):
+        if self.alg != "EdDSA":
+            made = openssl("dgst", "-sha256", "-sign", self.file, data=data)
+            return raw_signature(made) if self.alg == "ES256" else made
+        (folder / "input").write_bytes(data)
+        return openssl("pkeyutl", "-sign", "-inkey", self.file, "-rawin", "-in", folder / "input")
+
+    def sign(self, claims, **header):
+        head = {"alg": self.alg, "kid": self.kid, **header}
+        signed = ".".join(encode(json.dumps(part).encode()) for part in (head, claims))
+        return signed + "." + encode(self.signature(signed.encode(), self.file.parent))
 
 
 def claims(**changes):
@@ -92,3 +141,95 @@ def test_two_credentials_are_a_bad_request(gateway):
     connection.send(f"GET /test/whoami HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer {sign(claims())}\r\n"
                     "Authorization: Bearer x\r\n\r\n".encode())
     assert connection.read().status == 400
+
+
+@pytest.fixture(scope="module")
+def keys(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("keys")
+    return {alg: Key(folder, alg, f"public-{alg}") for alg in Key.KINDS}
+
+
+@pytest.fixture
+def publish(postgres):
+    """Imports what an identity provider publishes."""
+    def publish(*jwks):
+        document = json.dumps({"keys": jwks})
+        return postgres.sql(f"SELECT relay_guard.jwks_import('tests', $jwks${document}$jwks$)")[0][0]
+    yield publish
+    postgres.sql("DELETE FROM relay_guard.jwt_key WHERE source = 'jwks'")
+
+
+def ask(gateway, token):
+    answer = gateway.get("/test/whoami", {"Authorization": f"Bearer {token}"})
+    return answer.json() if answer.status == 200 else answer.json()["code"]
+
+
+@pytest.mark.parametrize("alg", Key.KINDS)
+def test_a_published_key_verifies_its_tokens(gateway, keys, publish, alg):
+    assert publish(*(key.jwk() for key in keys.values())) == 4
+    key = keys[alg]
+    assert ask(gateway, key.sign(claims())) == "tests|alice"
+    assert ask(gateway, key.sign(claims(exp=1700000000))) == "token_expired"
+    assert ask(gateway, key.sign(claims(aud=None))) == "token_claim_missing"
+    head, body, signature = key.sign(claims()).split(".")
+    forged = encode(json.dumps(claims(sub="bob")).encode())
+    assert ask(gateway, f"{head}.{forged}.{signature}") == "token_signature"
+    # decoded but not verified is how others were entered
+    assert ask(gateway, f"{head}.{forged}.") == "token_signature"
+    for other in {"HS256", "none", *Key.KINDS} - {alg}:
+        assert ask(gateway, key.sign(claims(), alg=other)) == "token_algorithm"
+
+
+def test_a_public_key_is_no_secret(gateway, keys, publish):
+    key = keys["RS256"]
+    publish(key.jwk())
+    for form in key.pem, key.pem.strip(), json.dumps(key.jwk()):
+        assert ask(gateway, sign(claims(), secret=form, kid=key.kid)) == "token_algorithm"
+        assert ask(gateway, sign(claims(), secret=form, kid=key.kid, alg="RS256")) == "token_signature"
+        assert ask(gateway, sign(claims(), secret=form)) == "token_signature"
+
+
+def test_keys_rotate_without_a_gap(gateway, keys, publish):
+    """A cached verdict does not outlive the key, and what stays is never refused."""
+    old, new = keys["RS256"], keys["ES256"]
+    with_old, with_new = old.sign(claims()), new.sign(claims())
+    publish(old.jwk())
+    assert [ask(gateway, with_old), ask(gateway, with_new)] == ["tests|alice", "token_key"]
+    publish(old.jwk(), new.jwk())
+    assert [ask(gateway, with_old), ask(gateway, with_new)] == ["tests|alice", "tests|alice"]
+    publish(new.jwk())
+    assert [ask(gateway, with_old), ask(gateway, with_new)] == ["token_key", "tests|alice"]
+
+
+def test_a_failed_fetch_empties_nothing(gateway, keys, publish):
+    key = keys["EdDSA"]
+    publish(key.jwk())
+    for nothing in ([], [key.jwk(use="enc")], [{"kty": "oct", "k": "AAAA"}]):
+        with pytest.raises(psycopg2.Error):
+            publish(*nothing)
+    assert ask(gateway, key.sign(claims())) == "tests|alice"
+
+
+def test_a_revoked_key_stays_revoked_while_it_is_published(gateway, keys, postgres, publish):
+    key, other = keys["EdDSA"], keys["ES256"]
+    publish(key.jwk(), other.jwk())
+    token = key.sign(claims())
+    assert ask(gateway, token) == "tests|alice"
+    postgres.sql(f"SELECT relay_guard.jwt_key_retire('tests', '{key.kid}')")
+    assert ask(gateway, token) == "token_key"
+    publish(key.jwk(), other.jwk())
+    assert ask(gateway, token) == "token_key"
+
+
+def test_the_fetcher_of_keys_may_import_and_nothing_else(postgres, keys):
+    postgres.sql("CREATE ROLE keys_only LOGIN; SELECT relay_guard.grant_role('keys', 'keys_only')")
+    try:
+        document = json.dumps({"keys": [keys["ES256"].jwk()]})
+        statement = f"SELECT relay_guard.jwks_import('tests', $jwks${document}$jwks$)"
+        assert postgres.sql(statement, user="keys_only") == [(2,)]
+        for forbidden in ("SELECT * FROM relay_guard.jwt_key", "SELECT relay_guard.jwt_key_retire('tests', 'k1')",
+                          "SELECT relay_guard.assume('alice')", "SELECT * FROM relay_guard.jwks_keys('{}')"):
+            with pytest.raises(psycopg2.errors.InsufficientPrivilege):
+                postgres.sql(forbidden, user="keys_only")
+    finally:
+        postgres.sql("DROP OWNED BY keys_only; DROP ROLE keys_only; DELETE FROM relay_guard.jwt_key WHERE source = 'jwks'")

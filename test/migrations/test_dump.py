@@ -6,6 +6,7 @@ import psycopg2
 import pytest
 
 SECRET = "a secret for one test only, 0123456789abcdef"
+PUBLIC = '{"kty": "OKP", "crv": "Ed25519", "x": "11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"}'
 CALL = """SELECT status, convert_from(body, 'UTF8')
           FROM relay_guard.serve('GET', '/api/v1/knowledge/files', '',
                                  ARRAY['authorization', 'Bearer ' || relay_guard.issue_token('alice')])"""
@@ -24,7 +25,8 @@ def query(database, sql):
 
 def configuration(database):
     return query(database, """SELECT method, path, query, run_as::text, rate::text FROM relay_guard.route
-                              UNION ALL SELECT iss, kid, alg, encode(secret, 'hex'), retired_at::text
+                              UNION ALL SELECT iss, kid, alg, coalesce(encode(secret, 'hex'), public_key::text),
+                                               source || coalesce(retired_at::text, '')
                               FROM relay_guard.jwt_key ORDER BY 1, 2""")
 
 
@@ -32,7 +34,8 @@ def configuration(database):
 def dump():
     subprocess.run(["ops/create_database"], check=True)
     query("relay", f"""SELECT relay_guard.issuer_add('dumped', 'app');
-                       SELECT relay_guard.jwt_key_add('dumped', 'k', '{SECRET}')""")
+                       SELECT relay_guard.jwt_key_add('dumped', 'k', '{SECRET}');
+                       SELECT relay_guard.jwks_import('dumped', '{{"keys": [{PUBLIC}]}}')""")
     query("relay", """INSERT INTO relay.knowledge_file (user_id, name, content_type)
                       VALUES ('alice', 'kept.txt', 'text/plain')""")
     yield subprocess.run(["pg_dump", "relay"], check=True, capture_output=True, text=True).stdout
