@@ -100,13 +100,13 @@ BEGIN
             MESSAGE = 'jwks_import() needs a transaction that is READ COMMITTED',
             HINT = 'Begin it so, or set default_transaction_isolation for the role that imports.';
     END IF;
+    incoming := (SELECT jsonb_agg(k) FROM relay_guard.jwks_keys($2) k);
     PERFORM FROM relay_guard.issuer i WHERE i.iss = $1 FOR NO KEY UPDATE;
     IF NOT FOUND THEN
         RAISE EXCEPTION USING ERRCODE = 'undefined_object',
             MESSAGE = format('issuer "%s" is not registered', $1),
             HINT = 'Register it with relay_guard.issuer_add().';
     END IF;
-    incoming := (SELECT jsonb_agg(k) FROM relay_guard.jwks_keys($2) k);
 
     DELETE FROM relay_guard.jwt_key old
     WHERE old.iss = $1 AND old.source = 'jwks' AND old.retired_at IS NULL

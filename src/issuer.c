@@ -254,11 +254,6 @@ prepare(Key *key)
 	if (key->verifier != NULL || (key->unusable && key->ring_generation == generation))
 		return key->verifier;
 	key->verifier = make_verifier(key);
-	if (key->verifier != NULL && strcmp(rg_verifier_alg(key->verifier), key->alg) != 0)
-	{
-		rg_verifier_free(key->verifier);
-		key->verifier = NULL;
-	}
 	key->unusable = key->verifier == NULL;
 	key->ring_generation = generation;
 	return key->verifier;

@@ -116,17 +116,23 @@ put_key(ReturnSetInfo *result, const RgJwk *jwk)
 
 PG_FUNCTION_INFO_V1(relay_guard_jwks_keys);
 
-/* jwks_keys(jwks) → the usable keys of a set: kid, alg, public_key */
+/*
+ * jwks_keys(jwks) → the usable keys of a set: kid, alg, public_key.  What is
+ * refused may hold a private key: statements are kept out of the log.
+ */
 Datum
 relay_guard_jwks_keys(PG_FUNCTION_ARGS)
 {
+	ErrorContextCallback hide = {error_context_stack, rg_secret_hide_statement, NULL};
 	RgJwkSet   *set = palloc(sizeof *set);
 
+	error_context_stack = &hide;
 	InitMaterializedSRF(fcinfo, 0);
 	read_set(PG_GETARG_JSONB_P(0), set);
 	warn_of_refused(set);
 	for (int i = 0; i < set->count; i++)
 		put_key((ReturnSetInfo *) fcinfo->resultinfo, &set->keys[i]);
 	pfree(set);
+	error_context_stack = hide.previous;
 	return (Datum) 0;
 }

@@ -289,6 +289,23 @@ check_encoded(RgVerifier *verifier, const char *input, const char *signature)
 	return rg_verifier_check(verifier, rg_slice_of(input), decoded);
 }
 
+/* A good signature with a byte before it, after it, or missing. */
+static void
+test_cut(RgVerifier *verifier, const char *input, const char *encoded)
+{
+	uint8_t		bytes[66] = {0};
+	bool		refused;
+
+	if (sodium_base642bin(bytes + 1, 64, encoded, strlen(encoded), NULL, NULL, NULL,
+						  sodium_base64_VARIANT_URLSAFE_NO_PADDING) != 0)
+		abort();
+	refused = !rg_verifier_check(verifier, rg_slice_of(input), rg_slice((char *) bytes + 1, 63)) &&
+		!rg_verifier_check(verifier, rg_slice_of(input), rg_slice((char *) bytes + 1, 65)) &&
+		!rg_verifier_check(verifier, rg_slice_of(input), rg_slice((char *) bytes, 65)) &&
+		!rg_verifier_check(verifier, rg_slice_of(input), rg_slice((char *) bytes, 64));
+	ok(refused, "%s: a good signature with a byte too many or too few", rg_verifier_alg(verifier));
+}
+
 static void
 test_examples(void)
 {
@@ -300,6 +317,8 @@ test_examples(void)
 	ok(check_encoded(es256, RFC7515_EC_INPUT, RFC7515_EC_SIGNATURE), "RFC 7515, A.3: ES256");
 	ok(!check_encoded(es256, RFC7515_EC_INPUT "x", RFC7515_EC_SIGNATURE), "not of another input");
 	ok(check_encoded(es256, RFC7515_EC_INPUT, RFC7515_EC_SIGNATURE), "a bad signature leaves the key as it was");
+	test_cut(eddsa, RFC8037_INPUT, RFC8037_SIGNATURE);
+	test_cut(es256, RFC7515_EC_INPUT, RFC7515_EC_SIGNATURE);
 	ok(ERR_peek_error() == 0, "and nothing in OpenSSL's queue of errors");
 	rg_verifier_free(eddsa);
 	rg_verifier_free(es256);
@@ -328,7 +347,6 @@ test_psychic_signatures(void)
 	rg_verifier_free(verifier);
 }
 
-/* Signs with a new key, and cuts and lengthens what comes out. */
 static void
 test_lengths(const char *name, RgVerifier *verifier, size_t len)
 {
