@@ -285,33 +285,32 @@ named_key(const RgIssuer *issuer, const char *kid)
 	return NULL;
 }
 
-/* Several keys of the algorithm and no kid to choose by: none. */
+/* Several usable keys of the algorithm and no kid to choose by: none. */
 static RgVerifier *
 only_key(const RgIssuer *issuer, const char *alg)
 {
-	RgVerifier *found = NULL;
-	RgVerifier *other = NULL;
+	Key		   *found = NULL;
+	Key		   *other = NULL;
 	const Key  *unusable = NULL;
 
 	for (Key *key = rg_config_get(&key_cache); key != NULL; key = key->next)
 	{
-		RgVerifier *verifier;
-
 		if (strcmp(key->iss, issuer->iss) != 0)
 			continue;
-		verifier = prepare(key);
 		if (strcmp(key->alg, alg) != 0)
-			other = verifier != NULL ? verifier : other;
-		else if (verifier == NULL)
+			other = key;
+		else if (prepare(key) == NULL)
 			unusable = key;
 		else if (found != NULL)
 			return NULL;
 		else
-			found = verifier;
+			found = key;
 	}
-	if (found == NULL && unusable != NULL)
+	if (found != NULL)
+		return found->verifier;
+	if (unusable != NULL)
 		refuse_unusable(unusable);
-	return found != NULL ? found : other;
+	return other != NULL ? prepare(other) : NULL;
 }
 
 static void

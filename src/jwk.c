@@ -31,18 +31,17 @@ typedef struct KeyKind
 	const char *alg;
 	const char *first;
 	const char *second;			/* NULL: has none */
-	const char *thumbprint;		/* format of RFC 7638 for the two */
-	bool		second_leads;	/* in the thumbprint's order */
+	const char *thumbprint;		/* RFC 7638: the required members, in order */
 	MakeVerifier *make;
 } KeyKind;
 
 static const KeyKind kinds[] = {
 	{"RSA", NULL, "RS256", "n", "e",
-	"{\"e\":\"%s\",\"kty\":\"RSA\",\"n\":\"%s\"}", true, rg_verifier_rs256},
+	"{\"e\":\"%2$s\",\"kty\":\"RSA\",\"n\":\"%1$s\"}", rg_verifier_rs256},
 	{"EC", "P-256", "ES256", "x", "y",
-	"{\"crv\":\"P-256\",\"kty\":\"EC\",\"x\":\"%s\",\"y\":\"%s\"}", false, rg_verifier_es256},
+	"{\"crv\":\"P-256\",\"kty\":\"EC\",\"x\":\"%1$s\",\"y\":\"%2$s\"}", rg_verifier_es256},
 	{"OKP", "Ed25519", "EdDSA", "x", NULL,
-	"{\"crv\":\"Ed25519\",\"kty\":\"OKP\",\"x\":\"%s\"}", false, make_eddsa},
+	"{\"crv\":\"Ed25519\",\"kty\":\"OKP\",\"x\":\"%1$s\"}", make_eddsa},
 };
 
 /* Of private keys and shared secrets (RFC 7518, section 6) */
@@ -136,11 +135,9 @@ make_verifier(const json_t *key, const KeyKind *kind, const char **reason)
 static bool
 write_json(const json_t *key, const KeyKind *kind, RgJwk *jwk)
 {
-	const char *first = string_member(key, kind->first);
-	const char *second = kind->second != NULL ? string_member(key, kind->second) : "";
 	int			len = snprintf(jwk->json, sizeof jwk->json, kind->thumbprint,
-							   kind->second_leads ? second : first,
-							   kind->second_leads ? first : second);
+							   string_member(key, kind->first),
+							   kind->second != NULL ? string_member(key, kind->second) : "");
 
 	return len > 0 && (size_t) len < sizeof jwk->json;
 }

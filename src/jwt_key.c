@@ -64,7 +64,7 @@ relay_guard_jwt_key_add(PG_FUNCTION_ARGS)
 static const char *
 quote_kid(const RgJwkRefusal *refusal)
 {
-	return refusal->kid[0] != '\0' ? psprintf("the key \"%s\"", refusal->kid) : "a key without kid";
+	return refusal->kid[0] != '\0' ? psprintf("the key \"%s\"", refusal->kid) : "a key";
 }
 
 /* Raises what is wrong with a set, and with its first bad key. */
@@ -77,7 +77,7 @@ refuse_set(const RgJwkSet *set)
 			set->nrefused == 0 ? 0 :
 			errdetail("Refused: %s %s.", quote_kid(&set->refused[0]), set->refused[0].reason),
 			set->nignored == 0 ? 0 :
-			errhint("%d of its keys are for another use or algorithm; RS256, ES256 with P-256 and EdDSA with Ed25519 are read.", set->nignored));
+			errhint("Ignored for their use, type or algorithm: %d. RS256, ES256 with P-256 and EdDSA with Ed25519 are read.", set->nignored));
 }
 
 static void
