@@ -36,6 +36,15 @@ BEGIN;
 SET LOCAL ROLE rg_reader;
 SELECT count(*) AS without_identity FROM rg_many;
 COMMIT;
+
+-- a worker gets no identity of its own, though a function promises to be safe
+CREATE FUNCTION rg_safe(id int) RETURNS text LANGUAGE plpgsql STABLE PARALLEL SAFE AS $$
+BEGIN PERFORM relay_guard.assume('mallory'); RETURN relay_guard.user_id(); END $$;
+SELECT rg_workers('SELECT count(*) FROM rg_many WHERE id < 0 AND rg_safe(id) IS NULL');
+\set VERBOSITY terse
+SELECT count(*) FROM rg_many WHERE rg_safe(id) IS NULL;
+SELECT relay_guard.user_id() IS NULL AS nobody;
+DROP FUNCTION rg_safe(int);
 DROP TABLE rg_many;
 DROP FUNCTION rg_workers(text);
 DROP ROLE rg_reader;
