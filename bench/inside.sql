@@ -27,41 +27,6 @@ $$;
 CREATE TABLE bench.token (kind text NOT NULL, token text NOT NULL);
 CREATE TABLE bench.frame (kind text NOT NULL, frame bytea NOT NULL);
 
--- A transaction for each call, as a pool gives it
-CREATE PROCEDURE bench.call_authenticate(tokens text[]) LANGUAGE plpgsql AS $$
-DECLARE
-	token text;
-	result text;
-BEGIN
-	FOREACH token IN ARRAY tokens LOOP
-		result := relay_guard.authenticate(token);
-		COMMIT;
-	END LOOP;
-END $$;
-
-CREATE PROCEDURE bench.call_assume(tokens text[]) LANGUAGE plpgsql AS $$
-DECLARE
-	token text;
-	result text;
-BEGIN
-	FOREACH token IN ARRAY tokens LOOP
-		result := relay_guard.assume(token);
-		COMMIT;
-	END LOOP;
-END $$;
-
--- The same with a function that does nothing: without an identity none has a scope
-CREATE PROCEDURE bench.call_nothing(tokens text[]) LANGUAGE plpgsql AS $$
-DECLARE
-	token text;
-	result boolean;
-BEGIN
-	FOREACH token IN ARRAY tokens LOOP
-		result := relay_guard.has_scope(token);
-		COMMIT;
-	END LOOP;
-END $$;
-
 INSERT INTO relay_guard.rate_policy (name, identify_by, quota, "window")
 VALUES ('bench', 'user', 1000000000, '1 hour');
 

@@ -24,7 +24,7 @@ def register(relay, alg, key):
 
 
 def make_tokens(relay, alg, count):
-    """Tokens of 500 users, all different, under a key that is registered anew."""
+    """Tokens of many users, all different, under a key that is registered anew."""
     key = ALGORITHMS[alg][0]()
     register(relay, alg, key)
     claims = {"iss": relay.issuer, "aud": relay.audience, "role": "authenticated",
