@@ -131,6 +131,10 @@ run: installed
 test: installed
 	@test/run
 
+# Of the database that DATABASE_URL or libpq's environment names
+lint-db:
+	@ops/lint_db
+
 bench: installed bench-deps
 	@$(MAKE) --no-print-directory bench/pg_pipeline
 	@bench/run
@@ -138,4 +142,4 @@ bench: installed bench-deps
 bench/pg_pipeline: bench/pg_pipeline.c src/frame.o
 	$(CC) $(CPPFLAGS) $(CFLAGS) -o $@ $^ -lpq
 
-.PHONY: install-web unitcheck fuzz fuzzcheck test-asan deps bench-deps installed run test bench
+.PHONY: install-web unitcheck fuzz fuzzcheck test-asan deps bench-deps installed run test bench lint-db

@@ -301,7 +301,6 @@ prepare(Master *master)
 {
 	const RgConfig *config = master->config;
 
-	rg_log_level(config->log_level);
 	if (!rg_access_log_open(config->access_log))
 	{
 		rg_log(RG_LOG_ERROR, "the access log cannot be opened", "file", config->access_log,
@@ -330,8 +329,8 @@ rg_master_run(RgConfig *config)
 	master.config = config;
 	master.count = master.rolling = config->workers;
 	block_signals(&master);
-	if (!rg_role_check_at_start(config->database_url, config->request_timeout) ||
-		!prepare(&master))
+	rg_log_level(config->log_level);
+	if (!rg_role_check_at_start(config) || !prepare(&master))
 		return EXIT_FAILURE;
 	start_missing(&master);
 	note_listening(config);

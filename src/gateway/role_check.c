@@ -8,6 +8,7 @@
 #include <stddef.h>
 
 #include "clock.h"
+#include "lint.h"
 #include "log.h"
 #include "pg.h"
 
@@ -66,25 +67,40 @@ connect_within(PGconn *conn, int64_t deadline)
 	return true;
 }
 
-bool
-rg_role_check_at_start(const char *conninfo, int64_t request_timeout_us)
+static bool
+accept_role(PGconn *conn)
 {
-	PGconn	   *conn = rg_pg_connect_start(conninfo, request_timeout_us);
-	PGresult   *result = NULL;
-	const char *reason = NULL;
-	bool		accepted;
+	PGresult   *result = PQexec(conn, rg_role_check_query);
+	const char *reason = rg_role_check_reason(result);
 
-	if (connect_within(conn, rg_now() + PATIENCE))
-	{
-		result = PQexec(conn, rg_role_check_query);
-		reason = rg_role_check_reason(result);
-	}
 	if (reason != NULL)
 		rg_log(RG_LOG_ERROR, "the gateway does not work with this database role",
 			   "reason", reason, "suggestion",
 			   "Let DATABASE_URL name a role that row-level security binds.", NULL);
-	accepted = reason == NULL;
 	PQclear(result);
+	return reason == NULL;
+}
+
+static bool
+accept_database(PGconn *conn, const RgConfig *config)
+{
+	if (rg_lint_passes(conn) || config->environment != RG_PRODUCTION)
+		return true;
+	rg_log(RG_LOG_ERROR, "the gateway does not start in production while lint has errors",
+		   "suggestion", "Run the fixes that stand in the lines above, or make lint-db.", NULL);
+	return false;
+}
+
+bool
+rg_role_check_at_start(const RgConfig *config)
+{
+	PGconn	   *conn = rg_pg_connect_start(config->database_url, config->request_timeout);
+	bool		accepted = true;
+
+	if (connect_within(conn, rg_now() + PATIENCE))
+		accepted = accept_role(conn) && accept_database(conn, config);
+	else
+		rg_log(RG_LOG_WARNING, "the database was not linted: it cannot be reached yet", NULL);
 	PQfinish(conn);
 	return accepted;
 }

@@ -7,7 +7,8 @@
 
 #include <libpq-fe.h>
 #include <stdbool.h>
-#include <stdint.h>
+
+#include "config.h"
 
 /*
  * A query without parameters whose result has a row, with the reason as its
@@ -20,12 +21,13 @@ extern const char rg_role_check_query[];
 extern const char *rg_role_check_reason(const PGresult *result);
 
 /*
- * Before anything is started: connects, asks, and disconnects.  False, with
- * the reason logged, when the role is refused; true also when the database
- * cannot be reached within two seconds, since every later connection is
- * checked again.
+ * Before anything is started: connects, asks, lints the database, and
+ * disconnects.  False, with the reason logged, when the role is refused, or
+ * lint() has errors and ENVIRONMENT is production.  True also when the database
+ * cannot be reached within two seconds: every later connection checks the role
+ * again, but only a start lints.
  */
-extern bool rg_role_check_at_start(const char *conninfo, int64_t request_timeout_us)
+extern bool rg_role_check_at_start(const RgConfig *config)
 			__attribute__((warn_unused_result));
 
 #endif
