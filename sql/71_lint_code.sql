@@ -147,6 +147,21 @@ BEGIN ATOMIC
 END;
 COMMENT ON FUNCTION lint_policy_bare_reader() IS 'lint(): policies whose plan depends on who comes first.';
 
+-- The same by way of a function.
+CREATE FUNCTION lint_policy_bare_function() RETURNS SETOF lint_finding
+LANGUAGE sql STABLE
+BEGIN ATOMIC
+    SELECT 'warning', 'policy_bare_reader', p.table_name,
+           format('Policy %I calls %s outside a sub-select, which reads the identity: plans are made for the first identity that comes, and serve all.',
+                  p.name, f.name),
+           lint_alter_policy(p.name, p.table_name, replace(p.using_text, f.name, '(SELECT ' || f.name || ')'),
+                             replace(p.check_text, f.name, '(SELECT ' || f.name || ')'))
+    FROM (SELECT i.function, i.name FROM lint_functions() i WHERE lint_names_reader(i.source, i.tree)) f
+    JOIN lint_policies() p ON p.trees ~ format(':(op)?funcid %s\M', f.function)
+    WHERE EXISTS (SELECT FROM lint_calls(lint_outside_subselects(p.trees)) c WHERE c.function = f.function);
+END;
+COMMENT ON FUNCTION lint_policy_bare_function() IS 'lint(): policies whose plan depends on who comes first, by way of a function.';
+
 -- Folded into a cached plan, it shows another tenant's rows.
 CREATE FUNCTION lint_immutable_reader() RETURNS SETOF lint_finding
 LANGUAGE sql STABLE

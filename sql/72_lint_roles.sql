@@ -85,24 +85,33 @@ BEGIN ATOMIC
 END;
 COMMENT ON FUNCTION lint_gateway_privileges() IS 'lint(): protected tables that the gateway''s role may use itself.';
 
--- Who may say who they are needs no token.
-CREATE FUNCTION lint_gateway_assumes() RETURNS SETOF lint_finding
+-- Who may say who they are needs no token; who writes routes, no rights.
+CREATE FUNCTION lint_role_trusted() RETURNS SETOF lint_finding
 LANGUAGE sql STABLE
 BEGIN ATOMIC
-    SELECT 'warning', 'role_assumes', a.name,
-           format('HTTP clients reach it, and it may call %s: it can be anybody.', f.function),
-           format('REVOKE EXECUTE ON FUNCTION %s FROM %s', f.function,
-                  (SELECT string_agg(DISTINCT quote_ident(pg_get_userbyid(x.grantee)), ', ')
-                   FROM pg_proc p, aclexplode(p.proacl) x
-                   WHERE p.oid = f.function AND x.grantee <> p.proowner AND x.grantee <> 0 AND pg_has_role(a.role, x.grantee, 'USAGE')))
-    FROM lint_roles() a
-    JOIN pg_roles own ON own.oid = a.role AND NOT own.rolsuper
-    CROSS JOIN (VALUES ('relay_guard.assume(text, text, text, text, inet)'::regprocedure),
-                       ('relay_guard.issue_token(text, text, text, text[], interval)'::regprocedure)) f (function)
-    JOIN pg_proc p ON p.oid = f.function AND p.proowner <> a.role
-    WHERE EXISTS (SELECT FROM aclexplode(p.proacl) x WHERE x.grantee <> p.proowner AND x.grantee <> 0 AND pg_has_role(a.role, x.grantee, 'USAGE'));
+    SELECT CASE WHEN g.kind = 'f' AND g.grantee <> 0 AND NOT bool_or(a.serves) THEN 'warning' ELSE 'error' END,
+           'role_trusted', CASE g.grantee WHEN 0 THEN 'PUBLIC' ELSE quote_ident(pg_get_userbyid(g.grantee)) END,
+           format('%s may %s.', coalesce('HTTP clients reach ' || string_agg(DISTINCT a.name, ', ' ORDER BY a.name) || ', and', 'Everybody'),
+                  CASE g.kind WHEN 'f' THEN format('call %s: they can be anybody', g.object)
+                              ELSE format('write %s: they decide what is served to whom', g.object) END),
+           format('REVOKE %s %s FROM %s', CASE g.kind WHEN 'f' THEN 'EXECUTE ON FUNCTION' ELSE 'ALL ON' END, g.object,
+                  CASE g.grantee WHEN 0 THEN 'PUBLIC' ELSE quote_ident(pg_get_userbyid(g.grantee)) END)
+    FROM (SELECT 'f', p.oid::regprocedure::text, x.grantee
+          FROM pg_proc p, aclexplode(coalesce(p.proacl, acldefault('f', p.proowner))) x
+          WHERE x.grantee <> p.proowner
+            AND p.oid IN ('assume(text, text, text, text, inet)'::regprocedure,
+                          'issue_token(text, text, text, text[], interval)'::regprocedure)
+          UNION
+          SELECT 't', c.oid::regclass::text, x.grantee
+          FROM pg_class c, aclexplode(c.relacl) x
+          WHERE x.grantee <> c.relowner AND x.privilege_type IN ('INSERT', 'UPDATE', 'DELETE', 'TRUNCATE', 'TRIGGER')
+            AND c.oid IN ('route'::regclass, 'rate_policy'::regclass, 'issuer'::regclass, 'jwt_key'::regclass)) g (kind, object, grantee)
+    LEFT JOIN (SELECT b.role, b.name, b.serves FROM lint_roles() b JOIN pg_roles own ON own.oid = b.role AND NOT own.rolsuper) a
+        ON g.grantee <> 0 AND pg_has_role(a.role, g.grantee, 'USAGE')
+    WHERE a.role IS NOT NULL OR g.grantee = 0
+    GROUP BY g.kind, g.object, g.grantee;
 END;
-COMMENT ON FUNCTION lint_gateway_assumes() IS 'lint(): roles of clients that may assume identities or issue tokens.';
+COMMENT ON FUNCTION lint_role_trusted() IS 'lint(): roles of clients that may assume identities, issue tokens or write configuration.';
 
 CREATE FUNCTION lint_not_preloaded() RETURNS SETOF lint_finding
 LANGUAGE sql STABLE
@@ -118,8 +127,10 @@ CREATE FUNCTION lint_keys_stored() RETURNS boolean
 LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
-    RETURN has_column_privilege('relay_guard.jwt_key', 'kid', 'SELECT')
-        AND EXISTS (SELECT kid FROM relay_guard.jwt_key);
+    IF has_column_privilege('relay_guard.jwt_key', 'kid', 'SELECT') THEN
+        RETURN EXISTS (SELECT kid FROM relay_guard.jwt_key);
+    END IF;
+    RETURN false;
 END
 $$;
 COMMENT ON FUNCTION lint_keys_stored() IS 'lint(): whether the caller sees keys that were sealed under the key ring.';
@@ -202,6 +213,7 @@ BEGIN ATOMIC
           UNION ALL SELECT * FROM lint_policy_settable()
           UNION ALL SELECT * FROM lint_policy_settable_by_function()
           UNION ALL SELECT * FROM lint_policy_bare_reader()
+          UNION ALL SELECT * FROM lint_policy_bare_function()
           UNION ALL SELECT * FROM lint_immutable_reader()
           UNION ALL SELECT * FROM lint_policy_allows_all()
           UNION ALL SELECT * FROM lint_policy_beside_protect()
@@ -215,7 +227,7 @@ BEGIN ATOMIC
           UNION ALL SELECT * FROM lint_role_powers()
           UNION ALL SELECT * FROM lint_role_owns()
           UNION ALL SELECT * FROM lint_gateway_privileges()
-          UNION ALL SELECT * FROM lint_gateway_assumes()
+          UNION ALL SELECT * FROM lint_role_trusted()
           UNION ALL SELECT * FROM lint_not_preloaded()
           UNION ALL SELECT * FROM lint_no_keyring()
           UNION ALL SELECT * FROM lint_server_outdated()

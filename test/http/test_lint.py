@@ -68,6 +68,20 @@ def test_lint_db_prints_a_table_and_the_fix(postgres, bad):
     assert done.returncode == 0 and done.stdout.splitlines()[-1].startswith("0 errors, 0 warnings")
 
 
+def test_what_lint_db_prints_can_be_pasted(postgres):
+    name = 'lint "x"\nSELECT 1/0; --'
+    quoted = name.replace('"', '""')
+    postgres.sql(f'CREATE TABLE relay."{quoted}" (user_id text)', user="relay_owner")
+    try:
+        done = lint_db(DATABASE_URL=postgres.url("relay_owner"))
+        fixes = done.stdout.split("What mends them:")[1].rsplit("\n", 2)[0]
+        subprocess.run(["psql", "-X", "-q", "-v", "ON_ERROR_STOP=1", "-d", postgres.url("relay_owner")], input="BEGIN;" + fixes,
+                       text=True, check=True, capture_output=True)
+        assert lint(postgres, "relay_owner", "code = 'rls_missing'") == [("warning", "rls_missing", f'relay."{quoted}"')]
+    finally:
+        postgres.sql(f'DROP TABLE relay."{quoted}"', user="relay_owner")
+
+
 def test_make_lint_db_says_when_it_cannot_ask(postgres):
     assert lint_db(DATABASE_URL=postgres.url("relay_owner", "postgres")).returncode == 2
     assert lint_db(make=True, DATABASE_URL=postgres.url("relay_owner")).returncode == 0

@@ -36,6 +36,11 @@ SELECT fix FROM rg_lint.found() \gexec
 SELECT * FROM rg_lint.found();
 ALTER POLICY p ON rg_lint.note USING (EXISTS (SELECT FROM rg_lint.note m WHERE m.user_id = relay_guard.user_id()));
 SELECT * FROM rg_lint.found();
+CREATE FUNCTION rg_lint.whoami() RETURNS text LANGUAGE sql STABLE AS 'SELECT relay_guard.user_id()';
+ALTER POLICY p ON rg_lint.note USING (user_id = rg_lint.whoami());
+SELECT severity, code, object, detail FROM rg_lint.found();
+SELECT fix FROM rg_lint.found() \gexec
+SELECT * FROM rg_lint.found();
 
 -- pgx#2007, graphile/crystal#1699: an IMMUTABLE reader is folded into a cached plan
 CREATE FUNCTION rg_lint.me() RETURNS text LANGUAGE sql IMMUTABLE AS 'SELECT relay_guard.user_id()';
