@@ -109,9 +109,16 @@ test/fuzz/build/fuzz/%.o: %.c $(wildcard src/*.h src/gateway/*.h test/fuzz/*.h)
 test/fuzz/%: test/fuzz/build/fuzz/test/fuzz/%.o $(FUZZ_OBJS)
 	$(FUZZ_CLANG) $(SANITIZE) -fsanitize=fuzzer -o $@ $^ $(GATEWAY_LIBS)
 
-# Everything on a PostgreSQL that is built with sanitizers; see docs/testing.md
+# On a PostgreSQL that shows memory errors; see docs/testing.md
 test-asan: deps
-	@test/asan/run
+	@test/memory/run asan
+
+test-valgrind: deps
+	@test/memory/run valgrind
+
+# PostgreSQL's own tests, with relay_guard and without
+test-postgres: installed
+	@test/postgres/regress
 
 # For newcomers.  PGXS may be there only after make deps, hence the second make.
 # setpriv: whatever ends make, kill -9 included, stops the servers too.
@@ -142,4 +149,4 @@ bench: installed bench-deps
 bench/pg_pipeline: bench/pg_pipeline.c src/frame.o
 	$(CC) $(CPPFLAGS) $(CFLAGS) -o $@ $^ -lpq
 
-.PHONY: install-web unitcheck fuzz fuzzcheck test-asan deps bench-deps installed run test bench lint-db
+.PHONY: install-web unitcheck fuzz fuzzcheck test-asan deps bench-deps installed run test bench lint-db test-valgrind test-postgres
