@@ -4,7 +4,7 @@
  *		schemas that are noise.
  *
  * The input is a path value, NUL, a query, NUL and a body, which is compiled
- * as a schema as well.  What is accepted must be within what was declared,
+ * as a schema and as a list of parameters as well.  What is accepted must be within what was declared,
  * and what is said about a refusal within its bounds.
  */
 #include <jansson.h>
@@ -21,7 +21,12 @@ static const char list[] =
 "{\"name\":\"n\",\"in\":\"query\",\"schema\":{\"type\":\"number\",\"multipleOf\":0.5}},"
 "{\"name\":\"b\",\"in\":\"query\",\"schema\":{\"type\":\"boolean\"}},"
 "{\"name\":\"s\",\"in\":\"query\",\"schema\":{\"type\":\"string\",\"pattern\":\"^[a-z ]*$\"}},"
-"{\"name\":\"t\",\"in\":\"query\",\"schema\":{\"type\":\"string\",\"format\":\"date-time\"}}]";
+"{\"name\":\"t\",\"in\":\"query\",\"schema\":{\"type\":\"string\",\"format\":\"date-time\"}},"
+"{\"name\":\"d\",\"in\":\"query\",\"schema\":{\"type\":\"string\",\"format\":\"date\"}},"
+"{\"name\":\"c\",\"in\":\"query\",\"schema\":{\"type\":\"string\",\"format\":\"time\"}},"
+"{\"name\":\"g\",\"in\":\"query\",\"schema\":{\"type\":\"string\",\"format\":\"uuid\"}},"
+"{\"name\":\"m\",\"in\":\"query\",\"schema\":{\"type\":\"string\",\"format\":\"email\"}},"
+"{\"name\":\"r\",\"in\":\"query\",\"schema\":{\"type\":\"string\",\"format\":\"uri\"}}]";
 
 static const char body_schema[] =
 "{\"properties\":{\"name\":{\"type\":\"string\",\"format\":\"email\"},"
@@ -98,6 +103,20 @@ try_schema(RgSlice text)
 	rg_schema_free(schema);
 }
 
+/* What is wrong with a declaration is said in one bounded line. */
+static void
+try_list(RgSlice text)
+{
+	RgSlice		path = RG_SLICE("/files/{id}");
+	char		error[64] = "";
+	RgParameters *parameters = rg_parameters_compile(path, text, rg_slice(NULL, 0),
+													 error, sizeof error);
+
+	require((parameters == NULL) == (error[0] != '\0'));
+	require(memchr(error, '\0', sizeof error) != NULL);
+	rg_parameters_free(parameters);
+}
+
 static RgParameters *
 declare(void)
 {
@@ -133,5 +152,6 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		rg_values_free(&values);
 	}
 	try_schema(rest);
+	try_list(rest);
 	return 0;
 }

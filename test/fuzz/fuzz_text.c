@@ -8,6 +8,8 @@
 #include "fuzz.h"
 
 #include "base64url.h"
+#include "gateway/db_error.h"
+#include "gateway/request_id.h"
 #include "json_text.h"
 #include "problem.h"
 #include "urldecode.h"
@@ -141,6 +143,33 @@ check_uuid(RgSlice text)
 		require((uuid[6] & 0xf0) == 0x50 && (uuid[8] & 0xc0) == 0x80);
 }
 
+/* Of any error of the database comes a refusal; only class RG tells what it says. */
+static void
+check_db_error(RgSlice text)
+{
+	char		sqlstate[6] = "";
+	RgDbError	error = {.sqlstate = sqlstate,.message = "secret",.detail = "secret",.hint = "secret"};
+	RgProblem	problem = {0};
+	bool		healthy;
+
+	memcpy(sqlstate, text.data, text.len < 5 ? text.len : 5);
+	healthy = rg_db_error_problem(&error, &problem);
+	require(problem.status >= 400 && problem.status <= 599);
+	require(healthy == (problem.status < 500));
+	if (strncmp(sqlstate, "RG", 2) != 0)
+		require(!rg_slice_is(problem.detail, "secret") && !rg_slice_is(problem.suggestion, "secret"));
+}
+
+/* An id that may be used needs no escape anywhere. */
+static void
+check_request_id(RgSlice text)
+{
+	if (!rg_request_id_valid(text))
+		return;
+	require(text.len > 0 && text.len <= RG_REQUEST_ID_MAX);
+	require(rg_json_escape(NULL, 0, text) == text.len && rg_url_plain(text, RG_URL_QUERY));
+}
+
 int
 LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
@@ -157,5 +186,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	check_escape(text, choice);
 	check_violation(text);
 	check_uuid(text);
+	check_db_error(text);
+	check_request_id(text);
 	return 0;
 }

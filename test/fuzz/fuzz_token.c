@@ -3,9 +3,9 @@
  *		Tokens: whatever comes in, what is taken apart is bounded and says so,
  *		and nothing passes for signed.
  *
- * After the first byte, whose low bit chooses: a token as it stands; or a header,
- * NUL and claims, which are made into a token here, with a signature that is
- * right.
+ * After the first byte, which chooses: a token as it stands; or a header, NUL
+ * and claims, which are made into a token here, with a signature that is
+ * right; or user, workspace and role, each before a NUL, that a token is issued for.
  */
 #include "fuzz.h"
 
@@ -108,21 +108,54 @@ try_signed(RgSlice header, RgSlice claims)
 	free(text);
 }
 
+static bool
+is(const char *string, RgSlice text)
+{
+	return rg_slice_equal(rg_slice(string, strlen(string)), text);
+}
+
+/* What is issued says what went in, and verifies. */
+static void
+try_issue(RgSlice rest)
+{
+	RgTokenClaims claims = {.iat = 1,.exp = 2};
+	char	   *text;
+
+	claims.iss = RG_SLICE("relay_guard");
+	claims.aud = RG_SLICE("relay");
+	claims.sub = take_field(&rest);
+	claims.workspace_id = take_field(&rest);
+	claims.role = take_field(&rest);
+	text = rg_token_issue(&claims, "ring-1", verifier(true));
+	if (text == NULL)
+		return;
+	require(strlen(text) <= RG_TOKEN_MAX);
+	if (parse(rg_slice_of(text)))
+	{
+		require(rg_token_verify(&token, verifier(true)) == RG_TOKEN_OK);
+		require(is(token.sub, claims.sub) && is(token.role, claims.role));
+		require(is(token.workspace_id, claims.workspace_id) && is(token.kid, rg_slice_of("ring-1")));
+	}
+	free(text);
+}
+
 int
 LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	RgSlice		rest = rg_slice((const char *) data, size);
 	RgSlice		header;
-	uint8_t		signs;
+	uint8_t		choice;
 
-	if (!take_bytes(&rest, &signs, 1))
+	if (!take_bytes(&rest, &choice, 1))
 		return 0;
-	if (!(signs & 1))
+	if (choice & 2)
+		try_issue(rest);
+	else if (choice & 1)
 	{
-		(void) parse(rest);
-		return 0;
+		header = take_field(&rest);
+		try_signed(header, rest);
 	}
-	header = take_field(&rest);
-	try_signed(header, rest);
+	else
+		(void) parse(rest);
 	return 0;
 }
