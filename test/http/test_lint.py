@@ -93,7 +93,7 @@ def test_a_server_without_library_and_key_ring():
         server.start()
         server.create_database()
         server.sql("SELECT relay_guard.issuer_add('a', 'b'); "
-                   "SELECT relay_guard.jwt_key_add('a', 'k', '0123456789abcdefghijklmnopqrstuv')", user="relay_owner")
+                   "SELECT relay_guard.jwt_key_add('a', 'k', 'k7Qp2xVb9LmZ4tRw8sYc1nDf6hGj3aE0')", user="relay_owner")
         assert lint(server, "relay_owner") == []
         server.stop()
         with open(server.data / "postgresql.conf", "a") as conf:
