@@ -267,6 +267,25 @@ BEGIN ATOMIC
 END;
 COMMENT ON FUNCTION lint_trigger_disabled() IS 'lint(): protected tables with disabled triggers.';
 
+-- Triggers and foreign keys can also be switched off for a whole session.
+CREATE FUNCTION lint_triggers_off() RETURNS SETOF lint_finding
+LANGUAGE sql STABLE
+BEGIN ATOMIC
+    SELECT 'error', 'triggers_off', coalesce(s.role, s.database, 'ALL'),
+           'Its sessions begin with session_replication_role = replica: triggers and foreign keys do nothing in them.',
+           CASE WHEN s.role IS NULL AND s.database IS NOT NULL THEN format('ALTER DATABASE %s', s.database)
+                ELSE format('ALTER ROLE %s', coalesce(s.role, 'ALL')) || coalesce(' IN DATABASE ' || s.database, '') END
+           || ' RESET session_replication_role'
+    FROM (SELECT quote_ident(r.rolname) AS role, quote_ident(d.datname) AS database
+          FROM pg_db_role_setting x
+          LEFT JOIN pg_roles r ON r.oid = x.setrole
+          LEFT JOIN pg_database d ON d.oid = x.setdatabase
+          WHERE 'session_replication_role=replica' = ANY (x.setconfig)
+            AND (x.setdatabase = 0 OR d.datname = current_database())
+            AND (x.setrole = 0 OR x.setrole IN (SELECT a.role FROM lint_roles() a))) s;
+END;
+COMMENT ON FUNCTION lint_triggers_off() IS 'lint(): sessions that begin without triggers.';
+
 -- Without them backends go on with retired keys and old routes.
 CREATE FUNCTION lint_config_trigger() RETURNS SETOF lint_finding
 LANGUAGE sql STABLE

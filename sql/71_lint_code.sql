@@ -7,6 +7,7 @@ CREATE FUNCTION lint_outside_subselects(tree text) RETURNS text
 LANGUAGE plpgsql IMMUTABLE SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
+    tree := regexp_replace(tree, '\\.', '', 'g'); -- braces in names are escaped
     WHILE tree ~ '\{[^{}]*\}' LOOP
         tree := regexp_replace(tree, '\{SUBLINK [^{}]*\}', '', 'g');
         tree := regexp_replace(tree, '\{([^{}]*)\}', '<\1>', 'g');

@@ -206,6 +206,7 @@ BEGIN ATOMIC
           UNION ALL SELECT * FROM lint_beyond_policies()
           UNION ALL SELECT * FROM lint_published()
           UNION ALL SELECT * FROM lint_trigger_disabled()
+          UNION ALL SELECT * FROM lint_triggers_off()
           UNION ALL SELECT * FROM lint_config_trigger()
           UNION ALL SELECT * FROM lint_index_demoted()
           UNION ALL SELECT * FROM lint_view_of_protected()

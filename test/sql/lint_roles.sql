@@ -44,6 +44,13 @@ SELECT severity, code, object, detail FROM relay_guard.lint() WHERE code = 'role
 SELECT DISTINCT fix FROM relay_guard.lint() WHERE code = 'role_owns' ORDER BY 1 \gexec
 SELECT * FROM relay_guard.lint();
 
+-- nor may its sessions begin without triggers
+ALTER ROLE rg_login SET session_replication_role = replica;
+DO $$ BEGIN EXECUTE format('ALTER ROLE rg_gate IN DATABASE %I SET session_replication_role = replica', current_database()); END $$;
+SELECT severity, code, object, detail FROM relay_guard.lint();
+SELECT fix FROM relay_guard.lint() \gexec
+SELECT * FROM relay_guard.lint();
+
 -- the gateway's role needs serve() only
 GRANT SELECT, DELETE ON rg_lint.note TO rg_gate;
 SELECT severity, code, object, detail FROM relay_guard.lint();
