@@ -85,15 +85,17 @@ SANITIZE = -g -O1 -fno-omit-frame-pointer -fsanitize=address,undefined -fno-sani
 PURE_FOR_FUZZING = $(PURE:.o=.c) $(GATEWAY_PURE:.o=.c)
 REPLAY_OBJS = $(PURE_FOR_FUZZING:%.c=test/fuzz/build/replay/%.o) test/fuzz/build/replay/test/fuzz/replay.o
 FUZZ_OBJS = $(PURE_FOR_FUZZING:%.c=test/fuzz/build/fuzz/%.o)
-FUZZ_CLANG ?= $(or $(shell command -v clang),$(CLANG))
+FUZZ_CLANG ?= clang
 .SECONDARY: $(REPLAY_OBJS) $(FUZZ_OBJS)
 
 fuzzcheck: $(REPLAYS)
 	status=0; for replay in $^; do ./$$replay test/fuzz/corpus/$${replay##*/} || status=1; done; exit $$status
 
 FUZZ_SECONDS ?= 60
-fuzz: $(FUZZERS)
-	for fuzzer in $^; do test/fuzz/run $$fuzzer $(FUZZ_SECONDS) || exit 1; done
+fuzz: deps
+	@ops/deps test/fuzz/packages
+	@$(MAKE) --no-print-directory $(FUZZERS)
+	for fuzzer in $(FUZZERS); do test/fuzz/run $$fuzzer $(FUZZ_SECONDS) || exit 1; done
 
 test/fuzz/build/replay/%.o: %.c $(wildcard src/*.h src/gateway/*.h test/fuzz/*.h)
 	@mkdir -p $(@D)
@@ -110,14 +112,13 @@ test/fuzz/%: test/fuzz/build/fuzz/test/fuzz/%.o $(FUZZ_OBJS)
 	$(FUZZ_CLANG) $(SANITIZE) -fsanitize=fuzzer -o $@ $^ $(GATEWAY_LIBS)
 
 # On a PostgreSQL that shows memory errors; see docs/testing.md
-test-asan: deps
-	@test/memory/run asan
-
-test-valgrind: deps
-	@test/memory/run valgrind
+test-asan test-valgrind: test-%: deps
+	@ops/deps test/memory/packages
+	@test/memory/run $*
 
 # PostgreSQL's own tests, with relay_guard and without
 test-postgres: installed
+	@ops/deps test/postgres/packages
 	@test/postgres/regress
 
 # For newcomers.  PGXS may be there only after make deps, hence the second make.
