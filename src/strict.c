@@ -119,7 +119,7 @@ is_temporary(Oid relid)
 }
 
 /*
- * Temporary relations are noticed here and not by their statement: CREATE TABLE
+ * Temporary relations, and columns of them, are noticed here and not by their statement: CREATE TABLE
  * on a search_path that starts with pg_temp, a view of a temporary table and
  * EXPLAIN ANALYZE CREATE TABLE AS do not say what they make.  Functions are
  * announced when an expression is prepared and by the fast-path call.
@@ -133,8 +133,7 @@ on_object_access(ObjectAccessType access, Oid class, Oid object, int subid, void
 		return;
 	if (access == OAT_FUNCTION_EXECUTE && is_session_lock(object))
 		note_outliving("a session advisory lock");
-	if ((access == OAT_POST_CREATE || access == OAT_POST_ALTER) &&
-		class == RelationRelationId && is_temporary(object))
+	if (access == OAT_POST_CREATE && class == RelationRelationId && is_temporary(object))
 		note_outliving("a temporary table");
 }
 

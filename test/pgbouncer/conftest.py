@@ -60,12 +60,13 @@ class Bouncer:
         (path / "users").write_text('"web" ""\n"postgres" ""\n')
         (path / "ini").write_text(CONFIGURATION.format(folder=self.folder, port=PORT, server=os.environ["PGHOST"],
                                                        server_port=os.environ["PGPORT"]))
-        command = [shutil.which("pgbouncer", path=os.environ["PATH"] + ":/usr/sbin"), "-q", self.folder + "/ini"]
+        command = ["setpriv", "--pdeathsig", "TERM"]
         if os.geteuid() == 0:  # it refuses to run as root
             owner = pwd.getpwnam("postgres")
             for made in (path, path / "users", path / "ini"):
                 os.chown(made, owner.pw_uid, owner.pw_gid)
-            command = ["setpriv", "--reuid=postgres", "--regid=postgres", "--init-groups"] + command
+            command += ["--reuid=postgres", "--regid=postgres", "--init-groups"]
+        command += [shutil.which("pgbouncer", path=os.environ["PATH"] + ":/usr/sbin"), "-q", self.folder + "/ini"]
         self.process = subprocess.Popen(command, cwd="/", stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         self.socket = f"{self.folder}/.s.PGSQL.{PORT}"
         deadline = time.monotonic() + 10

@@ -76,8 +76,10 @@ def test_the_next_client_is_nobody_after_a_disconnect_in_the_middle(clients):
     second.run("COMMIT")
 
 
-def test_a_client_that_waits_for_the_backend_gets_no_identity_with_it(clients):
+def test_a_stale_handle_waits_and_does_not_act_as_the_next_user(clients):
     first, second = clients()
+    second.begin_as("bob")
+    second.run("COMMIT")
     first.begin_as("alice")
     seen = []
     waiting = threading.Thread(target=lambda: seen.append((second.who(), second.notes())))

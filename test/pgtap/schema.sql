@@ -2,7 +2,7 @@
 -- whose rows go through pg_dump.
 BEGIN;
 CREATE EXTENSION IF NOT EXISTS pgtap;
-SELECT plan(36);
+SELECT plan(39);
 
 -- readers: STABLE, never IMMUTABLE (a folded reader shows another tenant's rows)
 SELECT volatility_is('relay_guard', f, ARRAY[]::name[], 'stable', f || '() is stable')
@@ -19,6 +19,11 @@ SELECT volatility_is('relay_guard', 'serve', '{bytea}'::name[], 'volatile', 'ser
 SELECT is(proparallel, 'u', p.oid::regprocedure || ' is parallel unsafe')
 FROM pg_proc p WHERE pronamespace = 'relay_guard'::regnamespace AND proname IN ('authenticate', 'authenticate_api_key', 'assume', 'serve', 'issue_token')
 ORDER BY p.oid::regprocedure::text;
+
+-- settings: what binds a caller is not the caller's to set, and the identity is no setting to look at
+SELECT is((SELECT context FROM pg_settings WHERE name = 'relay_guard.strict'), 'superuser', 'relay_guard.strict is set by superusers');
+SELECT is((SELECT boot_val FROM pg_settings WHERE name = 'relay_guard.strict'), 'off', 'relay_guard.strict is off unless set');
+SELECT is_empty($$SELECT FROM pg_settings WHERE name = 'relay_guard.context'$$, 'the identity is not listed among settings');
 
 -- what pg_dump keeps, and what it must not
 SELECT set_eq($$SELECT c.oid::regclass::text FROM pg_extension e, unnest(e.extconfig) o JOIN pg_class c ON c.oid = o

@@ -13,6 +13,8 @@ SELECT relay_guard.assume('alice') \; SELECT 1/0 \; :who;
 :who;
 SELECT relay_guard.assume('alice') \; COMMIT \; :who;
 SELECT relay_guard.assume('alice') \; SELECT relay_guard.assume('bob');
+-- a handle of alice's that is used too late, in bob's transaction, does not make it hers
+BEGIN; SELECT relay_guard.assume('bob'); SAVEPOINT s; SELECT relay_guard.authenticate(relay_guard.issue_token('alice')); ROLLBACK TO s; :who; COMMIT;
 -- but a statement alone is one: it warns
 SELECT relay_guard.authenticate(relay_guard.issue_token('alice'));
 :who;
@@ -82,6 +84,8 @@ BEGIN; SELECT relay_guard.assume('bob'); :who; COMMIT;
 COMMIT PREPARED 'rg';
 :who;
 BEGIN; SELECT relay_guard.assume('alice'); PREPARE TRANSACTION 'rg'; ROLLBACK PREPARED 'rg'; :who;
+BEGIN; SELECT relay_guard.assume('alice'); PREPARE TRANSACTION 'rg';
+BEGIN; SELECT relay_guard.assume('bob'); ROLLBACK; ROLLBACK PREPARED 'rg';
 -- PREPARE that fails
 BEGIN; SELECT relay_guard.assume('alice'); LISTEN rg_channel; PREPARE TRANSACTION 'rg';
 :who;

@@ -61,8 +61,11 @@ FROM pg_proc p WHERE proname ~ '^pg_(try_)?advisory_(xact_)?lock' ORDER BY p.oid
 SELECT rg_with('SELECT pg_advisory_unlock_all()') AS unlock;
 CREATE FUNCTION rg_lock(bigint) RETURNS boolean LANGUAGE sql IMMUTABLE AS 'SELECT pg_try_advisory_lock($1)';
 CREATE OPERATOR ## (RIGHTARG = bigint, FUNCTION = pg_try_advisory_lock);
-SELECT rg_with('SELECT rg_lock(1)') AS wrapped, rg_with('SELECT ## 1::bigint') AS operator,
-       rg_with('DO $do$ DECLARE b boolean; BEGIN b := pg_try_advisory_lock(1); END $do$') AS expression;
+CREATE OPERATOR ## (LEFTARG = int, RIGHTARG = int, FUNCTION = pg_try_advisory_lock);
+SELECT command, rg_with(command) FROM unnest(ARRAY[
+    'SELECT rg_lock(1)', 'SELECT ## 1::bigint', 'SELECT * FROM pg_try_advisory_lock(1)', 'SELECT 1 ## ANY (ARRAY[1])',
+    'SELECT FROM rg_note WHERE CASE WHEN pg_try_advisory_lock(1) THEN true END',
+    'DO $do$ DECLARE b boolean; BEGIN b := pg_try_advisory_lock(1); END $do$']) command;
 SELECT count(*) AS locks FROM pg_locks WHERE locktype = 'advisory';
 
 -- in one statement, and before the identity
@@ -70,6 +73,8 @@ BEGIN; SELECT relay_guard.assume('alice'), pg_advisory_lock(1); ROLLBACK;
 SELECT pg_advisory_unlock_all();
 BEGIN; SELECT pg_advisory_lock(1); SELECT relay_guard.assume('alice'); ROLLBACK;
 SELECT pg_advisory_unlock_all();
+BEGIN; SELECT pg_advisory_lock(1); SELECT pg_advisory_unlock(1); PREPARE TRANSACTION 'rg';
+BEGIN; SELECT relay_guard.assume('alice'); COMMIT; ROLLBACK PREPARED 'rg';
 BEGIN; LISTEN rg_channel; SELECT relay_guard.assume('alice'); ROLLBACK;
 BEGIN; DECLARE c CURSOR WITH HOLD FOR SELECT * FROM rg_note; SELECT relay_guard.assume('alice'); ROLLBACK;
 BEGIN; CREATE TEMP TABLE rg_temp (a int); SELECT relay_guard.assume('alice'); ROLLBACK;
@@ -83,12 +88,14 @@ CREATE TEMP TABLE rg_temp AS SELECT rg_assume();
 -- written first; an earlier transaction may have anything
 CREATE TEMP TABLE rg_temp (a text);
 INSERT INTO rg_temp VALUES ('left behind');
+CREATE TEMP TABLE rg_other (a text);
 CREATE TEMP VIEW rg_view AS SELECT * FROM rg_temp;
 SELECT command, rg_with(command) FROM unnest(ARRAY[
     'SELECT * FROM rg_temp', 'SELECT * FROM rg_view', 'SELECT FROM rg_note WHERE EXISTS (SELECT FROM rg_temp)',
     'INSERT INTO rg_temp SELECT body FROM rg_note', 'UPDATE rg_temp SET a = relay_guard.user_id()',
     'WITH x AS (INSERT INTO rg_temp VALUES (1)) SELECT 1', 'DELETE FROM rg_temp',
-    'ALTER TABLE rg_temp ADD b text DEFAULT relay_guard.user_id()', 'CREATE INDEX ON rg_temp (a)']) command;
+    'ALTER TABLE rg_temp ADD b text DEFAULT relay_guard.user_id()',
+    'ALTER TABLE rg_other ALTER a TYPE text USING relay_guard.user_id()', 'CREATE INDEX ON rg_temp (a)']) command;
 BEGIN; SELECT relay_guard.assume('alice'); COPY rg_temp TO STDOUT; ROLLBACK;
 BEGIN; SELECT relay_guard.assume('alice'); COPY rg_temp FROM '/dev/null'; ROLLBACK;
 INSERT INTO rg_temp SELECT rg_assume();
@@ -114,7 +121,7 @@ FETCH ALL FROM c;
 RESET ROLE;
 DISCARD ALL;
 
-DROP OPERATOR ## (NONE, bigint);
+DROP OPERATOR ## (NONE, bigint), ## (int, int);
 DROP FUNCTION rg_with, rg_lock, rg_assume;
 DROP TABLE rg_note;
 DROP OWNED BY rg_app;
