@@ -1,11 +1,9 @@
 """One backend of relay_guard's database, and what the measures inside it need."""
-import os
 import struct
 
 import measure
 import stacks
 
-HERE = os.path.dirname(os.path.abspath(__file__))
 SAMPLES = 5     # of each way in a round, in turn with the others
 TOKENS = 8000
 USERS = 500
@@ -51,7 +49,8 @@ class Backend:
 def prepare(relay):
     """Tables, policies, tokens; once, but the tokens at each start, for they expire."""
     if stacks.psql(relay.superuser, "-c", "SELECT to_regclass('bench.scanned') IS NULL") == "t":
-        stacks.psql(relay.superuser, "-1", "-f", f"{HERE}/peers/pgjwt.sql", "-f", f"{HERE}/inside.sql")
+        stacks.psql(relay.superuser, "-1", "-f", f"{stacks.HERE}/peers/pgjwt.sql",
+                    "-f", f"{stacks.HERE}/inside.sql")
         stacks.psql(relay.superuser, "-c", "VACUUM (ANALYZE, FREEZE) bench.scanned, bench.paged",
                     "-c", "CHECKPOINT")
     backend = Backend(relay.superuser)
@@ -72,7 +71,7 @@ def write_procedures(backend):
             BEGIN FOREACH t IN ARRAY all_of_them LOOP
                 is_null := relay_guard.{function}(t) IS NULL; COMMIT;
             END LOOP; END $$""")
-    with open(f"{HERE}/peers/upsert.sql") as file:
+    with open(f"{stacks.HERE}/peers/upsert.sql") as file:
         upsert = file.read().replace(":n", "n % 1000")
     for name, statement in {"upsert": f"{upsert} INTO allowed",
                             "no_limit": "allowed := relay_guard.has_scope((n % 1000)::text)"}.items():

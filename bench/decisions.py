@@ -1,6 +1,5 @@
 """Inside the database: decisions a second over connections, beside Redis."""
 import contextlib
-import os
 
 import measure
 import stacks
@@ -15,11 +14,16 @@ NOTHING = "SELECT 1"
 TAKE = "SELECT (relay_guard.rate_take_key('bench', (:n)::text)).allowed"
 TAKE_MANY = ("SELECT count(*) FROM generate_series(1, 16) AS i"
              " WHERE (relay_guard.rate_take_key('bench', (:n + i)::text)).allowed")
-with open(f"{os.path.dirname(os.path.abspath(__file__))}/peers/upsert.sql") as statement:
-    UPSERT = statement.read()
-
 ANY_KEY = "random(1, 1000)"
 HOT_KEY = "1"
+with open(f"{stacks.HERE}/peers/upsert.sql") as statement:
+    UPSERT = statement.read()
+
+
+def require_allowed(allowed):
+    """To refuse costs less: a limiter that does it is no measure."""
+    if not allowed:
+        raise SystemExit("bench: a limit that should never be reached refuses")
 
 
 class Postgres:
@@ -27,15 +31,16 @@ class Postgres:
 
     def __init__(self, relay):
         self.relay = relay
+        require_allowed(stacks.psql(relay.superuser, "-c", TAKE.replace(":n", "1")) == "t")
 
     def load(self, name, statement, key=ANY_KEY, clients=16, depth=1, decisions=1):
         """A load: the statement on a key, alone or depth of them in a pipeline."""
         path = f"{stacks.HOME}/{name}.sql"
-        lines = [f"\\set n {key}\n", *[f"{statement};\n"] * depth]
+        lines = [f"{statement};".replace(":n", f":n + {i}" if i else ":n") for i in range(depth)]
         if depth > 1:
-            lines[1:1], lines[len(lines):] = ["\\startpipeline\n"], ["\\endpipeline\n"]
+            lines = ["\\startpipeline", *lines, "\\endpipeline"]
         with open(path, "w") as file:
-            file.writelines(lines)
+            print(f"\\set n {key}", *lines, sep="\n", file=file)
         return lambda: measure.pgbench(self.relay.database, SECONDS, self.relay.superuser,
                                        path, clients, depth * decisions)
 
@@ -47,11 +52,13 @@ class Redis:
         self.redis = redis
         self.script = stacks.call("redis-cli", "-s", redis.socket, "-x", "SCRIPT", "LOAD",
                                   stdin=f"{stacks.HERE}/peers/gcra.lua")
+        self.command = ["EVALSHA", self.script, "1", "rate:__rand_int__", "1000000", "30000000"]
+        answer = stacks.call("redis-cli", "-s", redis.socket, *self.command)
+        require_allowed(answer.startswith("1"))
 
     def load(self, clients=16, depth=1):
-        return lambda: measure.redis(
-            self.redis.socket, self.redis.roots, SECONDS, clients, depth,
-            ["EVALSHA", self.script, "1", "rate:__rand_int__", "1000000", "30000000"])
+        return lambda: measure.redis(self.redis.socket, self.redis.roots, SECONDS, clients, depth,
+                                     self.command)
 
 
 def measure_decisions(postgres, redis, turns):
@@ -73,7 +80,8 @@ def print_decisions(found):
         rows.append([name, *(f"{middle(found[name, n], 'rate'):,.0f}" for n in CLIENTS),
                      " ".join(f"×{value:.2f}" for value in ratios),
                      f"{middle(found[name, 16], 'cpu'):.4f}",
-                     f"×{ratio(found[name, 16], found['SELECT 1', 16], 'cpu'):.2f}", "≥ ×0.85" if ours else "",
+                     f"×{ratio(found[name, 16], found['SELECT 1', 16], 'cpu'):.2f}",
+                     "≥ ×0.85" if ours else "",
                      verdict(*(value >= 0.85 for value in ratios)) if ours else ""])
     print_table(*rows)
 
@@ -121,8 +129,9 @@ def print_hot_key(postgres, turns):
     loads = {"SELECT 1": postgres.load("nothing", NOTHING),
              "relay_guard.rate_take_key()": postgres.load("hot_take", TAKE, HOT_KEY),
              "upsert into an unlogged table": postgres.load("hot_upsert", UPSERT, HOT_KEY)}
-    found = measure.alternate({(name, how): lambda load=load, how=how: how(load)
-                       for name, load in loads.items() for how in (emptied, held)}, turns)
+    found = measure.alternate({
+        (name, how): lambda load=load, how=how: how(load)
+        for name, load in loads.items() for how in (emptied, held)}, turns)
     rows = [["one hot key, 16 clients", "tps", "to SELECT 1", "under a held snapshot", "to without",
              "to reach", ""]]
     for name in loads:
@@ -131,6 +140,6 @@ def print_hot_key(postgres, turns):
         ours = "relay_guard" in name
         rows.append([name, f"{middle(free, 'rate'):,.0f}", f"×{value:.2f}",
                      f"{middle(under, 'rate'):,.0f}", f"×{change:.2f}",
-                     "≥ ×0.8, unchanged" if ours else "",
+                     "≥ ×0.8, ≥ ×0.95" if ours else "",
                      verdict(value >= 0.8, change >= 0.95) if ours else ""])
     print_table(*rows)
