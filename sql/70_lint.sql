@@ -1,6 +1,8 @@
 
 -- lint(): what in this database gets around row-level security.  What the
--- checks look at, and those of tables, policies, indexes and views.
+-- checks look at, and those of tables, policies, indexes and views.  STRICT keeps
+-- the planner from inlining what every check begins with: planning would take
+-- longer than running.
 
 CREATE TYPE lint_finding AS (severity text, code text, object text, detail text, fix text);
 COMMENT ON TYPE lint_finding IS 'A row of lint().';
@@ -11,7 +13,7 @@ COMMENT ON TYPE lint_finding IS 'A row of lint().';
 CREATE FUNCTION lint_relations()
 RETURNS TABLE (rel oid, name text, kind "char", owner oid, protected boolean, forced boolean,
                is_partition boolean, options text[])
-LANGUAGE sql STABLE
+LANGUAGE sql STABLE STRICT
 BEGIN ATOMIC
     SELECT c.oid, format('%I.%I', n.nspname, c.relname), c.relkind, c.relowner,
            c.relrowsecurity, c.relforcerowsecurity, c.relispartition, c.reloptions
@@ -24,7 +26,7 @@ COMMENT ON FUNCTION lint_relations() IS 'lint(): tables and views of the applica
 
 -- Grants on them, of the table or a column, to others than the owner; PUBLIC is 0.
 CREATE FUNCTION lint_grants() RETURNS TABLE (rel oid, grantee oid, grantee_name text, privilege text)
-LANGUAGE sql STABLE
+LANGUAGE sql STABLE STRICT
 BEGIN ATOMIC
     SELECT r.rel, g.grantee, CASE g.grantee WHEN 0 THEN 'PUBLIC' ELSE quote_ident(pg_get_userbyid(g.grantee)) END,
            g.privilege_type
@@ -39,7 +41,7 @@ COMMENT ON FUNCTION lint_grants() IS 'lint(): who besides the owner may do what 
 -- A login role that inherits serve() serves too; the owner of the extension
 -- and superusers hold it without having been given it.
 CREATE FUNCTION lint_holders(function regprocedure) RETURNS TABLE (role oid)
-LANGUAGE sql STABLE
+LANGUAGE sql STABLE STRICT
 BEGIN ATOMIC
     SELECT r.oid
     FROM pg_proc p, aclexplode(p.proacl) a, pg_roles r
@@ -65,7 +67,7 @@ COMMENT ON FUNCTION lint_routes() IS 'lint(): the routes that the caller may rea
 -- run as.  The latter are known without the table by what grant_role('app')
 -- gave them; trusted roles have that too, and assume() beside it.
 CREATE FUNCTION lint_roles() RETURNS TABLE (role oid, name text, serves boolean)
-LANGUAGE sql STABLE
+LANGUAGE sql STABLE STRICT
 BEGIN ATOMIC
     SELECT r.oid, quote_ident(r.rolname), bool_or(k.serves)
     FROM (SELECT h.role, true AS serves FROM lint_holders('serve(bytea)') h
