@@ -283,7 +283,7 @@ rg_rate_expires(const RgRateRule *rule, const RgRateState *state)
 	return state->previous > 0 ? state->start + rule->window : 0;
 }
 
-/* Both counts, in the windows of the older one. */
+/* Both counts, in the later of their windows: neither weighs less than alone. */
 static void
 merge_sliding(const RgRateRule *rule, RgRateState *state,
 			  const RgRateState *older, int64_t now)
@@ -292,6 +292,7 @@ merge_sliding(const RgRateRule *rule, RgRateState *state,
 
 	slide(rule, &merged, now);
 	slide(rule, state, now);
+	merged.start = max64(merged.start, state->start);
 	merged.used += state->used;
 	merged.previous += state->previous;
 	*state = merged;

@@ -108,11 +108,7 @@ require_answers(const RgRateRule *rule, const RgRateState *state, int64_t now)
 	require(rg_rate_hit(rule, &tried, remaining + 1, now + answer.retry_after).allowed);
 }
 
-/*
- * An older state added: never more room than before.  A sliding window that is
- * not the first since the key was forgotten moves to the older one's edges,
- * and weighs a little more or less there.
- */
+/* An older state added: never more room than before. */
 static void
 check_merge(const RgRateRule *rule, const RgRateState *state,
 			const RgRateState *older, int64_t now)
@@ -121,9 +117,6 @@ check_merge(const RgRateRule *rule, const RgRateState *state,
 
 	rg_rate_merge(rule, &merged, older, now);
 	require(rg_rate_remaining(rule, &merged, now) >= 0);
-	if (rule->algorithm == RG_SLIDING_WINDOW &&
-		(state->previous > 0 || now - state->start >= rule->window))
-		return;
 	require(rg_rate_remaining(rule, &merged, now) <= rg_rate_remaining(rule, state, now));
 }
 
