@@ -47,7 +47,7 @@ END;
 COMMENT ON FUNCTION lint_policies() IS 'lint(): the application''s policies.';
 
 CREATE FUNCTION lint_alter_policy(name name, table_name text, using_text text, check_text text) RETURNS text
-LANGUAGE sql IMMUTABLE
+LANGUAGE sql STABLE
 BEGIN ATOMIC
     SELECT format('ALTER POLICY %I ON %s', $1, $2) || coalesce(' USING (' || $3 || ')', '') || coalesce(' WITH CHECK (' || $4 || ')', '');
 END;
@@ -91,7 +91,7 @@ COMMENT ON FUNCTION lint_names_setting(text, text) IS 'lint(): whether a functio
 
 -- The reader that stands for what a name or a type speaks of.
 CREATE FUNCTION lint_reader_for(hint text, type oid) RETURNS text
-LANGUAGE sql IMMUTABLE
+LANGUAGE sql STABLE
 BEGIN ATOMIC
     SELECT format('(SELECT relay_guard.%s_%s())',
                   CASE WHEN $1 ~* 'tenant|workspace|org|account' THEN 'workspace' ELSE 'user' END,

@@ -192,11 +192,27 @@ BEGIN ATOMIC
 END;
 COMMENT ON FUNCTION lint_route_open() IS 'lint(): routes that nothing limits.';
 
+-- What is meant so: "lint: allow rls_missing" in the comment of a table or view.
+-- Only what its owner may decide, who writes the comment.
+CREATE FUNCTION lint_allowances() RETURNS TABLE (object text, code text)
+LANGUAGE sql STABLE
+BEGIN ATOMIC
+    SELECT DISTINCT r.name, m[1]
+    FROM pg_description d
+    JOIN lint_relations() r ON r.rel = d.objoid
+    CROSS JOIN regexp_matches(d.description, '\mlint: allow (\w+)', 'g') m
+    WHERE d.classoid = 'pg_class'::regclass AND d.objsubid = 0
+      AND r.owner NOT IN (SELECT a.role FROM lint_roles() a)
+      AND m[1] IN ('rls_missing', 'foreign_table', 'public_privileges', 'published', 'view_not_invoker', 'matview_of_protected',
+                   'policy_allows_all', 'policy_beside_protect', 'policy_bare_reader', 'policy_not_indexed');
+END;
+COMMENT ON FUNCTION lint_allowances() IS 'lint(): findings that a comment of the table allows.';
+
 -- One large query over small tables: compiling it takes seconds, running it less.
 CREATE FUNCTION lint() RETURNS TABLE (severity text, code text, object text, detail text, fix text)
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp SET jit = off
 BEGIN ATOMIC
-    SELECT f.severity, f.code, f.object, f.detail, f.fix
+    SELECT l.severity, f.code, f.object, f.detail, f.fix
     FROM (SELECT * FROM lint_rls_missing()
           UNION ALL SELECT * FROM lint_policy_without_rls()
           UNION ALL SELECT * FROM lint_rls_not_forced()
@@ -233,8 +249,10 @@ BEGIN ATOMIC
           UNION ALL SELECT * FROM lint_no_keyring()
           UNION ALL SELECT * FROM lint_server_outdated()
           UNION ALL SELECT * FROM lint_route_open()) f
-    ORDER BY array_position('{error,warning,notice}', f.severity),
+    LEFT JOIN lint_allowances() a ON a.object = f.object AND a.code = f.code
+    CROSS JOIN LATERAL (VALUES (CASE WHEN a.code IS NULL THEN f.severity ELSE 'notice' END)) l (severity)
+    ORDER BY array_position('{error,warning,notice}', l.severity),
              f.code COLLATE "C", f.object COLLATE "C", f.detail COLLATE "C", f.fix COLLATE "C";
 END;
 COMMENT ON FUNCTION lint() IS
-'What gets around row-level security here: each finding with the statement or the steps that mend it. Severities are error, warning and notice; checks the application''s schemas, its roles, and the server.';
+'What gets around row-level security here: each finding with the statement or the steps that mend it. Severities are error, warning and notice; checks the application''s schemas, its roles, and the server. "lint: allow code" in the comment of a table or view makes what is meant so a notice.';

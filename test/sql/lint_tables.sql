@@ -14,6 +14,15 @@ CREATE TABLE rg_lint.bare (id int PRIMARY KEY, user_id text);
 SELECT * FROM rg_lint.found() \gx
 GRANT SELECT (id) ON rg_lint.bare TO rg_app;
 SELECT severity, code, detail FROM rg_lint.found();
+-- what is meant so is a notice, but not what an owner has no say in
+COMMENT ON TABLE rg_lint.bare IS 'What everybody may read; lint: allow rls_missing, lint: allow role_owns';
+SELECT severity, code FROM rg_lint.found();
+ALTER TABLE rg_lint.bare OWNER TO rg_app; ALTER TABLE rg_lint.bare ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY;
+SELECT severity, code FROM rg_lint.found();
+ALTER TABLE rg_lint.bare DISABLE ROW LEVEL SECURITY, NO FORCE ROW LEVEL SECURITY;
+SELECT severity, code FROM rg_lint.found();
+ALTER TABLE rg_lint.bare OWNER TO CURRENT_USER;
+COMMENT ON TABLE rg_lint.bare IS NULL;
 SELECT fix FROM rg_lint.found() \gexec
 SELECT * FROM rg_lint.found();
 CREATE TABLE rg_lint.spend (id int PRIMARY KEY, user_id text, workspace_id uuid);
