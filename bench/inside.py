@@ -81,8 +81,8 @@ def repeated(statement, count):
 
 def print_page(backend, rounds):
     pages = 3000
-    where, policy = (repeated(PAGE.format(condition), pages)
-                     for condition in (" WHERE user_id = 42", ""))
+    where, subselect, policy = (repeated(PAGE.format(condition), pages) for condition in
+                                (" WHERE user_id = 42", " WHERE user_id = (SELECT 42::bigint)", ""))
     others = {
         "a policy on (SELECT current_setting('app.user_id'))":
             "user_id = (SELECT current_setting('app.user_id', true)::bigint)",
@@ -90,6 +90,7 @@ def print_page(backend, rounds):
     }
     found = backend.compare(rounds, pages, {
         "WHERE user_id = 42, no policy": (where, "SELECT 1"),
+        "WHERE user_id = (SELECT 42), no policy": (subselect, "SELECT 1"),
         "the policy of protect()": (policy, enter(backend, "bench.paged", "bench_protect", "42")),
         **{name: (policy, as_role(backend, "bench.paged", f"bench_page_{n}", condition, "42"))
            for n, (name, condition) in enumerate(others.items())},
@@ -148,7 +149,8 @@ def print_tokens(backend, rounds):
 
 def print_public_keys(backend, rounds, relay):
     """Tokens under public keys, where this version takes them."""
-    if backend.run("SELECT to_regprocedure('relay_guard.jwt_public_key_add(text, jsonb, text)') IS NULL"):
+    register = "relay_guard.jwt_public_key_add(text, jsonb, text)"
+    if backend.run("SELECT to_regprocedure(%s) IS NULL", register):
         return
     count = REMEMBERED + 200
     for alg in signed.ALGORITHMS:
@@ -192,9 +194,11 @@ def print_limits(backend, rounds, redis_rate):
             difference(peer["upsert"], peer["nothing"]),
         "Redis, GCRA in Lua, round trip: 1 / its rate at 16 clients": 1e6 / redis_rate,
     }
-    print_table(["one limit check", "µs", "to reach", ""], *(
-        [name, f"{cost:.2f}", *(["≤ 1 µs", verdict(cost <= 1)] if "relay_guard" in name else ["", ""])]
-        for name, cost in costs.items()))
+    rows = [["one limit check", "µs", "to reach", ""]]
+    for name, cost in costs.items():
+        ours = "relay_guard" in name
+        rows.append([name, f"{cost:.2f}", "≤ 1 µs" if ours else "", verdict(cost <= 1) if ours else ""])
+    print_table(*rows)
 
 
 def print_growth(backend, rounds):
