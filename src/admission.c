@@ -87,7 +87,7 @@ refuse_limited(Admission *admission)
 	return rg_answer_limited(admission->answer, admission->request);
 }
 
-/* Asks the limits by address; they are taken later, or when nobody signs in. */
+/* Asks the limits by address; they are taken later, with the others. */
 static bool
 check_address_limits(Admission *admission)
 {
@@ -156,16 +156,27 @@ bearer_token(RgSlice authorization, RgSlice *token)
 	return token->len > 0;
 }
 
+/*
+ * A token that is not known yet costs a signature: an address that may not pass
+ * anyway does not get one.
+ */
 static bool
 verify_token(Admission *admission, RgSlice authorization)
 {
 	RgSlice		token;
-	RgTokenError error;
+	RgVerified *verified;
+	RgTokenError error = RG_TOKEN_OK;
 
 	if (!bearer_token(authorization, &token))
 		return refuse_unauthenticated(admission, RG_SLICE("authorization_scheme"),
 									  RG_SLICE("the header Authorization is not Bearer and a token"), true);
-	error = rg_jwt_verify(token, admission->identity);
+	verified = rg_jwt_recall(token);
+	if (verified == NULL && !check_address_limits(admission))
+		return false;
+	if (verified == NULL)
+		error = rg_jwt_verify(token, &verified);
+	if (error == RG_TOKEN_OK)
+		error = rg_jwt_identify(verified, admission->identity);
 	if (error == RG_TOKEN_UNKNOWN_KEY)
 		admission->answer->signals |= RG_SIGNAL_UNKNOWN_KEY;
 	return error == RG_TOKEN_OK ||
@@ -306,8 +317,6 @@ rg_admit(const RgRequest *request, const RgRoute *route, RgIdentity *identity,
 
 	memset(identity, 0, sizeof *identity);
 	add_policies(&admission, route->rates, route->nrates);
-	if (route->auth != RG_AUTH_NONE && !check_address_limits(&admission))
-		return false;
 	if (!identify(&admission))
 		return false;
 	if (identity->user_id.data == NULL)

@@ -2,8 +2,9 @@
  * base64url.h
  *		Base64 for URLs, without padding (RFC 4648, section 5).
  *
- * Encoding is for what is no secret, sealed or signed bytes: libsodium's takes
- * the same time for every byte, which costs more than sealing a cursor does.
+ * For what is no secret, sealed or signed bytes: libsodium's takes the same time
+ * for every byte, which costs more than sealing a cursor does, and version 1.0.18
+ * decodes every byte above 127 as if it were an underscore.
  *
  * Pure C.
  */

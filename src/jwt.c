@@ -20,7 +20,6 @@
 #include "jwt.h"
 #include "revocation.h"
 #include "secret.h"
-#include "token_cache.h"
 
 #define MAX_TTL_SECONDS (INT64CONST(366) * 86400)
 #define NEVER_ASKED PG_UINT64_MAX	/* a generation that no table reaches */
@@ -77,13 +76,20 @@ describe(const RgToken *token, const RgIssuer *issuer, const char *user_id,
 	return verified;
 }
 
+RgVerified *
+rg_jwt_recall(RgSlice text)
+{
+	return rg_token_cache_get(text, rg_issuer_generation());
+}
+
 /*
- * generation was read before anything of the tables: a change that comes in
+ * The generation is read before anything of the tables: a change that comes in
  * while the token is verified leaves an entry that is worthless at once.
  */
-static RgTokenError
-verify_new(RgSlice text, uint64 generation, RgVerified **verified)
+RgTokenError
+rg_jwt_verify(RgSlice text, RgVerified **verified)
 {
+	uint64		generation = rg_issuer_generation();
 	RgToken    *token = palloc(sizeof *token);
 	const RgIssuer *issuer;
 	RgVerified	entry;
@@ -108,16 +114,11 @@ verify_new(RgSlice text, uint64 generation, RgVerified **verified)
 }
 
 RgTokenError
-rg_jwt_verify(RgSlice text, RgIdentity *identity)
+rg_jwt_identify(RgVerified *verified, RgIdentity *identity)
 {
-	uint64		generation = rg_issuer_generation();
-	RgVerified *verified = rg_token_cache_get(text, generation);
-	RgTokenError error = verified != NULL ? RG_TOKEN_OK :
-	verify_new(text, generation, &verified);
 	struct timespec now;
+	RgTokenError error;
 
-	if (error != RG_TOKEN_OK)
-		return error;
 	clock_gettime(CLOCK_REALTIME, &now);
 	error = rg_token_check_times(verified->exp, verified->nbf, verified->iat,
 								 now.tv_sec, verified->leeway);
@@ -133,10 +134,14 @@ authenticate(FunctionCallInfo fcinfo)
 {
 	RgIdentity	identity;
 	RgSlice		token = rg_text_argument(fcinfo, 0);
+	RgVerified *verified;
 	RgTokenError error;
 
 	AcceptInvalidationMessages();
-	error = rg_jwt_verify(token, &identity);
+	verified = rg_jwt_recall(token);
+	error = verified != NULL ? RG_TOKEN_OK : rg_jwt_verify(token, &verified);
+	if (error == RG_TOKEN_OK)
+		error = rg_jwt_identify(verified, &identity);
 	if (error != RG_TOKEN_OK)
 		ereport(ERROR,
 				errcode(ERRCODE_RG_UNAUTHENTICATED),
