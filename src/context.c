@@ -27,6 +27,7 @@
 
 #include "context.h"
 #include "errcodes.h"
+#include "open_cursors.h"
 #include "strict.h"
 #include "uuid.h"
 
@@ -61,12 +62,14 @@ static Extra *current = NULL;
 static bool setting = false;
 
 /*
- * The identity this transaction was given, until its end.  ROLLBACK TO takes an
- * identity away, and on PostgreSQL 15 a superuser's RESET does; neither clears
- * this, so that a second one cannot follow in the same transaction.  A cursor
- * opened before the savepoint survives it, with the first one's rows.
+ * The last identity this transaction was given, the subtransaction that gave
+ * it, and whether that was rolled back.  A superuser's RESET clears the GUC on
+ * PostgreSQL 15; it does not clear this, so that a second identity cannot follow
+ * in the same transaction.
  */
 static char *established = NULL;
+static SubTransactionId established_in;
+static bool rolled_back;
 
 /* Reads "-" or "<length>:<bytes>"; the caller's string is well-formed. */
 static const char *
@@ -218,6 +221,18 @@ on_transaction_end(XactEvent event, void *arg)
 		established = NULL;		/* its memory goes with the transaction */
 }
 
+static void
+on_subtransaction_end(SubXactEvent event, SubTransactionId subid,
+					  SubTransactionId parent, void *arg)
+{
+	if (established == NULL || established_in != subid)
+		return;
+	if (event == SUBXACT_EVENT_ABORT_SUB)
+		rolled_back = true;
+	else if (event == SUBXACT_EVENT_COMMIT_SUB)
+		established_in = parent;
+}
+
 void
 rg_context_init(void)
 {
@@ -230,6 +245,7 @@ rg_context_init(void)
 							   GUC_DISALLOW_IN_FILE | GUC_DISALLOW_IN_AUTO_FILE,
 							   check_context, assign_context, show_context);
 	RegisterXactCallback(on_transaction_end, NULL);
+	RegisterSubXactCallback(on_subtransaction_end, NULL);
 }
 
 const RgIdentity *
@@ -328,18 +344,41 @@ assign_guarded(const char *value, GucAction action)
 }
 
 /*
+ * Whether what the transaction did for another identity may still be going on.
+ * One that was rolled back has left nothing but cursors: those that were opened
+ * before the savepoint and read after it survive, with its rows.
+ */
+static bool
+belongs_to_another(const char *value)
+{
+	return established != NULL && strcmp(established, value) != 0 &&
+		(!rolled_back || rg_open_cursors());
+}
+
+/*
  * An open cursor would follow the new identity: one a transaction, and none
  * beside the one that serve() gave to a route.
  */
 static void
 refuse_second_identity(const char *value)
 {
-	if ((established != NULL && strcmp(established, value) != 0) ||
+	if (belongs_to_another(value) ||
 		(current != NULL && strcmp(context_value, value) != 0))
 		ereport(ERROR,
 				errcode(ERRCODE_RG_FORBIDDEN),
 				errmsg("this transaction belongs to another identity already"),
-				errhint("End the transaction, then authenticate in the next one."));
+				errhint("End the transaction, then authenticate in the next one; after ROLLBACK TO it is enough to close all cursors."));
+}
+
+static void
+establish(const char *value)
+{
+	if (established == NULL || strcmp(established, value) != 0)
+		established = MemoryContextStrdup(TopTransactionContext, value);
+	else if (!rolled_back)
+		return;
+	established_in = GetCurrentSubTransactionId();
+	rolled_back = false;
 }
 
 void
@@ -352,8 +391,7 @@ rg_context_set(const RgIdentity *identity)
 		return;
 	rg_strict_check_identity();
 	assign_guarded(value, GUC_ACTION_LOCAL);
-	if (established == NULL)
-		established = MemoryContextStrdup(TopTransactionContext, value);
+	establish(value);
 }
 
 void

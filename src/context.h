@@ -48,8 +48,8 @@ extern bool rg_context_user_bigint(int64 *value);
 
 /*
  * Makes identity (copied) that of the transaction.  The same one again is
- * nothing; a second, different one in a transaction is an error, also after a
- * ROLLBACK TO that took the first away.
+ * nothing; a second, different one in a transaction is an error, unless the
+ * first was rolled back with its savepoint and no cursor is open.
  */
 extern void rg_context_set(const RgIdentity *identity);
 

@@ -4,7 +4,7 @@ import os
 import pytest
 
 from conftest import direct, run
-from wire import Failed, SYNC, Wire, fast_path, statement
+from wire import Failed, SYNC, Wire, bind, execute, fast_path, named, parse, statement
 
 FORGED = "5:alice-4:user5:token----"
 
@@ -89,6 +89,35 @@ def test_the_fast_path_gives_an_identity_to_nobody_else(wire, tokens):
     oid = run(direct("lax"), "SELECT 'relay_guard.authenticate'::regproc::oid::int")[0][0]
     assert connection.send(fast_path(oid, tokens["lax"]["alice"], "r", "::1")) == ([], None)
     assert connection.query("SELECT relay_guard.user_id()") == ([None], None)
+
+
+def read_as_alice_then_roll_back(connection, token, query, *values):
+    """The unnamed portal is bound before her savepoint, so it survives with her rows."""
+    oid = run(direct("lax"), "SELECT 'relay_guard.authenticate'::regproc::oid::int")[0][0]
+    connection.query("BEGIN")
+    connection.send(parse(query), bind(*values), SYNC)
+    connection.send(*named("SAVEPOINT s", "savepoint"), SYNC)
+    assert connection.send(fast_path(oid, token, "r", "::1"))[1] is None
+    assert connection.send(execute(rows=1), SYNC) == (["1hers"], None)
+    connection.send(*named("ROLLBACK TO s", "back"), SYNC)
+    return oid
+
+
+def test_a_portal_read_as_alice_is_not_read_on_as_bob(wire, tokens):
+    connection = wire()
+    oid = read_as_alice_then_roll_back(connection, tokens["lax"]["alice"],
+                                       "SELECT g || body FROM note, generate_series(1, 2) g")
+    assert connection.send(fast_path(oid, tokens["lax"]["bob"], "r", "::1"))[1].sqlstate == "RG403"
+    connection.query("ROLLBACK")
+
+
+def test_a_portal_read_as_alice_does_not_log_in_as_bob_on_its_way(wire, tokens):
+    connection = wire()
+    read_as_alice_then_roll_back(connection, tokens["lax"]["alice"],
+                                 "SELECT CASE g WHEN 2 THEN relay_guard.authenticate($1) ELSE g || body END "
+                                 "FROM note, generate_series(1, 2) g", tokens["lax"]["bob"])
+    assert connection.send(execute(rows=1), SYNC)[1].sqlstate == "RG403"
+    connection.query("ROLLBACK")
 
 
 def test_the_identity_is_not_in_pg_stat_activity(wire, tokens):

@@ -19,24 +19,34 @@ def text(value):
     return value.encode() + b"\0"
 
 
-def parse(statement):
-    return b"P", text("") + text(statement) + struct.pack("!h", 0)
+def parse(statement, name=""):
+    return b"P", text(name) + text(statement) + struct.pack("!h", 0)
 
 
-def bind(*values):
-    body = text("") + text("") + struct.pack("!hh", 0, len(values))
+def bind(*values, name=""):
+    """To the portal from the statement of that name."""
+    body = text(name) + text(name) + struct.pack("!hh", 0, len(values))
     for value in values:
         body += struct.pack("!i", len(value.encode())) + value.encode()
     return b"B", body + struct.pack("!h", 0)
 
 
-EXECUTE = (b"E", text("") + struct.pack("!i", 0))
+def execute(name="", rows=0):
+    return b"E", text(name) + struct.pack("!i", rows)
+
+
 SYNC = (b"S", b"")
 
 
 def statement(query, *values):
     """The messages of one statement, its values apart from it."""
-    return [parse(query), bind(*values), EXECUTE]
+    return [parse(query), bind(*values), execute()]
+
+
+def named(query, name):
+    """The messages of one that leaves the unnamed portal alone."""
+    close = [(b"C", kind + text(name)) for kind in (b"P", b"S")]
+    return [parse(query, name), bind(name=name), execute(name), *close]
 
 
 def fast_path(function, *arguments):

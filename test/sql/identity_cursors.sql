@@ -20,7 +20,7 @@ COMMIT;
 FETCH 1 FROM c;
 
 -- opened before, first read as alice in a savepoint that is rolled back: the
--- cursor survives with her rows, so nobody else may follow
+-- cursor survives with her rows, so nobody else may follow while it is open
 BEGIN;
 DECLARE c CURSOR FOR SELECT body FROM rg_note;
 SAVEPOINT s;
@@ -33,6 +33,43 @@ ROLLBACK TO s;
 SELECT relay_guard.assume('alice');
 FETCH 1 FROM c;
 COMMIT;
+
+BEGIN;
+DECLARE c CURSOR FOR SELECT body FROM rg_note;
+SAVEPOINT s;
+SELECT relay_guard.assume('alice');
+FETCH 1 FROM c;
+ROLLBACK TO s;
+CLOSE c;
+SELECT relay_guard.assume('bob');
+SELECT body FROM rg_note;
+SAVEPOINT t;
+SELECT relay_guard.assume('alice');
+ROLLBACK TO t;
+SELECT relay_guard.assume('bob');
+ROLLBACK TO s;
+SELECT relay_guard.assume('alice');
+RELEASE s;
+SELECT body FROM rg_note;
+SELECT relay_guard.assume('bob');
+COMMIT;
+
+-- a function's cursor does not get there either
+CREATE FUNCTION pg_temp.reads() RETURNS SETOF text LANGUAGE plpgsql AS $$
+DECLARE notes CURSOR FOR SELECT body FROM public.rg_note; note text;
+BEGIN
+    OPEN notes;
+    BEGIN
+        PERFORM relay_guard.assume('alice');
+        FETCH notes INTO note; RETURN NEXT note;
+        RAISE EXCEPTION 'undone';
+    EXCEPTION WHEN raise_exception THEN NULL;
+    END;
+    PERFORM relay_guard.assume('bob');
+    FETCH notes INTO note; RETURN NEXT note;
+END $$;
+SELECT * FROM pg_temp.reads();
+DROP FUNCTION pg_temp.reads();
 
 -- opened and read by nobody: it stays empty, whoever comes
 BEGIN;

@@ -70,6 +70,16 @@ SELECT relay_guard.assume('alice');
 SELECT relay_guard.user_id();
 COMMIT;
 
+-- nor after one that was rolled back
+BEGIN;
+SAVEPOINT s;
+SELECT relay_guard.assume('alice');
+ROLLBACK TO s;
+SELECT relay_guard.assume('bob');
+RESET relay_guard.context;
+SELECT relay_guard.assume('carol');
+COMMIT;
+
 -- a trusted role may assume, and the identity says so
 BEGIN;
 SET LOCAL ROLE rg_trusted;

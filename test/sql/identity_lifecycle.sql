@@ -19,10 +19,10 @@ SAVEPOINT a;
 SELECT relay_guard.assume('alice');
 ROLLBACK TO a;
 SELECT relay_guard.user_id() IS NULL AS gone_after_rollback_to;
-SELECT relay_guard.assume('alice');
+SELECT relay_guard.assume('bob');
 SAVEPOINT b;
 SELECT relay_guard.user_id();
-SELECT relay_guard.assume('alice');
+SELECT relay_guard.assume('bob');
 ROLLBACK TO b;
 SELECT relay_guard.user_id() AS kept;
 COMMIT;
@@ -43,7 +43,7 @@ BEGIN
     EXCEPTION WHEN division_by_zero THEN
         RAISE NOTICE 'in the handler: %', relay_guard.user_id();
     END;
-    PERFORM relay_guard.assume('alice');
+    PERFORM relay_guard.assume('bob');
     RAISE NOTICE 'after the block: %', relay_guard.user_id();
 END $$;
 

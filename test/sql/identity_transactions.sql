@@ -47,6 +47,7 @@ BEGIN;
 SAVEPOINT a; SAVEPOINT b;
 SELECT relay_guard.assume('alice');
 RELEASE b; :who; ROLLBACK TO a; :who;
+SELECT relay_guard.assume('bob'); :who; ROLLBACK TO a;
 SELECT relay_guard.assume('alice');
 SAVEPOINT c; SELECT relay_guard.assume('alice'); ROLLBACK TO c; :who;
 SAVEPOINT d; SELECT 1/0; ROLLBACK TO d; :who;
