@@ -324,17 +324,18 @@ rg_context_user_bigint(int64 *value)
 }
 
 /*
- * PGC_S_SESSION and GUC_ACTION_LOCAL or _SAVE: PGC_S_OVERRIDE or
- * SetConfigOption() would set the reset value, outside the transaction.
+ * PGC_S_SESSION and GUC_ACTION_LOCAL: PGC_S_OVERRIDE or SetConfigOption()
+ * would set the reset value, outside the transaction; PostgreSQL 16 and later
+ * refuse GUC_ACTION_SAVE for what cannot be reset.
  */
 static void
-assign_guarded(const char *value, GucAction action)
+assign_guarded(const char *value)
 {
 	setting = true;
 	PG_TRY();
 	{
 		(void) set_config_option("relay_guard.context", value, PGC_SUSET,
-								 PGC_S_SESSION, action, true, ERROR, false);
+								 PGC_S_SESSION, GUC_ACTION_LOCAL, true, ERROR, false);
 	}
 	PG_FINALLY();
 	{
@@ -390,12 +391,12 @@ rg_context_set(const RgIdentity *identity)
 	if (current != NULL && strcmp(context_value, value) == 0)
 		return;
 	rg_strict_check_identity();
-	assign_guarded(value, GUC_ACTION_LOCAL);
+	assign_guarded(value);
 	establish(value);
 }
 
 void
 rg_context_save(const RgIdentity *identity)
 {
-	assign_guarded(identity != NULL ? encode(identity) : "", GUC_ACTION_SAVE);
+	assign_guarded(identity != NULL ? encode(identity) : "");
 }

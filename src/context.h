@@ -55,7 +55,7 @@ extern void rg_context_set(const RgIdentity *identity);
 
 /*
  * Makes identity (copied), or none when NULL, that of the current GUC nesting
- * level; AtEOXact_GUC() brings back what was before.
+ * level; AtEOXact_GUC(false, level) brings back what was before.
  */
 extern void rg_context_save(const RgIdentity *identity);
 
