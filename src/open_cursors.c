@@ -31,9 +31,9 @@ rg_open_cursors(void)
 
 	if (unnamed_is_cursor())
 		return true;
-
 	SPI_connect();
-	if (SPI_execute("SELECT FROM pg_catalog.pg_cursors WHERE name <> ''", false, 1) != SPI_OK_SELECT)
+	if (SPI_execute("SELECT FROM pg_catalog.pg_cursors WHERE name OPERATOR(pg_catalog.<>) ''",
+					false, 1) != SPI_OK_SELECT)
 		elog(ERROR, "could not read pg_cursors");
 	found = SPI_processed > 0;
 	SPI_finish();

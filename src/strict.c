@@ -39,6 +39,12 @@ static const char *outliving = NULL;
 static object_access_hook_type previous_object_access = NULL;
 static ExecutorCheckPerms_hook_type previous_check_perms = NULL;
 
+static int
+explain(void)
+{
+	return errdetail("It outlives the transaction, and behind a connection pooler the session's next transaction is another user's.");
+}
+
 /* The two exclude each other in a transaction. */
 static void
 note_outliving(const char *what)
@@ -47,7 +53,7 @@ note_outliving(const char *what)
 		ereport(ERROR,
 				errcode(ERRCODE_INVALID_TRANSACTION_STATE),
 				errmsg("%s cannot be used in a transaction with an identity", what),
-				errdetail("It outlives the transaction, and behind a connection pooler the session's next transaction is another user's."),
+				explain(),
 				errhint("Use it in a transaction without an identity, or see relay_guard.strict."));
 	outliving = what;
 }
@@ -60,7 +66,7 @@ rg_strict_check_identity(void)
 	ereport(ERROR,
 			errcode(ERRCODE_INVALID_TRANSACTION_STATE),
 			errmsg("a transaction that used %s cannot have an identity", outliving),
-			errdetail("It outlives the transaction, and behind a connection pooler the session's next transaction is another user's."),
+			explain(),
 			errhint("End the transaction, then authenticate in the next one, or see relay_guard.strict."));
 }
 
@@ -119,10 +125,11 @@ is_temporary(Oid relid)
 }
 
 /*
- * Temporary relations, and columns of them, are noticed here and not by their statement: CREATE TABLE
- * on a search_path that starts with pg_temp, a view of a temporary table and
- * EXPLAIN ANALYZE CREATE TABLE AS do not say what they make.  Functions are
- * announced when an expression is prepared and by the fast-path call.
+ * Temporary relations, and columns of them, are noticed here and not by their
+ * statement: CREATE TABLE on a search_path that starts with pg_temp, a view of a
+ * temporary table and EXPLAIN ANALYZE CREATE TABLE AS do not say what they make.
+ * Functions are announced when an expression is prepared and by the fast-path
+ * call.
  */
 static void
 on_object_access(ObjectAccessType access, Oid class, Oid object, int subid, void *arg)
