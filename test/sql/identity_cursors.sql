@@ -5,6 +5,7 @@ CREATE TABLE rg_note (user_id text, body text);
 INSERT INTO rg_note SELECT who, who || n FROM unnest('{alice,bob}'::text[]) who, generate_series(1, 3) n;
 SELECT relay_guard.protect('rg_note', grant_to => 'rg_app', build_index => false);
 GRANT EXECUTE ON FUNCTION relay_guard.assume(text, text, text, text, inet) TO rg_app;
+CREATE SCHEMA rg_evil AUTHORIZATION rg_app;
 SET ROLE rg_app;
 
 -- opened as alice, read as bob: there is no bob in her transaction
@@ -51,6 +52,19 @@ ROLLBACK TO s;
 SELECT relay_guard.assume('alice');
 RELEASE s;
 SELECT body FROM rg_note;
+SELECT relay_guard.assume('bob');
+COMMIT;
+
+-- nor does an operator of hers hide the cursor
+CREATE FUNCTION rg_evil.never(text, text) RETURNS boolean LANGUAGE sql AS 'SELECT false';
+CREATE OPERATOR rg_evil.<> (LEFTARG = text, RIGHTARG = text, FUNCTION = rg_evil.never);
+BEGIN;
+SET LOCAL search_path = rg_evil, pg_catalog, public;
+DECLARE c CURSOR FOR SELECT body FROM rg_note;
+SAVEPOINT s;
+SELECT relay_guard.assume('alice');
+FETCH 1 FROM c;
+ROLLBACK TO s;
 SELECT relay_guard.assume('bob');
 COMMIT;
 
@@ -105,6 +119,7 @@ BEGIN; SELECT relay_guard.assume('bob'); FETCH 1 FROM c; COMMIT;
 CLOSE c;
 
 RESET ROLE;
+DROP SCHEMA rg_evil CASCADE;
 DROP TABLE rg_note;
 DROP OWNED BY rg_app;
 DROP ROLE rg_app;
