@@ -40,7 +40,8 @@ enum
 };
 enum
 {
-	Anum_pepper_singleton, Anum_pepper_sealed
+	Anum_pepper_singleton, Anum_pepper_sealed,
+	Natts_pepper
 };
 
 /* A copy of the sealed pepper; NULL while there is none. */
@@ -55,8 +56,10 @@ load_pepper(TableScanDesc scan, MemoryContext context, void *previous)
 	return DatumGetByteaPCopy(values[Anum_pepper_sealed]);
 }
 
-static RgConfigCache keys = {.table = "api_key"};
-static RgConfigCache sealed_pepper = {.table = "api_key_pepper",.load = load_pepper};
+static RgConfigCache keys = {.table = "api_key",.natts = Natts_api_key};
+static RgConfigCache sealed_pepper = {
+	.table = "api_key_pepper",.natts = Natts_pepper,.load = load_pepper
+};
 
 /* The pepper, in guarded memory, and what it was opened from. */
 static struct
@@ -147,7 +150,7 @@ find(RgSlice key, Datum values[Natts_api_key], bool nulls[Natts_api_key])
 	if (key.len == 0 || key.len > MAX_LEN || !open_pepper())
 		return false;
 	ScanKeyInit(&by_hash, Anum_api_key_hash + 1, BTEqualStrategyNumber, F_BYTEAEQ, hash_key(key));
-	return rg_config_find(&keys, "api_key_hash_key", &by_hash, 1, values, nulls, Natts_api_key);
+	return rg_config_find(&keys, "api_key_hash_key", &by_hash, 1, values, nulls);
 }
 
 static RgSlice

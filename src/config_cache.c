@@ -92,6 +92,22 @@ find_relid(const char *name)
 	return relid;
 }
 
+/* New code over the tables of an old version would read past a row's end. */
+static Relation
+open_table(RgConfigCache *cache)
+{
+	Relation	rel;
+
+	cache->relid = find_relid(cache->table);
+	rel = table_open(cache->relid, AccessShareLock);
+	if (RelationGetDescr(rel)->natts < cache->natts)
+		ereport(ERROR,
+				errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				errmsg("relation relay_guard.%s is of an older version of relay_guard", cache->table),
+				errhint("Run ALTER EXTENSION relay_guard UPDATE, or create the extension anew."));
+	return rel;
+}
+
 /* Reads the table into a context of its own, which it returns. */
 static MemoryContext
 load(RgConfigCache *cache, Relation rel, void **content)
@@ -140,8 +156,7 @@ reload(RgConfigCache *cache)
 	uint64		generation;
 	void	   *content;
 
-	cache->relid = find_relid(cache->table);
-	rel = table_open(cache->relid, AccessShareLock);
+	rel = open_table(cache);
 	generation = cache->generation;
 	context = load(cache, rel, &content);
 	table_close(rel, AccessShareLock);
@@ -170,9 +185,9 @@ rg_config_generation(RgConfigCache *cache)
 
 bool
 rg_config_find(RgConfigCache *cache, const char *index, ScanKey keys, int nkeys,
-			   Datum *values, bool *nulls, int natts)
+			   Datum *values, bool *nulls)
 {
-	Relation	rel = table_open(find_relid(cache->table), AccessShareLock);
+	Relation	rel = open_table(cache);
 	Snapshot	snapshot = RegisterSnapshot(GetLatestSnapshot());
 	SysScanDesc scan = systable_beginscan(rel, find_relid(index), true, snapshot, nkeys, keys);
 	HeapTuple	tuple = systable_getnext(scan);
@@ -181,7 +196,7 @@ rg_config_find(RgConfigCache *cache, const char *index, ScanKey keys, int nkeys,
 	if (found)
 	{
 		tuple = heap_copytuple(tuple);
-		for (int i = 0; i < natts; i++)
+		for (int i = 0; i < cache->natts; i++)
 			values[i] = heap_getattr(tuple, i + 1, RelationGetDescr(rel), &nulls[i]);
 	}
 	systable_endscan(scan);

@@ -20,6 +20,7 @@
 typedef struct RgConfigCache
 {
 	const char *table;			/* its name, in schema relay_guard */
+	int			natts;			/* columns that are read, by position */
 
 	/*
 	 * Builds the copy in context, which is current and becomes its own; rows
@@ -56,11 +57,11 @@ extern uint64 rg_config_generation(RgConfigCache *cache);
 
 /*
  * Looks a row up by a unique index of the table, under the latest snapshot; needs
- * no privilege.  True with the row's first natts attributes in values and
- * nulls, copies in the current context.
+ * no privilege.  True with the row's natts attributes in values and nulls, copies in
+ * the current context.
  */
 extern bool rg_config_find(RgConfigCache *cache, const char *index, ScanKey keys, int nkeys,
-						   Datum *values, bool *nulls, int natts)
+						   Datum *values, bool *nulls)
 			__attribute__((warn_unused_result));
 
 /*

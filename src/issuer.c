@@ -22,13 +22,15 @@
 enum
 {
 	Anum_issuer_iss, Anum_issuer_aud, Anum_issuer_subject_prefix,
-	Anum_issuer_roles, Anum_issuer_leeway
+	Anum_issuer_roles, Anum_issuer_leeway,
+	Natts_issuer
 };
 enum
 {
 	Anum_jwt_key_iss, Anum_jwt_key_kid, Anum_jwt_key_alg, Anum_jwt_key_secret,
 	Anum_jwt_key_public_key, Anum_jwt_key_source, Anum_jwt_key_created_at,
-	Anum_jwt_key_retired_at
+	Anum_jwt_key_retired_at,
+	Natts_jwt_key
 };
 
 typedef struct Issuers
@@ -147,8 +149,8 @@ load_keys(TableScanDesc scan, MemoryContext context, void *previous)
 	return first;
 }
 
-static RgConfigCache issuer_cache = {.table = "issuer",.load = load_issuers};
-static RgConfigCache key_cache = {.table = "jwt_key",.load = load_keys};
+static RgConfigCache issuer_cache = {.table = "issuer",.natts = Natts_issuer,.load = load_issuers};
+static RgConfigCache key_cache = {.table = "jwt_key",.natts = Natts_jwt_key,.load = load_keys};
 
 void
 rg_issuer_init(void)

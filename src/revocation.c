@@ -23,7 +23,7 @@ enum
 	Natts_revocation
 };
 
-static RgConfigCache table = {.table = "revocation"};
+static RgConfigCache table = {.table = "revocation",.natts = Natts_revocation};
 
 void
 rg_revocation_init(void)
@@ -43,8 +43,7 @@ look_up(const char *kind, RgSlice value, Datum values[Natts_revocation])
 				CStringGetTextDatum(kind));
 	ScanKeyInit(&keys[1], Anum_revocation_value + 1, BTEqualStrategyNumber, F_TEXTEQ,
 				PointerGetDatum(cstring_to_text_with_len(value.data, value.len)));
-	return rg_config_find(&table, "revocation_pkey", keys, lengthof(keys), values, nulls,
-						  Natts_revocation);
+	return rg_config_find(&table, "revocation_pkey", keys, lengthof(keys), values, nulls);
 }
 
 /*

@@ -22,7 +22,8 @@ enum
 	Anum_route_request_body, Anum_route_rate, Anum_route_max_body,
 	Anum_route_result, Anum_route_result_key, Anum_route_status,
 	Anum_route_keyset, Anum_route_keyset_start, Anum_route_plan, Anum_route_max_response,
-	Anum_route_run_as, Anum_route_search_path
+	Anum_route_run_as, Anum_route_search_path,
+	Natts_route
 };
 
 /* Routes without variables stand first, in the order of their paths. */
@@ -171,7 +172,7 @@ load_routes(TableScanDesc scan, MemoryContext context, void *previous)
 	return all;
 }
 
-static RgConfigCache route_cache = {.table = "route",.load = load_routes};
+static RgConfigCache route_cache = {.table = "route",.natts = Natts_route,.load = load_routes};
 
 void
 rg_route_init(void)

@@ -28,11 +28,18 @@ require_utf8(void)
 				errmsg("routes need a database with encoding UTF8"));
 }
 
+/* Since PostgreSQL 16 a membership may be without the right to SET ROLE. */
+#if PG_VERSION_NUM >= 160000
+#define may_become(role) member_can_set_role(GetUserId(), role)
+#else
+#define may_become(role) is_member_of_role(GetUserId(), role)
+#endif
+
 /* Nobody lends a route rights that they do not have themselves. */
 static void
 require_membership(Oid role)
 {
-	if (!is_member_of_role(GetUserId(), role))
+	if (!may_become(role))
 		ereport(ERROR,
 				errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
 				errmsg("must be a member of role \"%s\" to let a route run as it",
