@@ -6,6 +6,8 @@ import subprocess
 from conftest import clean_environment, gateway_binary
 
 SECRET = "a secret of more than 32 characters"
+ADMIN = "an-admin-key-of-the-tests-8f2b71c90e"
+DEV = "a-developer's-key-of-the-tests-41d7ac"
 
 
 def run(*arguments, **settings):
@@ -78,8 +80,47 @@ def test_configure_writes_what_is_missing(postgres):
 
 
 def test_configure_names_every_mistake(postgres):
-    done = run("configure", DATABASE_PUBLIC_URL=postgres.url("relay_owner"), SUPABASE_JWT_SECRET="short",
-               RATE_LIMIT_REQUESTS="many", RATE_LIMIT_WINDOW="-1")
-    assert done.returncode == 1
-    assert {line.split()[0] for line in done.stderr.splitlines()} == \
-        {"SUPABASE_JWT_SECRET", "RATE_LIMIT_REQUESTS", "RATE_LIMIT_WINDOW"}
+    mistakes = dict(SUPABASE_JWT_SECRET="short", RATE_LIMIT_REQUESTS="many", RATE_LIMIT_WINDOW="-1",
+                    RATE_LIMIT_EXEC_PER_MIN="1e3", RATE_LIMIT_ENABLED="maybe", ADMIN_API_KEY="short")
+    done = run("configure", DATABASE_PUBLIC_URL=postgres.url("relay_owner"), **mistakes)
+    assert done.returncode == 1 and "short" not in done.stderr.replace("shorter", "")
+    assert {line.split()[0] for line in done.stderr.splitlines()} == set(mistakes)
+
+
+def test_configure_registers_keys_of_the_environment(postgres, gateway):
+    def configure(**settings):
+        done = run("configure", DATABASE_PUBLIC_URL=postgres.url("relay_owner"), **settings)
+        assert not any(key in done.stdout + done.stderr for key in (ADMIN, DEV))
+        return done
+
+    def status(key):
+        return gateway.get("/test/admin", {"X-API-Key": key}).status
+
+    postgres.sql("INSERT INTO relay_guard.route (method, path, query, auth, result, run_as) "
+                 "VALUES ('GET', '/test/admin', 'SELECT 1', 'admin', 'value', 'relay_app')", user="relay_owner")
+    try:
+        assert status(ADMIN) == 401
+        first = configure(ADMIN_API_KEY=ADMIN, DEV_API_KEY=DEV)
+        assert first.stdout == "API key env-admin: registered\nAPI key env-dev: registered\n"
+        assert configure(ADMIN_API_KEY=ADMIN, DEV_API_KEY=DEV).stdout == ""
+        assert (status(ADMIN), status(DEV)) == (200, 403)
+        other = configure(ADMIN_API_KEY=ADMIN[::-1], DEV_API_KEY=DEV)
+        assert other.stdout == "API key env-admin: registered\n"
+        assert (status(ADMIN), status(ADMIN[::-1])) == (401, 200)
+        # a key for development does not come into production, nor one for both
+        refused = configure(ENVIRONMENT="production", ADMIN_API_KEY=ADMIN, DEV_API_KEY=DEV)
+        assert (refused.returncode, refused.stderr) == (1, "DEV_API_KEY is not for production\n")
+        assert configure(ADMIN_API_KEY=ADMIN, DEV_API_KEY=ADMIN).returncode == 1
+        assert configure().stdout == "API key env-admin: removed\nAPI key env-dev: removed\n"
+        assert (status(ADMIN[::-1]), status(DEV)) == (401, 401)
+    finally:
+        postgres.sql("DELETE FROM relay_guard.route WHERE path = '/test/admin'", user="relay_owner")
+
+
+def test_configure_registers_an_issuer_whose_keys_have_a_url(postgres):
+    done = run("configure", DATABASE_PUBLIC_URL=postgres.url("relay_owner"), SUPABASE_JWT_ISS="https://keys.test",
+               SUPABASE_JWKS_URL="https://keys.test/jwks.json", KEYS_DATABASE_URL=postgres.url("relay_owner"))
+    try:
+        assert done.stdout == "issuer https://keys.test: registered, audience authenticated\n"
+    finally:
+        postgres.sql("DELETE FROM relay_guard.issuer WHERE iss = 'https://keys.test'")

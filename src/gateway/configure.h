@@ -1,0 +1,46 @@
+/*
+ * configure.h
+ *		What the parts of relay_gateway configure share.
+ */
+#ifndef RG_CONFIGURE_H
+#define RG_CONFIGURE_H
+
+#include <libpq-fe.h>
+#include <stdbool.h>
+
+/* Of the environment; the fallback where it is not set or empty. */
+extern const char *rg_setting(const char *name, const char *fallback);
+
+/* Runs a statement with text parameters; what goes wrong is told on stderr. */
+extern bool rg_sql_run(PGconn *conn, const char *sql, int count, const char *const *values)
+			__attribute__((warn_unused_result));
+
+/*
+ * The same; *value becomes a copy of the first column of the first row, NULL
+ * when there is no row.
+ */
+extern bool rg_sql_look_up(PGconn *conn, const char *sql, int count,
+						   const char *const *values, char **value)
+			__attribute__((warn_unused_result));
+
+/*
+ * Each part: whether its settings can be used, every mistake told on stderr;
+ * then what they say, into the tables.
+ */
+extern bool rg_check_token_settings(void);
+extern bool rg_configure_tokens(PGconn *conn)
+			__attribute__((warn_unused_result));
+extern bool rg_check_limit_settings(void);
+extern bool rg_configure_limits(PGconn *conn)
+			__attribute__((warn_unused_result));
+extern bool rg_check_api_key_settings(void);
+extern bool rg_configure_api_keys(PGconn *conn)
+			__attribute__((warn_unused_result));
+
+/* A secret of 32 bytes or more, or none; else false and a message. */
+extern bool rg_check_secret_setting(const char *name);
+
+/* Whether ENVIRONMENT is production. */
+extern bool rg_in_production(void);
+
+#endif
