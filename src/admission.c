@@ -20,6 +20,7 @@ typedef struct Admission
 	RgIdentity *identity;
 	RgAnswer   *answer;
 	int			npolicies;
+	int			nshared;		/* of them, the route's */
 	const RgRatePolicy *policies[RG_RATE_MAX_HITS]; /* the route's, then the
 													 * API key's */
 	char		scratch[RG_RATE_MAX_HITS][64];	/* keys of the hits */
@@ -34,11 +35,12 @@ known_address(const RgRequest *request)
 	return memcmp(request->client_ip, none, sizeof none) == 0 ? NULL : request->client_ip;
 }
 
+/* By id: the table may have been read again since. */
 static bool
 has_policy(const Admission *admission, const RgRatePolicy *policy)
 {
 	for (int i = 0; i < admission->npolicies; i++)
-		if (admission->policies[i] == policy)
+		if (admission->policies[i]->id == policy->id)
 			return true;
 	return false;
 }
@@ -77,6 +79,7 @@ collect_hits(Admission *admission, const RgIdentity *identity)
 			continue;
 		hit->policy = admission->policies[i];
 		hit->cost = 1;
+		hit->personal = i >= admission->nshared;
 		answer->nhits++;
 	}
 }
@@ -317,6 +320,7 @@ rg_admit(const RgRequest *request, const RgRoute *route, RgIdentity *identity,
 
 	memset(identity, 0, sizeof *identity);
 	add_policies(&admission, route->rates, route->nrates);
+	admission.nshared = admission.npolicies;
 	if (!identify(&admission))
 		return false;
 	if (identity->user_id.data == NULL)

@@ -56,6 +56,9 @@ typedef struct RgRateHit
 	const RgRatePolicy *policy;
 	RgSlice		key;			/* user id, workspace, address, ... */
 	int64		cost;
+	bool		personal;		/* asked because of the credentials, so that
+								 * it says nothing of who has others; for
+								 * answers alone */
 	RgRateResult result;
 } RgRateHit;
 

@@ -18,10 +18,11 @@ limit_of(const RgRateHit *hit)
 {
 	const RgRatePolicy *policy = hit->policy;
 	const RgRateResult *result = &hit->result;
+	bool		shared = policy->identify_by == RG_BY_IP || policy->identify_by == RG_BY_GLOBAL;
 	RgRateLimit limit = {
 		.name = {policy->name, strnlen(policy->name, RG_RATE_NAME_MAX)},
 		.denied = !result->allowed && !policy->shadow,
-		.by_address = policy->identify_by == RG_BY_IP || policy->identify_by == RG_BY_GLOBAL,
+		.by_address = shared && !hit->personal,
 		.quota = policy->quota,
 		.window = policy->window,
 		.limit = result->limit,

@@ -25,7 +25,8 @@ typedef struct RgRateLimit
 {
 	RgSlice		name;			/* of its policy */
 	bool		denied;			/* it refuses this request */
-	bool		by_address;		/* whoever asks from there: by ip, or global */
+	bool		by_address;		/* whoever asks from there: by ip, or global,
+								 * and not because of an API key */
 	int64_t		quota;
 	int64_t		window;			/* nanoseconds */
 	int64_t		limit;			/* what can be taken at once */

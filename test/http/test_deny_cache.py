@@ -21,7 +21,8 @@ def routes(postgres):
          '[{"name": "n", "in": "path", "required": true, "schema": {"type": "integer"}}]', 'relay_app', '{deny_long}'),
         ('GET', '/deny/long', 'SELECT 1', 'anonymous', 'value', '[]', 'relay_app', '{deny_long}'),
         ('POST', '/deny/long', 'SELECT 1', 'anonymous', 'value', '[]', 'relay_app', '{deny_long}'),
-        ('GET', '/deny/ip', 'SELECT 1', 'none', 'value', '[]', 'relay_app', '{deny_ip}')
+        ('GET', '/deny/ip', 'SELECT 1', 'none', 'value', '[]', 'relay_app', '{deny_ip}'),
+        ('GET', '/deny/key', 'SELECT 1', 'api_key', 'value', '[]', 'relay_app', '{ip}')
     """, user="relay_owner")
     yield
     postgres.sql("DELETE FROM relay_guard.route WHERE path LIKE '/deny/%';"
@@ -135,6 +136,16 @@ def test_another_address_goes_on(one):
     refused(one, "/deny/ip", here)
     assert one.get("/deny/ip", {**here, "Authorization": "Bearer x", "Cookie": "a=b"}).status == 429
     assert one.get("/deny/ip", there).status == 200
+
+
+def test_a_limit_by_address_of_an_api_key_binds_no_other_key(one, postgres):
+    make = "SELECT key FROM relay_guard.api_key_create(%r, rate => %r)"
+    mean, other = ({"X-API-Key": postgres.sql(make % pair)[0][0]} for pair in (("mean", "{deny_ip}"), ("other", "{}")))
+    origin = address()
+    refused(one, "/deny/key", {**mean, **origin})
+    assert one.get("/deny/key", {**mean, **origin}).status == 429
+    assert one.get("/deny/key", {**other, **origin}).status == 200
+    assert one.get("/deny/key", origin).status == 401
 
 
 def test_a_body_is_refused_from_memory_too(one, postgres):
