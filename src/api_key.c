@@ -110,21 +110,40 @@ keep_pepper(RgSlice opened)
 	sodium_memzero(unconstify(char *, opened.data), opened.len);
 }
 
-/* Opens the pepper unless that is done; false when there is none yet. */
+/* Nobody can make the same pepper again: what it hashed is lost with it. */
+static RgSlice
+unseal_pepper(const bytea *sealed)
+{
+	RgSlice		opened;
+
+	if (!rg_secret_try_open("api_key_pepper", "", "",
+							rg_slice(VARDATA(sealed), VARSIZE(sealed) - VARHDRSZ), &opened))
+		ereport(ERROR,
+				errcode(ERRCODE_RG_UNAVAILABLE),
+				errmsg("the pepper of API keys does not open"),
+				errdetail("It was sealed under a key that the server's key ring does not have, or changed by hand."),
+				errhint("Bring that key back into the key ring, or empty relay_guard.api_key and relay_guard.api_key_pepper as their owner and make all API keys anew."));
+	return opened;
+}
+
+/*
+ * Opens the pepper unless that is done; false when there is none yet.  Both
+ * generations are read first: a pepper that comes in while the former one is
+ * read is then opened by the next call.
+ */
 static bool
 open_pepper(void)
 {
-	const bytea *sealed = rg_config_get(&sealed_pepper);
 	uint64		table_generation = sealed_pepper.generation;
 	uint64		ring_generation = rg_keyring_generation();
+	const bytea *sealed = rg_config_get(&sealed_pepper);
 
 	if (sealed == NULL)
 		return false;
 	if (pepper.bytes != NULL && pepper.table_generation == table_generation &&
 		pepper.ring_generation == ring_generation)
 		return true;
-	keep_pepper(rg_secret_open("api_key_pepper", "", "",
-							   rg_slice(VARDATA(sealed), VARSIZE(sealed) - VARHDRSZ)));
+	keep_pepper(unseal_pepper(sealed));
 	pepper.table_generation = table_generation;
 	pepper.ring_generation = ring_generation;
 	return true;
