@@ -159,7 +159,7 @@ CREATE FUNCTION read_counters(OUT name text, OUT policy text, OUT value text,
 	OUT remaining bigint, OUT reset_after float8, OUT denied bigint,
 	OUT last_used timestamptz, OUT stored boolean)
 RETURNS SETOF record
-LANGUAGE C VOLATILE STRICT PARALLEL RESTRICTED AS 'MODULE_PATHNAME', 'relay_guard_read_counters';
+LANGUAGE C VOLATILE STRICT PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'relay_guard_read_counters';
 COMMENT ON FUNCTION read_counters() IS 'Rows of the view counter.';
 
 CREATE VIEW counter AS SELECT * FROM read_counters();

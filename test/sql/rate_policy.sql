@@ -73,6 +73,14 @@ SELECT relay_guard.rate_take_key('user', 'k');
 ROLLBACK;
 SELECT allowed FROM relay_guard.rate_take_key('user', 'policy-test');
 
+-- A change is read again also by a query that could be parallel
+CREATE TABLE rg_large AS SELECT generate_series(1, 1000) AS n;
+SET parallel_setup_cost = 0; SET parallel_tuple_cost = 0; SET min_parallel_table_scan_size = 0;
+UPDATE relay_guard.rate_policy SET quota = quota WHERE name = 'ip';
+SELECT bool_and(large.count = 1000) FROM relay_guard.counter, LATERAL (SELECT count(*) FROM rg_large) large;
+RESET parallel_setup_cost; RESET parallel_tuple_cost; RESET min_parallel_table_scan_size;
+DROP TABLE rg_large;
+
 -- Everything that users see has a comment
 SELECT proname FROM pg_proc
 WHERE pronamespace = 'relay_guard'::regnamespace AND proname ~ '^(rate|read)_'
