@@ -37,6 +37,11 @@ BEGIN
             MESSAGE = 'before is for tokens of a user',
             HINT = 'A jti or a session is revoked as a whole.';
     END IF;
+    IF starts_with(user_id, 'key:') THEN
+        RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value',
+            MESSAGE = 'an API key is not ended by revoke()',
+            HINT = 'Call relay_guard.api_key_revoke() with its id.';
+    END IF;
     INSERT INTO relay_guard.revocation AS r (kind, value, before)
     VALUES (CASE WHEN jti IS NOT NULL THEN 'jti' WHEN session IS NOT NULL THEN 'session' ELSE 'user' END,
             coalesce(jti, session, user_id),

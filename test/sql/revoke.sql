@@ -89,6 +89,7 @@ SELECT relay_guard.revoke();
 SELECT relay_guard.revoke(jti => 'a', session => 'b');
 SELECT relay_guard.revoke(jti => 'a', before => now());
 SELECT relay_guard.revoke(jti => '');
+SELECT relay_guard.revoke(user_id => 'key:098217f6-968a-47ed-a538-071922204bbc');
 CREATE ROLE rg_nobody;
 SET ROLE rg_nobody;
 SELECT relay_guard.revoke(jti => 'a');
