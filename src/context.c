@@ -398,5 +398,7 @@ rg_context_set(const RgIdentity *identity)
 void
 rg_context_save(const RgIdentity *identity)
 {
+	if (identity != NULL)
+		rg_strict_check_identity();
 	assign_guarded(identity != NULL ? encode(identity) : "");
 }

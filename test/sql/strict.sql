@@ -104,6 +104,20 @@ BEGIN; COPY rg_temp FROM '/dev/null'; SELECT relay_guard.assume('alice'); ROLLBA
 BEGIN; SELECT * FROM rg_temp; SELECT relay_guard.assume('alice'); SELECT * FROM rg_note WHERE user_id = relay_guard.user_id(); ROLLBACK;
 BEGIN; SELECT relay_guard.assume('alice'); DROP TABLE rg_temp CASCADE; COMMIT;
 
+-- serve() gives its route an identity as well
+INSERT INTO relay_guard.route (method, path, query, result, run_as)
+VALUES ('GET', '/rg/notes', 'SELECT body FROM public.rg_note', 'rows', 'rg_app');
+CREATE FUNCTION rg_serve() RETURNS text LANGUAGE sql AS $$
+    SELECT convert_from(body, 'UTF8') FROM relay_guard.serve('GET', '/rg/notes',
+        headers => ARRAY['authorization', 'Bearer ' || relay_guard.issue_token('alice')]) $$;
+SELECT rg_serve();
+CREATE TEMP TABLE rg_temp (a text);
+INSERT INTO rg_temp SELECT rg_serve();
+BEGIN; DECLARE c CURSOR WITH HOLD FOR SELECT rg_serve(); COMMIT;
+DROP TABLE rg_temp;
+DROP FUNCTION rg_serve;
+DELETE FROM relay_guard.route WHERE path = '/rg/notes';
+
 -- an identity that was rolled back has been here all the same
 BEGIN; SAVEPOINT s; SELECT relay_guard.assume('alice'); ROLLBACK TO s; CREATE TEMP TABLE rg_temp (a int); ROLLBACK;
 -- and the next transaction is free again
