@@ -85,22 +85,29 @@ BEGIN ATOMIC
 END;
 COMMENT ON FUNCTION lint_gateway_privileges() IS 'lint(): protected tables that the gateway''s role may use itself.';
 
--- Who may say who they are needs no token; who writes routes, no rights.
+-- Who may say who they are, or whose signature counts, needs no token; who
+-- writes routes, no rights.
 CREATE FUNCTION lint_role_trusted() RETURNS SETOF lint_finding
 LANGUAGE sql STABLE
 BEGIN ATOMIC
     SELECT CASE WHEN g.kind = 'f' AND g.grantee <> 0 AND NOT bool_or(a.serves) THEN 'warning' ELSE 'error' END,
            'role_trusted', CASE g.grantee WHEN 0 THEN 'PUBLIC' ELSE quote_ident(pg_get_userbyid(g.grantee)) END,
            format('%s may %s.', coalesce('HTTP clients reach ' || string_agg(DISTINCT a.name, ', ' ORDER BY a.name) || ', and', 'Everybody'),
-                  CASE g.kind WHEN 'f' THEN format('call %s: they can be anybody', g.object)
-                              ELSE format('write %s: they decide what is served to whom', g.object) END),
+                  CASE WHEN g.kind = 'f' AND g.object ~ 'api_key' THEN format('call %s: they can be admins', g.object)
+                       WHEN g.kind = 'f' THEN format('call %s: they can be anybody', g.object)
+                       ELSE format('write %s: they decide what is served to whom', g.object) END),
            format('REVOKE %s %s FROM %s', CASE g.kind WHEN 'f' THEN 'EXECUTE ON FUNCTION' ELSE 'ALL ON' END, g.object,
                   CASE g.grantee WHEN 0 THEN 'PUBLIC' ELSE quote_ident(pg_get_userbyid(g.grantee)) END)
     FROM (SELECT 'f', p.oid::regprocedure::text, x.grantee
           FROM pg_proc p, aclexplode(coalesce(p.proacl, acldefault('f', p.proowner))) x
           WHERE x.grantee <> p.proowner
             AND p.oid IN ('assume(text, text, text, text, inet)'::regprocedure,
-                          'issue_token(text, text, text, text[], interval)'::regprocedure)
+                          'issue_token(text, text, text, text[], interval)'::regprocedure,
+                          'jwt_key_add(text, text, text)'::regprocedure,
+                          'jwt_public_key_add(text, jsonb, text)'::regprocedure,
+                          'jwks_import(text, jsonb)'::regprocedure,
+                          'api_key_create(text, text, text[], text[], timestamptz, text)'::regprocedure,
+                          'api_key_set(text, text, text)'::regprocedure)
           UNION
           SELECT 't', c.oid::regclass::text, x.grantee
           FROM pg_class c, aclexplode(c.relacl) x
@@ -111,7 +118,7 @@ BEGIN ATOMIC
     WHERE a.role IS NOT NULL OR g.grantee = 0
     GROUP BY g.kind, g.object, g.grantee;
 END;
-COMMENT ON FUNCTION lint_role_trusted() IS 'lint(): roles of clients that may assume identities, issue tokens or write configuration.';
+COMMENT ON FUNCTION lint_role_trusted() IS 'lint(): roles of clients that may assume identities, issue tokens, register keys or write configuration.';
 
 CREATE FUNCTION lint_not_preloaded() RETURNS SETOF lint_finding
 LANGUAGE sql STABLE

@@ -59,6 +59,8 @@ SELECT * FROM relay_guard.lint();
 SELECT relay_guard.grant_role('trusted', 'rg_gate'), relay_guard.grant_role('admin', 'rg_app');
 GRANT EXECUTE ON FUNCTION relay_guard.issue_token(text, text, text, text[], interval) TO rg_app;
 GRANT EXECUTE ON FUNCTION relay_guard.assume(text, text, text, text, inet) TO PUBLIC;
+SELECT relay_guard.grant_role('keys', 'rg_gate');
+GRANT EXECUTE ON FUNCTION relay_guard.api_key_set(text, text, text) TO rg_app;
 SELECT severity, code, object, detail FROM relay_guard.lint();
 SELECT fix FROM relay_guard.lint() \gexec
 SELECT * FROM relay_guard.lint();
