@@ -23,6 +23,22 @@ enum
 	Natts_revocation
 };
 
+#define INDEX "revocation_pkey"
+
+typedef enum Kind
+{
+	JTI, SESSION, USER, KINDS
+} Kind;
+
+static const char *const kind_names[] = {"jti", "session", "user"};
+
+/* Of which kinds there are revocations; what there is none of, is not asked. */
+static struct
+{
+	uint64		generation;
+	bool		kinds[KINDS];
+}			in_use = {.generation = PG_UINT64_MAX};
+
 static RgConfigCache table = {.table = "revocation",.natts = Natts_revocation};
 
 void
@@ -31,19 +47,47 @@ rg_revocation_init(void)
 	rg_config_register(&table);
 }
 
+static void
+by_kind(ScanKey key, Kind kind)
+{
+	ScanKeyInit(key, Anum_revocation_kind + 1, BTEqualStrategyNumber, F_TEXTEQ,
+				CStringGetTextDatum(kind_names[kind]));
+}
+
 static bool
-look_up(const char *kind, RgSlice value, Datum values[Natts_revocation])
+any_of(Kind kind)
+{
+	ScanKeyData key;
+	Datum		values[Natts_revocation];
+	bool		nulls[Natts_revocation];
+
+	by_kind(&key, kind);
+	return rg_config_find(&table, INDEX, &key, 1, values, nulls);
+}
+
+/* Most installations revoke in one way, or never. */
+static void
+note_kinds(uint64 generation)
+{
+	if (in_use.generation == generation)
+		return;
+	for (Kind kind = 0; kind < KINDS; kind++)
+		in_use.kinds[kind] = any_of(kind);
+	in_use.generation = generation;
+}
+
+static bool
+look_up(Kind kind, RgSlice value, Datum values[Natts_revocation])
 {
 	ScanKeyData keys[2];
 	bool		nulls[Natts_revocation];
 
-	if (value.len == 0)
+	if (value.len == 0 || !in_use.kinds[kind])
 		return false;
-	ScanKeyInit(&keys[0], Anum_revocation_kind + 1, BTEqualStrategyNumber, F_TEXTEQ,
-				CStringGetTextDatum(kind));
+	by_kind(&keys[0], kind);
 	ScanKeyInit(&keys[1], Anum_revocation_value + 1, BTEqualStrategyNumber, F_TEXTEQ,
 				PointerGetDatum(cstring_to_text_with_len(value.data, value.len)));
-	return rg_config_find(&table, "revocation_pkey", keys, lengthof(keys), values, nulls);
+	return rg_config_find(&table, INDEX, keys, lengthof(keys), values, nulls);
 }
 
 /*
@@ -65,9 +109,10 @@ rg_revoked(RgVerified *verified)
 
 	if (verified->revocations == generation)
 		return false;
-	if (look_up("jti", verified->jti, values) || look_up("session", verified->session, values))
+	note_kinds(generation);
+	if (look_up(JTI, verified->jti, values) || look_up(SESSION, verified->session, values))
 		return true;
-	if (look_up("user", verified->identity.user_id, values) &&
+	if (look_up(USER, verified->identity.user_id, values) &&
 		issued_before(verified->iat, DatumGetTimestampTz(values[Anum_revocation_before])))
 		return true;
 	verified->revocations = generation;
