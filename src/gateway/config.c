@@ -211,11 +211,9 @@ read_setting(RgConfig *config, const Setting *setting, const char *value, FILE *
 static const char *
 lookup(const RgEnvFile *file, const Setting *setting)
 {
-	const char *value = getenv(setting->name);
+	const char *value = rg_env_setting(file, setting->name);
 
-	if (value == NULL)
-		value = rg_env_file_get(file, setting->name);
-	return value != NULL && *value != '\0' ? value : setting->fallback;
+	return value != NULL ? value : setting->fallback;
 }
 
 static bool
@@ -227,19 +225,6 @@ read_settings(RgConfig *config, const RgEnvFile *file, FILE *errors)
 		if (!read_setting(config, &settings[i], lookup(file, &settings[i]), errors))
 			valid = false;
 	return valid;
-}
-
-static bool
-read_file(RgEnvFile *file, FILE *errors)
-{
-	const char *path = getenv("RELAY_CONFIG");
-
-	memset(file, 0, sizeof *file);
-	if (path == NULL || *path == '\0' || rg_env_file_read(path, file))
-		return true;
-	fprintf(errors, "RELAY_CONFIG names %s, which cannot be read: %s\n", path,
-			errno == EINVAL ? "a line is not NAME=value" : strerror(errno));
-	return false;
 }
 
 static bool
@@ -305,7 +290,7 @@ rg_config_load(FILE *errors)
 
 	if (config == NULL)
 		return NULL;
-	valid = read_file(&file, errors);
+	valid = rg_env_file_configured(&file, errors);
 	valid &= read_settings(config, &file, errors);
 	rg_env_file_free(&file);
 	valid &= derive_listen(config, errors);

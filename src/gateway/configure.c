@@ -13,15 +13,18 @@
 
 #include "commands.h"
 #include "configure.h"
+#include "env_file.h"
 
 #define MIN_SECRET 32			/* bytes, RFC 7518, 3.2 */
+
+static RgEnvFile file;
 
 const char *
 rg_setting(const char *name, const char *fallback)
 {
-	const char *value = getenv(name);
+	const char *value = rg_env_setting(&file, name);
 
-	return value != NULL && *value != '\0' ? value : fallback;
+	return value != NULL ? value : fallback;
 }
 
 bool
@@ -105,19 +108,19 @@ int
 rg_configure(void)
 {
 	const char *const names[] = {"dbname", "application_name", "client_encoding", NULL};
-	const char *const values[] = {
-		rg_setting("DATABASE_PUBLIC_URL", NULL), "relay_gateway configure", "UTF8", NULL
-	};
+	const char *values[] = {NULL, "relay_gateway configure", "UTF8", NULL};
 	PGconn	   *conn;
 	bool		done;
 
-	if (!check_settings())
+	if (!rg_env_file_configured(&file, stderr) || !check_settings())
 		return EXIT_FAILURE;
+	values[0] = rg_setting("DATABASE_PUBLIC_URL", NULL);
 	conn = PQconnectdbParams(names, values, 1);
 	done = PQstatus(conn) == CONNECTION_OK;
 	if (!done)
 		fprintf(stderr, "cannot connect to the database: %s", PQerrorMessage(conn));
 	done = done && configure(conn);
 	PQfinish(conn);
+	rg_env_file_free(&file);
 	return done ? EXIT_SUCCESS : EXIT_FAILURE;
 }

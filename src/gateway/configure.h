@@ -8,7 +8,7 @@
 #include <libpq-fe.h>
 #include <stdbool.h>
 
-/* Of the environment; the fallback where it is not set or empty. */
+/* Of the environment or RELAY_CONFIG; the fallback where it is absent or empty. */
 extern const char *rg_setting(const char *name, const char *fallback);
 
 /* Runs a statement with text parameters; what goes wrong is told on stderr. */

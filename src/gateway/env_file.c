@@ -122,3 +122,26 @@ rg_env_file_get(const RgEnvFile *file, const char *name)
 			return file->values[i];
 	return NULL;
 }
+
+bool
+rg_env_file_configured(RgEnvFile *file, FILE *errors)
+{
+	const char *path = getenv("RELAY_CONFIG");
+
+	memset(file, 0, sizeof *file);
+	if (path == NULL || *path == '\0' || rg_env_file_read(path, file))
+		return true;
+	fprintf(errors, "RELAY_CONFIG names %s, which cannot be read: %s\n", path,
+			errno == EINVAL ? "a line is not NAME=value" : strerror(errno));
+	return false;
+}
+
+const char *
+rg_env_setting(const RgEnvFile *file, const char *name)
+{
+	const char *value = getenv(name);
+
+	if (value == NULL)
+		value = rg_env_file_get(file, name);
+	return value != NULL && *value != '\0' ? value : NULL;
+}

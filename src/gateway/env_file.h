@@ -6,6 +6,7 @@
 #define RG_ENV_FILE_H
 
 #include <stdbool.h>
+#include <stdio.h>
 
 typedef struct RgEnvFile
 {
@@ -27,5 +28,15 @@ extern void rg_env_file_free(RgEnvFile *file);
 
 /* The value of that name, or NULL; the last one counts. */
 extern const char *rg_env_file_get(const RgEnvFile *file, const char *name);
+
+/*
+ * Reads the file that RELAY_CONFIG names, if it names one.  False, with the
+ * reason written to errors, when it cannot be read.
+ */
+extern bool rg_env_file_configured(RgEnvFile *file, FILE *errors)
+			__attribute__((warn_unused_result));
+
+/* What the environment says, or else the file; NULL when absent or empty. */
+extern const char *rg_env_setting(const RgEnvFile *file, const char *name);
 
 #endif

@@ -87,7 +87,7 @@ def test_configure_names_every_mistake(postgres):
     assert {line.split()[0] for line in done.stderr.splitlines()} == set(mistakes)
 
 
-def test_configure_registers_keys_of_the_environment(postgres, gateway):
+def test_configure_registers_keys_of_the_environment(postgres, gateway, tmp_path):
     def configure(**settings):
         done = run("configure", DATABASE_PUBLIC_URL=postgres.url("relay_owner"), **settings)
         assert not any(key in done.stdout + done.stderr for key in (ADMIN, DEV))
@@ -107,6 +107,9 @@ def test_configure_registers_keys_of_the_environment(postgres, gateway):
         other = configure(ADMIN_API_KEY=ADMIN[::-1], DEV_API_KEY=DEV)
         assert other.stdout == "API key env-admin: registered\n"
         assert (status(ADMIN), status(ADMIN[::-1])) == (401, 200)
+        production = tmp_path / "production"
+        production.write_text("ENVIRONMENT=production\n")
+        assert configure(RELAY_CONFIG=production, DEV_API_KEY=DEV).returncode == 1
         # a key for development does not come into production, nor one for both
         refused = configure(ENVIRONMENT="production", ADMIN_API_KEY=ADMIN, DEV_API_KEY=DEV)
         assert (refused.returncode, refused.stderr) == (1, "DEV_API_KEY is not for production\n")
