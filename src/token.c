@@ -107,9 +107,10 @@ copy_list(const json_t *value, char *out, size_t size, size_t *len, char separat
 static bool
 copy_session(const json_t *object, RgToken *token)
 {
-	const char *name = json_object_get(object, "session_id") != NULL ? "session_id" : "sid";
-
-	return copy_string(object, name, token->session, sizeof token->session);
+	if (!copy_string(object, "session_id", token->session, sizeof token->session))
+		return false;
+	return token->session[0] != '\0' ||
+		copy_string(object, "sid", token->session, sizeof token->session);
 }
 
 /* scope is a list in one string (RFC 8693) or an array of strings. */

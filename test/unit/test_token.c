@@ -115,6 +115,29 @@ test_claims(void)
 	expect(sign(HEADER, "{\"iss\":\"i\",\"sub\":\"u\\u0000x\",\"aud\":\"a\",\"exp\":2}"), RG_TOKEN_MALFORMED, "a NUL in a claim");
 }
 
+static const char *
+session_of(const char *members)
+{
+	static RgToken token;
+	char		claims[256];
+	const char *text;
+
+	snprintf(claims, sizeof claims,
+			 "{\"iss\":\"i\",\"sub\":\"u\",\"aud\":\"a\",\"exp\":2000000000%s}", members);
+	text = sign(HEADER, claims);
+	return rg_token_parse(rg_slice_of(text), &token) == RG_TOKEN_OK ? token.session : "refused";
+}
+
+static void
+test_session(void)
+{
+	ok(strcmp(session_of(""), "") == 0, "no session");
+	ok(strcmp(session_of(",\"session_id\":\"s\",\"sid\":\"t\""), "s") == 0, "session_id counts before sid");
+	ok(strcmp(session_of(",\"sid\":\"t\""), "t") == 0, "sid");
+	ok(strcmp(session_of(",\"session_id\":\"\",\"sid\":\"t\""), "t") == 0, "an empty session_id hides no sid");
+	ok(strcmp(session_of(",\"session_id\":7"), "refused") == 0, "session_id a number");
+}
+
 static void
 test_verification(void)
 {
@@ -348,6 +371,7 @@ main(void)
 	test_shape();
 	test_header();
 	test_claims();
+	test_session();
 	test_verification();
 	test_algorithms();
 	test_public_key_as_secret();
