@@ -20,7 +20,7 @@ typedef enum RgTokenError
 	RG_TOKEN_OK,
 	RG_TOKEN_TOO_LONG,
 	RG_TOKEN_MALFORMED,			/* not three parts of base64url, or no JSON */
-	RG_TOKEN_BAD_HEADER,		/* crit, jwk, jku, x5u, x5c, or no alg */
+	RG_TOKEN_BAD_HEADER,		/* crit, b64, jwk, jku, x5u, x5c, or no alg */
 	RG_TOKEN_BAD_CLAIM,			/* a claim of the wrong type or size */
 	RG_TOKEN_MISSING_CLAIM,		/* no iss, sub, aud or exp */
 	RG_TOKEN_UNKNOWN_ISSUER,
@@ -73,7 +73,7 @@ extern RgTokenError rg_token_check_times(int64_t exp, int64_t nbf, int64_t iat,
 										 int64_t now, int64_t leeway)
 			__attribute__((warn_unused_result));
 
-/* A stable word for the error: "expired", "bad_signature", … */
+/* A stable word for the error: "token_expired", "token_signature", … */
 extern const char *rg_token_reason(RgTokenError error);
 
 /* What goes into a new token; optional strings have data NULL. */
