@@ -54,9 +54,9 @@ typedef struct Key
 	MemoryContextCallback cleanup;
 } Key;
 
-static const RgIssuer builtin = {
+static RgIssuer builtin = {
 	.iss = RG_BUILTIN_ISSUER,
-	.aud = RG_BUILTIN_ISSUER,
+	.aud = NULL,				/* filled in by find_builtin() */
 	.subject_prefix = "",
 	.leeway = 30,
 	.builtin = true,
@@ -165,13 +165,32 @@ rg_issuer_generation(void)
 	return issuer_cache.generation + key_cache.generation + rg_keyring_generation();
 }
 
+/*
+ * The key ring is the server's, and who is trusted differs from database to
+ * database: a token is for the one that made it.  By name, so that tokens
+ * survive a dump and pg_upgrade.
+ */
+static const RgIssuer *
+find_builtin(void)
+{
+	static char audience[sizeof RG_BUILTIN_ISSUER + 1 + NAMEDATALEN];
+	Name		database;
+
+	if (builtin.aud != NULL)
+		return &builtin;
+	database = DatumGetName(DirectFunctionCall1(current_database, (Datum) 0));
+	snprintf(audience, sizeof audience, "%s/%s", RG_BUILTIN_ISSUER, NameStr(*database));
+	builtin.aud = audience;
+	return &builtin;
+}
+
 const RgIssuer *
 rg_issuer_find(const char *iss)
 {
 	const Issuers *all;
 
 	if (strcmp(iss, builtin.iss) == 0)
-		return &builtin;
+		return find_builtin();
 	all = rg_config_get(&issuer_cache);
 	for (int i = 0; i < all->count; i++)
 		if (strcmp(all->issuers[i].iss, iss) == 0)

@@ -24,7 +24,10 @@ typedef struct RgIssuer
 /* Registers the caches; called from _PG_init. */
 extern void rg_issuer_init(void);
 
-/* The issuer of that name, or NULL; good until the end of the transaction. */
+/*
+ * The issuer of that name, or NULL; good until the end of the transaction.  The
+ * built-in one's audience is this database alone.
+ */
 extern const RgIssuer *rg_issuer_find(const char *iss);
 
 /*

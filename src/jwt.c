@@ -263,7 +263,7 @@ relay_guard_issue_token(PG_FUNCTION_ARGS)
 	char		jti[RG_UUID_TEXT_LEN];
 	RgTokenClaims claims = {
 		.iss = RG_SLICE(RG_BUILTIN_ISSUER),
-		.aud = RG_SLICE(RG_BUILTIN_ISSUER),
+		.aud = rg_slice_of(rg_issuer_find(RG_BUILTIN_ISSUER)->aud),
 		.sub = rg_text_argument(fcinfo, 0),
 		.workspace_id = rg_text_argument(fcinfo, 1),
 		.role = rg_text_argument(fcinfo, 2),
