@@ -9,7 +9,7 @@ COMMENT ON FUNCTION user_id() IS
 CREATE FUNCTION user_uuid() RETURNS uuid
 LANGUAGE C STABLE PARALLEL SAFE COST 1 AS 'MODULE_PATHNAME', 'relay_guard_user_uuid';
 COMMENT ON FUNCTION user_uuid() IS
-'The user id where it is a uuid in canonical form, else the version 5 uuid of it.';
+'The user id where it is a uuid in canonical form and not of version 5, else the version 5 uuid of it.';
 
 CREATE FUNCTION user_bigint() RETURNS bigint
 LANGUAGE C STABLE PARALLEL SAFE COST 1 AS 'MODULE_PATHNAME', 'relay_guard_user_bigint';
@@ -24,7 +24,7 @@ COMMENT ON FUNCTION workspace_id() IS
 CREATE FUNCTION workspace_uuid() RETURNS uuid
 LANGUAGE C STABLE PARALLEL SAFE COST 1 AS 'MODULE_PATHNAME', 'relay_guard_workspace_uuid';
 COMMENT ON FUNCTION workspace_uuid() IS
-'The workspace where it is a uuid in canonical form, else the version 5 uuid of it.';
+'The workspace where it is a uuid in canonical form and not of version 5, else the version 5 uuid of it.';
 
 CREATE FUNCTION role() RETURNS text
 LANGUAGE C STABLE PARALLEL SAFE COST 1 AS 'MODULE_PATHNAME', 'relay_guard_role';

@@ -40,7 +40,7 @@ extern bool rg_context_established(void);
  */
 extern struct varlena *rg_context_datum(const RgSlice *field);
 
-/* The user id as a uuid: itself where it is one, else its version 5 uuid. */
+/* The user id as a uuid; uuid.h says which. */
 extern const pg_uuid_t *rg_context_user_uuid(void);
 
 /* The user id as a number, where it is one in canonical form. */

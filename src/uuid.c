@@ -71,12 +71,22 @@ hash_name(RgSlice name, uint8_t digest[EVP_MAX_MD_SIZE])
 	return done;
 }
 
+/*
+ * Whether it could be the hash of an id.  The namespace is no secret: an issuer
+ * whose subjects are user ids as they are could name another's user by it.
+ */
+static bool
+is_version_5(const uint8_t uuid[16])
+{
+	return (uuid[6] & 0xf0) == 0x50 && (uuid[8] & 0xc0) == 0x80;
+}
+
 bool
 rg_uuid_of(RgSlice user_id, uint8_t uuid[16])
 {
 	uint8_t		digest[EVP_MAX_MD_SIZE];
 
-	if (parse_canonical(user_id, uuid))
+	if (parse_canonical(user_id, uuid) && !is_version_5(uuid))
 		return true;
 	if (!hash_name(user_id, digest))
 		return false;

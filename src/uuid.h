@@ -15,8 +15,8 @@
 
 /*
  * The uuid of a user id: the id itself where that is a uuid in canonical form
- * (lower case, 8-4-4-4-12), else the version 5 uuid of it.  Only the canonical
- * form counts, so that no two user ids have the same uuid.  False when the
+ * (lower case, 8-4-4-4-12) and not of version 5, else the version 5 uuid of it.
+ * Only that counts, so that no two user ids have the same uuid.  False when the
  * hash could not be computed (out of memory).
  */
 extern bool rg_uuid_of(RgSlice user_id, uint8_t uuid[16])

@@ -33,5 +33,8 @@ main(void)
 	ok(first[14] == '5' && strchr("89ab", first[19]) != NULL, "a name's uuid is of version 5");
 	ok(strcmp(first, uuid_of("alice")) == 0, "and always the same");
 	ok(strcmp(first, uuid_of("alicf")) != 0, "and another for another name");
+	ok(strcmp(first, uuid_of(first)) != 0, "a name's uuid is not the uuid of who is called so");
+	ok(strcmp(uuid_of("00000000-0000-5000-0000-000000000000"), "00000000-0000-5000-0000-000000000000") == 0,
+	   "one that only looks like version 5 is itself");
 	return done();
 }
