@@ -12,6 +12,9 @@
  */
 extern int	rg_configure(void);
 
+/* Fetches the keys of SUPABASE_JWKS_URL and imports them, once. */
+extern int	rg_keys_once(void);
+
 /*
  * Makes a key ring with one random key.  A file must not be there yet, since
  * overwriting a ring loses all that was encrypted under it; NULL is stdout.

@@ -15,12 +15,14 @@
 
 #include "env_file.h"
 #include "http1.h"
+#include "keys_fetch.h"
 #include "log.h"
 
 typedef enum Kind
 {
 	TEXT,
 	CONNINFO,					/* libpq's; its password is masked */
+	URL,						/* its query is masked */
 	NUMBER,
 	BYTES,						/* 1048576, 1024k or 1M */
 	DURATION,					/* 10, 10s, 500ms or 2min */
@@ -92,6 +94,14 @@ static const Setting settings[] = {
 	"a file, - for stdout, or off"},
 	{"WEB_ROOT", TEXT, FIELD(web_root), "", 0, 0,
 	"folder of the static pages; empty: the installed one, or ./web"},
+	{"SUPABASE_JWKS_URL", URL, FIELD(jwks_url), "", 0, 0,
+	"where the identity provider publishes its keys; empty: they are not fetched"},
+	{"SUPABASE_JWT_ISS", TEXT, FIELD(jwt_iss), "supabase", 0, 0,
+	"the issuer whose keys they are"},
+	{"KEYS_DATABASE_URL", CONNINFO, FIELD(keys_database_url), "", 0, 0,
+	"how the role connects that imports them; empty: DATABASE_PUBLIC_URL"},
+	{"DATABASE_PUBLIC_URL", CONNINFO, FIELD(owner_database_url), "", 0, 0,
+	"how the owner connects, for configure"},
 };
 
 #define NSETTINGS (sizeof settings / sizeof settings[0])
@@ -111,7 +121,7 @@ number_of(const RgConfig *config, const Setting *setting)
 static bool
 is_text(const Setting *setting)
 {
-	return setting->kind == TEXT || setting->kind == CONNINFO;
+	return setting->kind == TEXT || setting->kind == CONNINFO || setting->kind == URL;
 }
 
 static bool
@@ -198,7 +208,7 @@ read_setting(RgConfig *config, const Setting *setting, const char *value, FILE *
 	if (is_text(setting))
 	{
 		*text_of(config, setting) = strdup(value);
-		return setting->kind == TEXT || check_conninfo(setting->name, value, errors);
+		return setting->kind != CONNINFO || check_conninfo(setting->name, value, errors);
 	}
 	if (parse_number(setting, value, number_of(config, setting)))
 		return true;
@@ -281,6 +291,39 @@ derive_web_root(RgConfig *config, FILE *errors)
 	return true;
 }
 
+static bool
+check_jwks_url(const RgConfig *config, FILE *errors)
+{
+	if (rg_keys_url_allowed(config->jwks_url, config->environment != RG_PRODUCTION))
+		return true;
+	fputs("SUPABASE_JWKS_URL must be an https:// URL without user and password; http:// "
+		  "only of a loopback address, or where ENVIRONMENT is not production\n", errors);
+	return false;
+}
+
+static bool
+check_keys_database(const RgConfig *config, FILE *errors)
+{
+	if (*config->keys_database_url != '\0')
+		return true;
+	fputs("KEYS_DATABASE_URL or DATABASE_PUBLIC_URL must be set where SUPABASE_JWKS_URL is: "
+		  "the gateway's own role must not import keys\n", errors);
+	return false;
+}
+
+static bool
+derive_keys(RgConfig *config, FILE *errors)
+{
+	if (*config->jwks_url == '\0')
+		return true;
+	if (*config->keys_database_url == '\0')
+	{
+		free(config->keys_database_url);
+		config->keys_database_url = strdup(config->owner_database_url);
+	}
+	return check_jwks_url(config, errors) & check_keys_database(config, errors);
+}
+
 RgConfig *
 rg_config_load(FILE *errors)
 {
@@ -296,6 +339,7 @@ rg_config_load(FILE *errors)
 	valid &= derive_listen(config, errors);
 	valid &= derive_proxies(config, errors);
 	valid &= derive_web_root(config, errors);
+	valid &= derive_keys(config, errors);
 	derive_workers(config);
 	if (valid)
 		return config;
@@ -324,6 +368,15 @@ print_conninfo(const char *value, FILE *out)
 	PQconninfoFree(options);
 }
 
+/* Behind the ? may stand an API key. */
+static void
+print_url(const char *value, FILE *out)
+{
+	size_t		len = strcspn(value, "?");
+
+	fprintf(out, "%.*s%s", (int) len, value, value[len] ? "?****" : "");
+}
+
 static void
 print_choice(const char *choices, int64_t number, FILE *out)
 {
@@ -342,6 +395,9 @@ print_value(const RgConfig *config, const Setting *setting, FILE *out)
 			break;
 		case CONNINFO:
 			print_conninfo(*text_of(config, setting), out);
+			break;
+		case URL:
+			print_url(*text_of(config, setting), out);
 			break;
 		case CHOICE:
 			print_choice(setting->help, *number_of(config, setting), out);

@@ -35,6 +35,10 @@ typedef struct RgConfig
 	char	   *trusted_proxies_text;
 	char	   *access_log;
 	char	   *web_root;
+	char	   *jwks_url;		/* "": keys are not fetched */
+	char	   *jwt_iss;
+	char	   *keys_database_url;	/* never "" where jwks_url is set */
+	char	   *owner_database_url;
 	int64_t		port;			/* 0: as LISTEN says */
 	int64_t		environment;	/* RgEnvironment */
 	int64_t		log_level;		/* RgLogLevel */

@@ -6,6 +6,7 @@
 #include "deny.h"
 #include "health.h"
 #include "http1.h"
+#include "keys.h"
 #include "log.h"
 #include "response.h"
 #include "request.h"
@@ -138,6 +139,8 @@ answer_reply(RgConn *conn, const RgJob *job, RgSlice frame)
 		return;
 	}
 	rg_deny_note(job, &reply);
+	if (reply.signals & RG_SIGNAL_UNKNOWN_KEY)
+		rg_keys_want();
 	response.status = reply.status;
 	response.headers = reply.headers;
 	response.body = reply.body;

@@ -18,6 +18,7 @@ print_help(void)
 		 "  relay_gateway                     serves until SIGTERM; SIGHUP reads the configuration again\n"
 		 "  relay_gateway --check             prints the configuration and its mistakes\n"
 		 "  relay_gateway configure           writes settings of the environment to the database\n"
+		 "  relay_gateway keys                fetches the identity provider's keys once, as for cron\n"
 		 "  relay_gateway keyring new [FILE]  makes a key ring with one random key\n"
 		 "  relay_gateway --version | --help\n"
 		 "\n"
@@ -73,6 +74,8 @@ main(int argc, char **argv)
 		return check();
 	if (argc == 2 && is(argv[1], "configure"))
 		return rg_configure();
+	if (argc == 2 && is(argv[1], "keys"))
+		return rg_keys_once();
 	if (argc >= 3 && argc <= 4 && is(argv[1], "keyring") && is(argv[2], "new"))
 		return rg_keyring_new(argv[3]);
 	if (argc == 2 && is(argv[1], "--help"))

@@ -1,6 +1,7 @@
 /*
  * master.c
- *		Keeps the workers; master.h has the contract.
+ *		Keeps the workers, and the process that fetches keys; master.h has the
+ *		contract.
  *
  * It does nothing else: no request is read here, so nothing that a client
  * sends can end it.
@@ -16,6 +17,7 @@
 #include <unistd.h>
 
 #include "clock.h"
+#include "keys.h"
 #include "log.h"
 #include "role_check.h"
 #include "worker.h"
@@ -29,9 +31,9 @@
 
 typedef struct Slot
 {
-	pid_t		worker;			/* 0: to be started at start_at */
+	pid_t		process;		/* 0: to be started at start_at */
 	pid_t		leaving;		/* its predecessor, told to end */
-	int			listener;
+	int			listener;		/* -1: the one that fetches keys */
 	int			failures;		/* in a row */
 	int64_t		started;
 	int64_t		start_at;
@@ -42,6 +44,7 @@ typedef struct Master
 	RgConfig   *config;
 	int			count;
 	Slot		slots[MAX_WORKERS];
+	Slot		keys;
 	int			rolling;		/* slot to be replaced next; count: none */
 	sigset_t	signals;
 	bool		stopping;
@@ -54,22 +57,39 @@ run_worker(const Master *master, const Slot *slot, pid_t parent)
 	exit(rg_worker_run(master->config, slot->listener, parent));
 }
 
+/* It has no business with clients. */
 static void
-start_worker(Master *master, Slot *slot)
+run_keys(const Master *master, pid_t parent)
+{
+	for (int i = 0; i < master->count; i++)
+		close(master->slots[i].listener);
+	exit(rg_keys_run(master->config, parent));
+}
+
+static bool
+fetches_keys(const Slot *slot)
+{
+	return slot->listener < 0;
+}
+
+static void
+start_process(const Master *master, Slot *slot)
 {
 	pid_t		parent = getpid();
 	pid_t		child;
 
 	slot->started = rg_now();
 	child = fork();
+	if (child == 0 && fetches_keys(slot))
+		run_keys(master, parent);
 	if (child == 0)
 		run_worker(master, slot, parent);
 	if (child > 0)
 	{
-		slot->worker = child;
+		slot->process = child;
 		return;
 	}
-	rg_log(RG_LOG_ERROR, "a worker cannot be started", "reason", strerror(errno), NULL);
+	rg_log(RG_LOG_ERROR, "a process cannot be started", "reason", strerror(errno), NULL);
 	slot->start_at = slot->started + SECOND;
 }
 
@@ -97,25 +117,29 @@ note_death(Slot *slot, int status)
 	int64_t		now = rg_now();
 	const char *how = WIFSIGNALED(status) ? strsignal(WTERMSIG(status)) : "it exited";
 
-	slot->worker = 0;
+	slot->process = 0;
 	slot->start_at = now + restart_delay(slot, now);
-	rg_log(RG_LOG_ERROR, "a worker died and will be replaced", "reason", how, NULL);
+	rg_log(RG_LOG_ERROR, fetches_keys(slot) ? "the fetcher of keys died and will be replaced"
+		   : "a worker died and will be replaced", "reason", how, NULL);
+}
+
+static void
+note_exit_of(const Master *master, Slot *slot, pid_t pid, int status)
+{
+	if (slot->leaving == pid)
+		slot->leaving = 0;
+	else if (slot->process == pid && !master->stopping)
+		note_death(slot, status);
+	else if (slot->process == pid)
+		slot->process = 0;
 }
 
 static void
 note_exit(Master *master, pid_t pid, int status)
 {
 	for (int i = 0; i < master->count; i++)
-	{
-		Slot	   *slot = &master->slots[i];
-
-		if (slot->leaving == pid)
-			slot->leaving = 0;
-		else if (slot->worker == pid && !master->stopping)
-			note_death(slot, status);
-		else if (slot->worker == pid)
-			slot->worker = 0;
-	}
+		note_exit_of(master, &master->slots[i], pid, status);
+	note_exit_of(master, &master->keys, pid, status);
 }
 
 static void
@@ -128,14 +152,24 @@ reap(Master *master)
 		note_exit(master, pid, status);
 }
 
+static bool
+is_due(const Slot *slot, int64_t now)
+{
+	return slot->process == 0 && slot->start_at <= now;
+}
+
+/* Of those that fetch keys there is never a second, which would import too. */
 static void
 start_missing(Master *master)
 {
 	int64_t		now = rg_now();
 
 	for (int i = 0; i < master->count; i++)
-		if (master->slots[i].worker == 0 && master->slots[i].start_at <= now)
-			start_worker(master, &master->slots[i]);
+		if (is_due(&master->slots[i], now))
+			start_process(master, &master->slots[i]);
+	if (is_due(&master->keys, now) && master->keys.leaving == 0 &&
+		*master->config->jwks_url != '\0')
+		start_process(master, &master->keys);
 }
 
 /*
@@ -152,10 +186,22 @@ continue_rolling(Master *master)
 	if (master->rolling >= master->count)
 		return;
 	slot = &master->slots[master->rolling++];
-	if (slot->worker == 0 || slot->leaving != 0)
+	if (slot->process == 0 || slot->leaving != 0)
 		return;
-	slot->leaving = slot->worker;
-	start_worker(master, slot);
+	slot->leaving = slot->process;
+	start_process(master, slot);
+	kill(slot->leaving, SIGTERM);
+}
+
+/* It has nothing to finish. */
+static void
+replace_keys(Slot *slot)
+{
+	slot->start_at = 0;
+	if (slot->process == 0)
+		return;
+	slot->leaving = slot->process;
+	slot->process = 0;
 	kill(slot->leaving, SIGTERM);
 }
 
@@ -178,28 +224,40 @@ reload(Master *master)
 	rg_config_free(master->config);
 	master->config = config;
 	master->rolling = 0;
+	replace_keys(&master->keys);
 	rg_log(RG_LOG_INFO, "the configuration was read again", NULL);
 }
 
 static void
-signal_workers(const Master *master, int signal)
+signal_slot(const Slot *slot, int signal)
+{
+	if (slot->process != 0)
+		kill(slot->process, signal);
+	if (slot->leaving != 0)
+		kill(slot->leaving, signal);
+}
+
+static void
+signal_all(const Master *master, int signal)
 {
 	for (int i = 0; i < master->count; i++)
-	{
-		if (master->slots[i].worker != 0)
-			kill(master->slots[i].worker, signal);
-		if (master->slots[i].leaving != 0)
-			kill(master->slots[i].leaving, signal);
-	}
+		signal_slot(&master->slots[i], signal);
+	signal_slot(&master->keys, signal);
 }
 
 static bool
-has_workers(const Master *master)
+is_used(const Slot *slot)
+{
+	return slot->process != 0 || slot->leaving != 0;
+}
+
+static bool
+has_processes(const Master *master)
 {
 	for (int i = 0; i < master->count; i++)
-		if (master->slots[i].worker != 0 || master->slots[i].leaving != 0)
+		if (is_used(&master->slots[i]))
 			return true;
-	return false;
+	return is_used(&master->keys);
 }
 
 /* The next signal, or 0 when none comes within the time. */
@@ -219,13 +277,13 @@ stop(Master *master)
 
 	rg_log(RG_LOG_INFO, "relay_gateway stops", NULL);
 	master->stopping = true;
-	signal_workers(master, SIGTERM);
-	while (has_workers(master) && rg_now() < deadline)
+	signal_all(master, SIGTERM);
+	while (has_processes(master) && rg_now() < deadline)
 	{
 		wait_signal(master, SECOND / 10);
 		reap(master);
 	}
-	signal_workers(master, SIGKILL);
+	signal_all(master, SIGKILL);
 }
 
 static void
@@ -307,6 +365,11 @@ prepare(Master *master)
 			   "reason", strerror(errno), NULL);
 		return false;
 	}
+	if (!rg_keys_share())
+	{
+		rg_log(RG_LOG_ERROR, "the gateway cannot start: out of memory", NULL);
+		return false;
+	}
 	raise_descriptor_limit();
 	return open_listeners(master);
 }
@@ -328,6 +391,7 @@ rg_master_run(RgConfig *config)
 
 	master.config = config;
 	master.count = master.rolling = config->workers;
+	master.keys.listener = -1;
 	block_signals(&master);
 	rg_log_level(config->log_level);
 	if (!rg_role_check_at_start(config) || !prepare(&master))
