@@ -14,6 +14,7 @@
 #include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/inet.h"
+#include "utils/memutils.h"
 
 #include "context.h"
 #include "errcodes.h"
@@ -138,32 +139,45 @@ result_values(const RgRateResult *result, Datum *values)
 	values[4] = Float8GetDatum(seconds(result->retry_after));
 }
 
-/* The row type, looked up once for each use of the function in a statement. */
 static TupleDesc
-result_desc(FunctionCallInfo fcinfo)
+make_result_desc(void)
 {
-	FmgrInfo   *flinfo = fcinfo->flinfo;
-	MemoryContext old;
-	TupleDesc	desc;
+	TupleDesc	desc = CreateTemplateTupleDesc(RESULT_COLUMNS);
 
-	if (flinfo->fn_extra != NULL)
-		return flinfo->fn_extra;
-	old = MemoryContextSwitchTo(flinfo->fn_mcxt);
-	if (get_call_result_type(fcinfo, NULL, &desc) != TYPEFUNC_COMPOSITE)
-		elog(ERROR, "return type must be a row type");
-	flinfo->fn_extra = BlessTupleDesc(desc);
+	TupleDescInitEntry(desc, 1, "allowed", BOOLOID, -1, 0);
+	TupleDescInitEntry(desc, 2, "limit", INT8OID, -1, 0);
+	TupleDescInitEntry(desc, 3, "remaining", INT8OID, -1, 0);
+	TupleDescInitEntry(desc, 4, "reset_after", FLOAT8OID, -1, 0);
+	TupleDescInitEntry(desc, 5, "retry_after", FLOAT8OID, -1, 0);
+	return BlessTupleDesc(desc);
+}
+
+/*
+ * The row type of all functions that return one row, made once a backend: to ask
+ * the catalog for it in each statement took longer than the limit itself.
+ */
+static TupleDesc
+result_desc(void)
+{
+	static TupleDesc desc = NULL;
+	MemoryContext old;
+
+	if (desc != NULL)
+		return desc;
+	old = MemoryContextSwitchTo(TopMemoryContext);
+	desc = make_result_desc();
 	MemoryContextSwitchTo(old);
-	return flinfo->fn_extra;
+	return desc;
 }
 
 static Datum
-result_row(FunctionCallInfo fcinfo, const RgRateResult *result)
+result_row(const RgRateResult *result)
 {
 	Datum		values[RESULT_COLUMNS];
 	bool		nulls[RESULT_COLUMNS] = {0};
 
 	result_values(result, values);
-	return HeapTupleGetDatum(heap_form_tuple(result_desc(fcinfo), values, nulls));
+	return HeapTupleGetDatum(heap_form_tuple(result_desc(), values, nulls));
 }
 
 /*
@@ -181,7 +195,7 @@ relay_guard_rate_take(PG_FUNCTION_ARGS)
 	aim_by_identity(&sql, policy_argument(fcinfo, 0), cost_argument(fcinfo, 1));
 	if (sql.binds)
 		(void) rg_rate_take(&sql.hit, 1);
-	return result_row(fcinfo, &sql.hit.result);
+	return result_row(&sql.hit.result);
 }
 
 PG_FUNCTION_INFO_V1(relay_guard_rate_peek);
@@ -195,7 +209,7 @@ relay_guard_rate_peek(PG_FUNCTION_ARGS)
 	aim_by_identity(&sql, policy_argument(fcinfo, 0), 1);
 	if (sql.binds)
 		(void) rg_rate_peek(&sql.hit, 1);
-	return result_row(fcinfo, &sql.hit.result);
+	return result_row(&sql.hit.result);
 }
 
 PG_FUNCTION_INFO_V1(relay_guard_rate_take_key);
@@ -213,7 +227,7 @@ relay_guard_rate_take_key(PG_FUNCTION_ARGS)
 	hit.key = explicit_key(hit.policy, PG_GETARG_TEXT_PP(1), scratch);
 	hit.cost = cost_argument(fcinfo, 2);
 	(void) rg_rate_take(&hit, 1);
-	return result_row(fcinfo, &hit.result);
+	return result_row(&hit.result);
 }
 
 /* Seconds, rounded up: whoever waits so long is not refused for the rest. */
@@ -245,7 +259,7 @@ relay_guard_rate_require(PG_FUNCTION_ARGS)
 	aim_by_identity(&sql, policy_argument(fcinfo, 0), cost_argument(fcinfo, 1));
 	if (sql.binds && !rg_rate_take(&sql.hit, 1))
 		raise_limited(&sql.hit);
-	return result_row(fcinfo, &sql.hit.result);
+	return result_row(&sql.hit.result);
 }
 
 static int
