@@ -41,8 +41,10 @@ BEGIN
             relay_guard.identity_match(regclass, name, text), relay_guard.revoke_beyond_policies(regclass),
             relay_guard.has_leading_index(regclass, name[]),
             relay_guard.ensure_leading_index(regclass, name[]), relay_guard.ready(),
-            relay_guard.read_counters(), relay_guard.read_counter_status(), %s TO %s', lint, grantee);
-        EXECUTE format('GRANT SELECT, INSERT, UPDATE, DELETE ON relay_guard.route, relay_guard.rate_policy TO %s', grantee);
+            relay_guard.read_counters(), relay_guard.read_counter_status(),
+            relay_guard.rate_address(text), %s TO %s', lint, grantee);
+        EXECUTE format('GRANT SELECT, INSERT, UPDATE, DELETE ON relay_guard.route, relay_guard.rate_policy,
+            relay_guard.rate_override TO %s', grantee);
         EXECUTE format('GRANT SELECT, UPDATE, DELETE ON relay_guard.issuer TO %s', grantee);
         EXECUTE format('GRANT SELECT (id, name, role, workspace, scopes, rate, created_at, expires_at, revoked_at) ON relay_guard.api_key TO %s', grantee);
         EXECUTE format('GRANT SELECT, DELETE ON relay_guard.revocation TO %s', grantee);

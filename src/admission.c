@@ -78,6 +78,7 @@ collect_hits(Admission *admission, const RgIdentity *identity)
 						 identity, admission->scratch[answer->nhits], &hit->key))
 			continue;
 		hit->policy = admission->policies[i];
+		hit->role = identity != NULL ? identity->role : rg_slice(NULL, 0);
 		hit->cost = 1;
 		hit->personal = i >= admission->nshared;
 		answer->nhits++;

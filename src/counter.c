@@ -21,7 +21,7 @@
 #include "counter_worker.h"
 
 #define MAGIC 0x52474354
-#define LAYOUT 1				/* raised when anything below changes */
+#define LAYOUT 2				/* raised when anything below changes */
 #define TRANCHE "relay_guard"
 #define RESERVE 4				/* of each partition, for overflow counters */
 #define SWEEP_STEPS 32
@@ -169,7 +169,7 @@ startup_shmem(void)
 }
 
 /*
- * Set by whoever sizes the server.  A counter takes about 160 bytes; one is
+ * Set by whoever sizes the server.  A counter takes about 200 bytes; one is
  * needed for each key that has been hit within the last two windows of its
  * policy.  Beyond that new keys of a policy share one counter.
  */
@@ -327,11 +327,10 @@ unlink_counter(RgCounter *counter, int32 index)
 }
 
 static void
-evict(Partition *partition, RgCounter *counter, int32 index)
+remove_counter(Partition *partition, RgCounter *counter, int32 index)
 {
 	unlink_counter(counter, index);
 	partition->count[counter->class]--;
-	partition->evictions++;
 	counter->class = RG_COUNTER_FREE;
 	counter->next = partition->free;
 	partition->free = index;
@@ -357,7 +356,8 @@ sweep(int number, RgCounterClass class)
 		if (counter->pins == 0 && makes_room(partition, counter, class) &&
 			is_past(counter, boot_now, wall_now))
 		{
-			evict(partition, counter, index);
+			remove_counter(partition, counter, index);
+			partition->evictions++;
 			return true;
 		}
 	}
@@ -396,14 +396,29 @@ rg_counter_enter(const RgCounterKey *key, RgCounterClass class)
 }
 
 void
-rg_counter_moved(RgCounter *counter, int64 expires, int64 boot_now)
+rg_counter_changed(RgCounter *counter, int64 expires)
 {
 	counter->expires = expires;
-	counter->last_used = boot_now;
 	if (counter->dirty)
 		return;
 	counter->dirty = true;
 	rg_counter_worker_notify();
+}
+
+void
+rg_counter_moved(RgCounter *counter, int64 expires, int64 boot_now)
+{
+	counter->last_used = boot_now;
+	rg_counter_changed(counter, expires);
+}
+
+void
+rg_counter_set_rule(RgCounter *counter, const RgRateRule *rule)
+{
+	counter->algorithm = rule->algorithm;
+	counter->quota = rule->quota;
+	counter->window = rule->window;
+	counter->burst = rule->burst;
 }
 
 void

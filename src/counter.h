@@ -50,11 +50,15 @@ typedef struct RgCounter
 	uint64		owner;			/* rg_counter_owner() of its database */
 	int32		next;			/* in its bucket or the free list; or -1 */
 	int32		policy;
+	int32		pins;			/* not evicted while anybody holds it */
 	uint8		class;			/* RgCounterClass */
-	uint8		algorithm;		/* RgAlgorithm that state belongs to */
+	uint8		algorithm;		/* of the rule that state belongs to ... */
+	uint8		ruled_by;		/* RgRuledBy: where the rule comes from */
 	bool		dirty;			/* moved since it was stored */
 	uint8		value_len;
-	int32		pins;			/* not evicted while anybody holds it */
+	int64		quota;			/* ... and its numbers */
+	int64		window;
+	int64		burst;
 	RgRateState state;
 	int64		expires;		/* when state is past, by the rule's own clock */
 	int64		last_used;		/* CLOCK_BOOTTIME */
@@ -109,13 +113,27 @@ extern RgCounter *rg_counter_find(const RgCounterKey *key);
 
 /*
  * A new counter for a key that has none: all zero but for key and class, and
- * the caller fills in owner, policy, algorithm and value.  NULL when there is
- * no place.  Its partition is locked exclusively.
+ * the caller fills in owner, policy, rule and value.  NULL when there is no
+ * place.  Its partition is locked exclusively.
  */
 extern RgCounter *rg_counter_enter(const RgCounterKey *key, RgCounterClass class);
 
-/* Notes that state was changed, and by the clock that it is past at expires. */
+/* Notes that state was changed, and that it is past at expires, by its rule's clock. */
+extern void rg_counter_changed(RgCounter *counter, int64 expires);
+
+/* The same for a hit. */
 extern void rg_counter_moved(RgCounter *counter, int64 expires, int64 boot_now);
+
+/* The rule that the state belongs to. */
+static inline RgRateRule
+rg_counter_rule(const RgCounter *counter)
+{
+	RgRateRule	rule = {counter->algorithm, counter->quota, counter->window, counter->burst};
+
+	return rule;
+}
+
+extern void rg_counter_set_rule(RgCounter *counter, const RgRateRule *rule);
 
 /* Keeps the readable form of a value, cut at a character's end. */
 extern void rg_counter_set_value(RgCounter *counter, RgSlice value);

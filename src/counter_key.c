@@ -31,7 +31,9 @@ typedef enum Kind
 {
 	KIND_OWNER,
 	KIND_VALUE,
-	KIND_OVERFLOW
+	KIND_OVERFLOW,
+	KIND_ROLE,
+	KIND_ROLE_VALUE
 } Kind;
 
 /* What is hashed: this, and the value behind it. */
@@ -93,6 +95,18 @@ RgCounterKey
 rg_counter_key(int32 policy, RgSlice value)
 {
 	return hash(rg_config_get(&cache), KIND_VALUE, policy, value);
+}
+
+RgCounterKey
+rg_counter_role_key(int32 policy, RgSlice role, RgSlice value)
+{
+	const Installation *installation = rg_config_get(&cache);
+	const RgCounterKey pair[2] = {
+		hash(installation, KIND_ROLE, policy, role),
+		hash(installation, KIND_VALUE, policy, value)
+	};
+
+	return hash(installation, KIND_ROLE_VALUE, policy, rg_slice((const char *) pair, sizeof pair));
 }
 
 RgCounterKey

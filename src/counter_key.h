@@ -16,6 +16,9 @@ extern void rg_counter_key_init(void);
  */
 extern RgCounterKey rg_counter_key(int32 policy, RgSlice value);
 
+/* The same for a value that has a role's own numbers, and so is counted apart. */
+extern RgCounterKey rg_counter_role_key(int32 policy, RgSlice role, RgSlice value);
+
 /* The key of the policy's overflow counter, which no value has. */
 extern RgCounterKey rg_counter_overflow_key(int32 policy);
 

@@ -36,12 +36,17 @@ enum
 	COL_PREVIOUS,
 	COL_TAT,
 	COL_EXPIRES_AT,
+	COL_RULED_BY,
+	COL_QUOTA,
+	COL_WINDOW,
+	COL_BURST,
 	NCOLUMNS
 };
 
 static const Oid column_types[NCOLUMNS] = {
 	BYTEAOID, INT4OID, TEXTOID, TEXTOID, TEXTOID,
-	TIMESTAMPTZOID, INT8OID, INT8OID, TIMESTAMPTZOID, TIMESTAMPTZOID
+	TIMESTAMPTZOID, INT8OID, INT8OID, TIMESTAMPTZOID, TIMESTAMPTZOID,
+	TEXTOID, INT8OID, INTERVALOID, INT8OID
 };
 
 static const char *const class_names[RG_COUNTER_CLASSES] = {
@@ -104,6 +109,15 @@ bytea_datum(const void *data, Size len)
 	return PointerGetDatum(value);
 }
 
+static Datum
+interval_datum(int64 nanoseconds)
+{
+	Interval   *interval = palloc0(sizeof *interval);
+
+	interval->time = nanoseconds / NSECS_PER_USEC;
+	return IntervalPGetDatum(interval);
+}
+
 /* Puts counter number i of a batch into the columns. */
 static void
 fill_row(Datum **columns, bool **nulls, int i, const RgCounter *counter)
@@ -122,6 +136,10 @@ fill_row(Datum **columns, bool **nulls, int i, const RgCounter *counter)
 	columns[COL_PREVIOUS][i] = Int64GetDatum(counter->state.previous);
 	columns[COL_TAT][i] = timestamp_datum(counter->state.tat, offset);
 	columns[COL_EXPIRES_AT][i] = timestamp_datum(counter->expires, offset);
+	columns[COL_RULED_BY][i] = CStringGetTextDatum(rg_rate_ruled_by_name(counter->ruled_by));
+	columns[COL_QUOTA][i] = Int64GetDatum(counter->quota);
+	columns[COL_WINDOW][i] = interval_datum(counter->window);
+	columns[COL_BURST][i] = Int64GetDatum(counter->burst);
 	nulls[COL_STARTED_AT][i] = bucket;
 	nulls[COL_TAT][i] = !bucket;
 }
@@ -158,12 +176,16 @@ upsert(Datum *arrays)
 	for (int i = 0; i < NCOLUMNS; i++)
 		types[i] = get_array_type(column_types[i]);
 	execute("INSERT INTO relay_guard.rate_counter (key, policy, value, class,"
-			" algorithm, started_at, used, previous, tat, expires_at)"
-			" SELECT * FROM unnest($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)"
+			" algorithm, started_at, used, previous, tat, expires_at,"
+			" ruled_by, quota, \"window\", burst)"
+			" SELECT * FROM unnest($1, $2, $3, $4, $5, $6, $7, $8, $9, $10,"
+			" $11, $12, $13, $14)"
 			" ON CONFLICT (key) DO UPDATE SET algorithm = excluded.algorithm,"
 			" started_at = excluded.started_at, used = excluded.used,"
 			" previous = excluded.previous, tat = excluded.tat,"
-			" expires_at = excluded.expires_at, stored_at = excluded.stored_at",
+			" expires_at = excluded.expires_at, ruled_by = excluded.ruled_by,"
+			" quota = excluded.quota, \"window\" = excluded.\"window\","
+			" burst = excluded.burst, stored_at = excluded.stored_at",
 			NCOLUMNS, types, arrays, SPI_OK_INSERT);
 }
 
@@ -282,7 +304,9 @@ typedef struct Row
 	RgCounterKey key;
 	const RgRatePolicy *policy;
 	RgCounterClass class;
+	RgRuledBy	ruled_by;
 	RgSlice		value;
+	RgRateRule	rule;			/* that state belongs to */
 	RgRateState state;
 } Row;
 
@@ -303,6 +327,15 @@ class_named(RgSlice name)
 	return RG_COUNTER_FREE;
 }
 
+static RgRuledBy
+ruled_by_named(RgSlice name)
+{
+	for (RgRuledBy by = RG_RULED_BY_KEY; by <= RG_RULED_BY_ROLE; by++)
+		if (rg_slice_is(name, rg_rate_ruled_by_name(by)))
+			return by;
+	return RG_RULED_BY_POLICY;
+}
+
 static int64
 count_of(Datum value)
 {
@@ -315,6 +348,7 @@ read_state(const Datum *values, const bool *nulls, Row *row)
 	int64		offset = clock_offset(row->policy->algorithm);
 
 	memset(&row->state, 0, sizeof row->state);
+	row->state.used = count_of(values[COL_USED]);
 	if (row->policy->algorithm == RG_TOKEN_BUCKET)
 	{
 		row->state.tat = nulls[COL_TAT] ? 0 :
@@ -323,8 +357,17 @@ read_state(const Datum *values, const bool *nulls, Row *row)
 	}
 	if (!nulls[COL_STARTED_AT])
 		row->state.start = wall_of(DatumGetTimestampTz(values[COL_STARTED_AT])) - offset;
-	row->state.used = count_of(values[COL_USED]);
 	row->state.previous = count_of(values[COL_PREVIOUS]);
+}
+
+static void
+read_rule(const Datum *values, Row *row)
+{
+	row->ruled_by = ruled_by_named(slice_of(values[COL_RULED_BY]));
+	row->rule.algorithm = row->policy->algorithm;
+	row->rule.quota = count_of(values[COL_QUOTA]);
+	row->rule.window = rg_rate_window(DatumGetIntervalP(values[COL_WINDOW]));
+	row->rule.burst = Max(count_of(values[COL_BURST]), 1);
 }
 
 /* False for what counts no more: another algorithm, a deleted policy. */
@@ -341,6 +384,7 @@ read_row(const Datum *values, const bool *nulls, Row *row)
 		return false;
 	memcpy(&row->key, key.data, sizeof row->key);
 	row->value = slice_of(values[COL_VALUE]);
+	read_rule(values, row);
 	read_state(values, nulls, row);
 	return true;
 }
@@ -354,17 +398,28 @@ enter_row(const Row *row, uint64 owner)
 		return NULL;
 	counter->owner = owner;
 	counter->policy = row->policy->id;
-	counter->algorithm = row->policy->algorithm;
+	counter->ruled_by = row->ruled_by;
+	rg_counter_set_rule(counter, &row->rule);
 	rg_counter_set_value(counter, row->value);
 	return counter;
 }
 
-/* A counter that was hit before it was read back has both counts. */
+/* A counter that was hit before it was read back has both counts, by its rule. */
+static void
+merge_state(RgCounter *counter, const Row *row)
+{
+	RgRateRule	rule = rg_counter_rule(counter);
+	RgRateState state = row->state;
+	int64		now = rg_rate_uses_calendar(&rule) ? rg_wall_now() : rg_boot_now();
+
+	rg_rate_adapt(&row->rule, &rule, &state, now);
+	rg_rate_merge(&rule, &counter->state, &state, now);
+	counter->expires = rg_rate_expires(&rule, &counter->state);
+}
+
 static bool
 merge_row(const Row *row, uint64 owner)
 {
-	RgRateRule	rule = rg_rate_rule(row->policy);
-	int64		now = rg_rate_uses_calendar(&rule) ? rg_wall_now() : rg_boot_now();
 	RgPartitions partitions = {0};
 	RgCounter  *counter;
 
@@ -374,10 +429,7 @@ merge_row(const Row *row, uint64 owner)
 	if (counter == NULL)
 		counter = enter_row(row, owner);
 	if (counter != NULL && counter->algorithm == row->policy->algorithm)
-	{
-		rg_rate_merge(&rule, &counter->state, &row->state, now);
-		counter->expires = rg_rate_expires(&rule, &counter->state);
-	}
+		merge_state(counter, row);
 	rg_counter_unlock(&partitions);
 	return counter != NULL;
 }
@@ -389,7 +441,8 @@ rg_counter_load(void)
 	int64		loaded = 0;
 
 	execute("SELECT key, policy, value, class, algorithm, started_at, used,"
-			" previous, tat, expires_at FROM relay_guard.rate_counter"
+			" previous, tat, expires_at, ruled_by, quota, \"window\", burst"
+			" FROM relay_guard.rate_counter"
 			" WHERE expires_at > pg_catalog.now()", 0, NULL, NULL, SPI_OK_SELECT);
 	for (uint64 i = 0; i < SPI_processed; i++)
 	{

@@ -17,7 +17,7 @@
 #include "counter_store.h"
 #include "rate.h"
 
-#define COUNTER_COLUMNS 12
+#define COUNTER_COLUMNS 13
 #define STATUS_COLUMNS 8
 
 static const char *
@@ -32,17 +32,37 @@ seconds_datum(int64 nanoseconds)
 	return Float8GetDatum(Max(nanoseconds, 0) / 1e9);
 }
 
-static void
-put_counter(ReturnSetInfo *set, const RgCounter *counter, const RgRatePolicy *policy)
+/*
+ * The rule that binds the counter's next hit.  A role that it is counted apart
+ * for, and a key of which a part was cut off, have the one that bound the last.
+ */
+static RgRuledBy
+next_rule(const RgCounter *counter, const RgRatePolicy *policy, RgRateRule *rule)
 {
-	RgRateRule	rule = rg_rate_rule(policy);
+	const RgRateHit hit = {.policy = policy,.key = {counter->value, counter->value_len}};
+
+	*rule = rg_counter_rule(counter);
+	if (counter->ruled_by == RG_RULED_BY_ROLE ||
+		(counter->ruled_by == RG_RULED_BY_KEY && counter->value_len > RG_COUNTER_VALUE_SIZE - 4))
+		return counter->ruled_by;
+	return rg_rate_hit_rule(&hit, rule);
+}
+
+static void
+put_counter(ReturnSetInfo *set, RgCounter *counter, const RgRatePolicy *policy)
+{
+	RgRateRule	last = rg_counter_rule(counter);
+	RgRateRule	rule;
+	RgRuledBy	ruled_by = next_rule(counter, policy, &rule);
 	int64		boot_now = rg_boot_now();
 	int64		now = rg_rate_uses_calendar(&rule) ? rg_wall_now() : boot_now;
 	int64		limit = rg_rate_limit(&rule);
-	int64		remaining = rg_rate_remaining(&rule, &counter->state, now);
+	int64		remaining;
 	Datum		values[COUNTER_COLUMNS];
 	bool		nulls[COUNTER_COLUMNS] = {0};
 
+	rg_rate_adapt(&last, &rule, &counter->state, now);
+	remaining = rg_rate_remaining(&rule, &counter->state, now);
 	values[0] = CStringGetTextDatum(counter_name(policy, counter));
 	values[1] = CStringGetTextDatum(policy->name);
 	values[2] = PointerGetDatum(cstring_to_text_with_len(counter->value, counter->value_len));
@@ -51,16 +71,17 @@ put_counter(ReturnSetInfo *set, const RgCounter *counter, const RgRatePolicy *po
 	values[5] = Int64GetDatum(limit - remaining);
 	values[6] = Int64GetDatum(limit);
 	values[7] = Int64GetDatum(remaining);
-	values[8] = seconds_datum(counter->expires - now);
+	values[8] = seconds_datum(rg_rate_expires(&rule, &counter->state) - now);
 	values[9] = Int64GetDatum(counter->denied);
 	values[10] = TimestampTzGetDatum(rg_wall_timestamp(rg_wall_now() - boot_now + counter->last_used));
 	values[11] = BoolGetDatum(!counter->dirty);
+	values[12] = CStringGetTextDatum(rg_rate_ruled_by_name(ruled_by));
 	tuplestore_putvalues(set->setResult, set->setDesc, values, nulls);
 }
 
 /* Counters of policies that were deleted, or changed to another algorithm, count no more. */
 static void
-put_partition(ReturnSetInfo *set, const RgCounter *copies, int count)
+put_partition(ReturnSetInfo *set, RgCounter *copies, int count)
 {
 	for (int i = 0; i < count; i++)
 	{

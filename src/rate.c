@@ -11,6 +11,7 @@
 
 #include <arpa/inet.h>
 
+#include "miscadmin.h"
 #include "utils/inet.h"
 
 #include "context.h"
@@ -29,6 +30,7 @@ typedef struct Target
 	int64		now;			/* by the rule's clock */
 	RgCounterKey key;
 	RgCounterClass class;
+	RgRuledBy	ruled_by;
 	RgCounter  *counter;		/* NULL: absent, or no place for it */
 	RgRateState *state;			/* the counter's, or copy */
 	RgRateState copy;
@@ -114,6 +116,8 @@ bool
 rg_rate_key(const RgRatePolicy *policy, const unsigned char *client_ip,
 			const RgIdentity *identity, char *scratch, RgSlice *key)
 {
+	if (!policy->enabled)
+		return false;
 	if (policy->identify_by == RG_BY_GLOBAL)
 		*key = RG_SLICE("*");
 	else if (policy->identify_by == RG_BY_IP)
@@ -159,10 +163,12 @@ static void
 aim(Targets *all, RgRateHit *hit, Target *target)
 {
 	target->hit = hit;
-	target->rule = rg_rate_rule(hit->policy);
+	target->ruled_by = rg_rate_hit_rule(hit, &target->rule);
 	check_cost(hit, &target->rule);
 	target->now = rg_rate_uses_calendar(&target->rule) ? rg_wall_now() : all->boot_now;
-	target->key = rg_counter_key(hit->policy->id, hit->key);
+	target->key = target->ruled_by == RG_RULED_BY_ROLE ?
+		rg_counter_role_key(hit->policy->id, hit->role, hit->key) :
+		rg_counter_key(hit->policy->id, hit->key);
 	target->class = class_of(hit);
 	rg_partitions_add(&all->partitions, &target->key);
 }
@@ -184,10 +190,19 @@ aim_all(Targets *all, RgRateHit *hits, int nhits)
 		aim(all, &hits[i], &all->targets[i]);
 }
 
-/* A key that found no place counts with all others that did not. */
+/*
+ * A key that found no place counts with all others that did not, by the
+ * policy's numbers: one counter cannot go by several.  A key or role that is
+ * shut out stays it.
+ */
 static void
 redirect(Targets *all, Target *target)
 {
+	if (target->rule.quota > 0)
+	{
+		target->rule = rg_rate_rule(target->hit->policy);
+		target->ruled_by = RG_RULED_BY_POLICY;
+	}
 	target->key = rg_counter_overflow_key(target->hit->policy->id);
 	target->class = RG_COUNTER_OVERFLOW;
 	rg_partitions_add(&all->partitions, &target->key);
@@ -212,7 +227,7 @@ fill_in(RgCounter *counter, const Target *target, uint64 owner)
 
 	counter->owner = owner;
 	counter->policy = hit->policy->id;
-	counter->algorithm = hit->policy->algorithm;
+	rg_counter_set_rule(counter, &target->rule);
 	if (target->class == RG_COUNTER_OVERFLOW)
 		rg_counter_set_value(counter, RG_SLICE("(overflow)"));
 	else if (hit->policy->identify_by == RG_BY_IP && hit->key.len == ADDRESS_LEN)
@@ -221,15 +236,30 @@ fill_in(RgCounter *counter, const Target *target, uint64 owner)
 		rg_counter_set_value(counter, hit->key);
 }
 
-/* A policy that was given another algorithm starts afresh. */
-static void
-adapt(RgCounter *counter, const RgRatePolicy *policy)
+static bool
+is_ruled_by(const RgCounter *counter, const RgRateRule *rule)
 {
-	if (counter->algorithm == policy->algorithm)
+	return counter->quota == rule->quota && counter->window == rule->window &&
+		counter->burst == rule->burst && counter->algorithm == rule->algorithm;
+}
+
+/*
+ * Whoever changes a policy or an override changes its counters when they are
+ * hit next.  A caller cannot make a counter go from one rule to another: keys
+ * and policies have one, and roles are counted apart.
+ */
+static void
+adapt(RgCounter *counter, const Target *target)
+{
+	RgRateRule	from;
+
+	counter->ruled_by = target->ruled_by;
+	if (is_ruled_by(counter, &target->rule) || target->rule.quota == 0)
 		return;
-	counter->algorithm = policy->algorithm;
-	counter->expires = 0;
-	memset(&counter->state, 0, sizeof counter->state);
+	from = rg_counter_rule(counter);
+	rg_rate_adapt(&from, &target->rule, &counter->state, target->now);
+	rg_counter_set_rule(counter, &target->rule);
+	rg_counter_changed(counter, rg_rate_expires(&target->rule, &counter->state));
 }
 
 static bool
@@ -243,7 +273,7 @@ pin(Target *target, uint64 owner)
 			return false;
 		fill_in(target->counter, target, owner);
 	}
-	adapt(target->counter, target->hit->policy);
+	adapt(target->counter, target);
 	target->counter->pins++;
 	return true;
 }
@@ -327,6 +357,8 @@ report(Target *target)
 	int64		expires;
 
 	result->limit = rg_rate_limit(&target->rule);
+	result->quota = target->rule.quota;
+	result->window = target->rule.window;
 	result->remaining = 0;
 	result->reset_after = target->rule.window;
 	if (target->state == NULL)
@@ -403,6 +435,7 @@ static void
 copy_state(Targets *all, int index)
 {
 	Target	   *target = &all->targets[index];
+	RgRateRule	from;
 
 	for (int i = 0; i < index; i++)
 		if (memcmp(&all->targets[i].key, &target->key, sizeof target->key) == 0)
@@ -413,9 +446,11 @@ copy_state(Targets *all, int index)
 	target->counter = rg_counter_find(&target->key);
 	target->state = &target->copy;
 	memset(&target->copy, 0, sizeof target->copy);
-	if (target->counter != NULL &&
-		target->counter->algorithm == target->hit->policy->algorithm)
-		target->copy = target->counter->state;
+	if (target->counter == NULL)
+		return;
+	from = rg_counter_rule(target->counter);
+	target->copy = target->counter->state;
+	rg_rate_adapt(&from, &target->rule, &target->copy, target->now);
 }
 
 bool

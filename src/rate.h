@@ -8,6 +8,8 @@
 #ifndef RG_RATE_H
 #define RG_RATE_H
 
+#include "datatype/timestamp.h"
+
 #include "rate_algorithm.h"
 #include "slice.h"
 
@@ -35,7 +37,16 @@ typedef struct RgRatePolicy
 	int64		window;			/* nanoseconds */
 	int64		burst;			/* of the token bucket; the quota elsewhere */
 	bool		shadow;			/* counts and is seen, but denies nothing */
+	bool		enabled;		/* if not, it binds nobody */
 } RgRatePolicy;
+
+/* Where the numbers that bind a hit come from. */
+typedef enum RgRuledBy
+{
+	RG_RULED_BY_POLICY,
+	RG_RULED_BY_KEY,			/* relay_guard.rate_override, kind key */
+	RG_RULED_BY_ROLE			/* the same, kind role */
+} RgRuledBy;
 
 /*
  * What became of one limit.  When another one of the same call denied, allowed
@@ -48,13 +59,16 @@ typedef struct RgRateResult
 	int64		remaining;
 	int64		reset_after;	/* nanoseconds until all of it is back */
 	int64		retry_after;	/* until the cost fits; 0 if allowed */
+	int64		quota;			/* of the rule that bound the hit: the */
+	int64		window;			/* policy's, or an override's; nanoseconds */
 } RgRateResult;
 
-/* One limit to be taken: the caller fills the first three. */
+/* One limit to be taken: the caller fills the first four. */
 typedef struct RgRateHit
 {
 	const RgRatePolicy *policy;
 	RgSlice		key;			/* user id, workspace, address, ... */
+	RgSlice		role;			/* of the identity; empty without one */
 	int64		cost;
 	bool		personal;		/* asked because of the credentials, so that
 								 * it says nothing of who has others; for
@@ -62,7 +76,7 @@ typedef struct RgRateHit
 	RgRateResult result;
 } RgRateHit;
 
-/* Registers the policy cache; called from _PG_init. */
+/* Registers the caches of policies and overrides; called from _PG_init. */
 extern void rg_rate_init(void);
 
 /* The policy of that name, or NULL; good until the end of the transaction. */
@@ -74,14 +88,28 @@ extern const RgRatePolicy *rg_rate_policy_by_id(int32 id);
 /* The policy's numbers, as rate_algorithm.h wants them. */
 extern RgRateRule rg_rate_rule(const RgRatePolicy *policy);
 
-/* As the table spells it. */
+/* As the tables and views spell them. */
 extern const char *rg_rate_algorithm_name(RgAlgorithm algorithm);
+extern const char *rg_rate_ruled_by_name(RgRuledBy ruled_by);
+
+/* The length of a window in nanoseconds, within the bounds of a rule. */
+extern int64 rg_rate_window(const Interval *window);
+
+/* Registers the cache of overrides; called by rg_rate_init(). */
+extern void rg_rate_override_init(void);
+
+/*
+ * The numbers that bind this hit: those of an override for its key, or else
+ * for its role, or else the policy's.
+ */
+extern RgRuledBy rg_rate_hit_rule(const RgRateHit *hit, RgRateRule *rule);
 
 /*
  * The key of a policy for an address (16 bytes, IPv4 mapped; IPv6 is cut to
  * its /64) or an identity, as the policy says.  client_ip may be NULL.  False
- * when the policy does not bind: no address, no identity, no workspace, or a
- * policy for anonymous users and a user who is not.  The key points into
+ * when the policy does not bind: it is not enabled, or there is no address, no
+ * identity, no workspace, or it is for API keys or anonymous users and this is
+ * none.  The key points into
  * scratch (64 bytes), client_ip or the identity.
  */
 struct RgIdentity;

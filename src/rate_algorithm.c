@@ -7,6 +7,8 @@
  * a state may be younger than `now`.  Then time stands still for the caller:
  * it never opens an older window and never forgets what was taken.
  */
+#include <string.h>
+
 #include "rate_algorithm.h"
 
 __extension__ typedef __int128 int128_t;
@@ -214,6 +216,8 @@ hit_bucket(const RgRateRule *rule, RgRateState *state, int64_t cost, int64_t now
 
 	if (fits_at > now)
 		return refuse(fits_at - now);
+	if (state->tat <= now)
+		state->used = 0;
 	state->tat = tat;
 	return allow();
 }
@@ -306,6 +310,7 @@ merge_bucket(const RgRateRule *rule, RgRateState *state,
 	int64_t		missing = max64(state->tat - now, 0) + (older->tat - now);
 
 	state->tat = now + min64(missing, tokens_time(rule, rule->burst));
+	state->used = max64(state->used, older->used);
 }
 
 /*
@@ -330,4 +335,70 @@ rg_rate_merge(const RgRateRule *rule, RgRateState *state,
 		merge_sliding(rule, state, &past, now);
 	else if (past.start == state->start)
 		state->used += past.used;
+}
+
+/* What the old window's length has taken becomes the count of the new one's. */
+static void
+adapt_sliding(const RgRateRule *from, const RgRateRule *to, RgRateState *state, int64_t now)
+{
+	slide(from, state, now);
+	state->used = estimate(from, state, now);
+	state->previous = 0;
+	state->start = max64(state->start, now - to->window);
+}
+
+static void
+adapt_fixed(const RgRateRule *from, const RgRateRule *to, RgRateState *state, int64_t now)
+{
+	turn_page(from, state, now);
+	state->start = calendar_start(to, now);
+}
+
+/* What the bucket lacks and owes, in the time that `to` takes to fill it. */
+static int128_t
+time_to_fill(const RgRateRule *from, const RgRateRule *to, const RgRateState *state, int64_t now)
+{
+	int64_t		missing = min64(max64(state->tat - now, 0), tokens_time(from, from->burst));
+	int128_t	time = (int128_t) missing * token_interval(to) + token_interval(from) - 1;
+
+	return time / token_interval(from) + (int128_t) state->used * token_interval(to);
+}
+
+static void
+adapt_bucket(const RgRateRule *from, const RgRateRule *to, RgRateState *state, int64_t now)
+{
+	int128_t	time = time_to_fill(from, to, state, now);
+	int64_t		empty = tokens_time(to, to->burst);
+	int128_t	owed = time > empty ? (time - empty - 1) / token_interval(to) + 1 : 0;
+
+	state->tat = now + (time < empty ? (int64_t) time : empty);
+	state->used = owed < RG_RATE_MAX_QUOTA ? (int64_t) owed : RG_RATE_MAX_QUOTA;
+}
+
+static bool
+is_same_rule(const RgRateRule *a, const RgRateRule *b)
+{
+	return a->quota == b->quota && a->window == b->window && a->burst == b->burst;
+}
+
+void
+rg_rate_adapt(const RgRateRule *from, const RgRateRule *to, RgRateState *state, int64_t now)
+{
+	if (from->algorithm != to->algorithm)
+	{
+		memset(state, 0, sizeof *state);
+		return;
+	}
+	if (is_same_rule(from, to) || from->quota == 0 || to->quota == 0)
+		return;
+	if (rg_rate_expires(from, state) <= now)
+		memset(state, 0, sizeof *state);
+	else if (from->algorithm == RG_TOKEN_BUCKET)
+		adapt_bucket(from, to, state, now);
+	else if (from->window == to->window)
+		return;
+	else if (from->algorithm == RG_SLIDING_WINDOW)
+		adapt_sliding(from, to, state, now);
+	else
+		adapt_fixed(from, to, state, now);
 }

@@ -43,7 +43,8 @@ typedef struct RgRateRule
 typedef struct RgRateState
 {
 	int64_t		start;			/* of the current window */
-	int64_t		used;			/* in it */
+	int64_t		used;			/* in it; token bucket: tokens owed beyond an
+								 * empty one, since its numbers changed */
 	int64_t		previous;		/* in the window before (sliding only) */
 	int64_t		tat;			/* token bucket: when it is full again */
 } RgRateState;
@@ -78,5 +79,16 @@ extern int64_t rg_rate_expires(const RgRateRule *rule, const RgRateState *state)
  */
 extern void rg_rate_merge(const RgRateRule *rule, RgRateState *state,
 						  const RgRateState *older, int64_t now);
+
+/*
+ * Carries a state over to other numbers.  What was taken stays taken: windows
+ * keep their counts, a bucket its missing tokens; but no window began longer ago
+ * than the new one lasts, and no bucket is emptier than empty: what it lacks
+ * beyond that is owed, until it is full, in case it grows again.  So changes back
+ * and forth admit at one moment no more than the larger of the rules.  A quota of
+ * 0 on either side leaves the state alone, another algorithm starts it afresh.
+ */
+extern void rg_rate_adapt(const RgRateRule *from, const RgRateRule *to,
+						  RgRateState *state, int64_t now);
 
 #endif

@@ -21,7 +21,9 @@ enum
 	COL_WINDOW,
 	COL_ALGORITHM,
 	COL_BURST,
-	COL_SHADOW
+	COL_SHADOW,
+	COL_SHIPPED,
+	COL_ENABLED
 };
 
 typedef struct Policies
@@ -67,9 +69,9 @@ clamp(int64 value, int64 low, int64 high)
 	return Min(Max(value, low), high);
 }
 
-/* The table's CHECKs allow no months and nothing above RG_RATE_MAX_WINDOW. */
-static int64
-nanoseconds(const Interval *interval)
+/* The tables' CHECKs allow no months and nothing above RG_RATE_MAX_WINDOW. */
+int64
+rg_rate_window(const Interval *interval)
 {
 	int64		time;
 
@@ -92,10 +94,11 @@ read_policy(const Datum *values, const bool *nulls)
 	policy.algorithm = index_of_name(values[COL_ALGORITHM], algorithm_names,
 									 lengthof(algorithm_names));
 	policy.quota = clamp(DatumGetInt64(values[COL_QUOTA]), 0, RG_RATE_MAX_QUOTA);
-	policy.window = nanoseconds(DatumGetIntervalP(values[COL_WINDOW]));
+	policy.window = rg_rate_window(DatumGetIntervalP(values[COL_WINDOW]));
 	policy.burst = nulls[COL_BURST] ? policy.quota :
 		clamp(DatumGetInt64(values[COL_BURST]), 1, RG_RATE_MAX_QUOTA);
 	policy.shadow = DatumGetBool(values[COL_SHADOW]);
+	policy.enabled = DatumGetBool(values[COL_ENABLED]);
 	return policy;
 }
 
@@ -136,6 +139,17 @@ sort_policies(Policies *policies)
 	qsort(policies->by_id, policies->count, sizeof *policies->by_id, compare_ids);
 }
 
+static const RgRatePolicy *
+find_by_id(const Policies *policies, int32 id)
+{
+	const RgRatePolicy wanted = {.id = id};
+	const RgRatePolicy *key = &wanted;
+	const RgRatePolicy **found = bsearch(&key, policies->by_id, policies->count,
+										 sizeof *policies->by_id, compare_ids);
+
+	return found != NULL ? *found : NULL;
+}
+
 static void *
 load_policies(TableScanDesc scan, MemoryContext context, void *previous)
 {
@@ -155,6 +169,7 @@ void
 rg_rate_init(void)
 {
 	rg_config_register(&cache);
+	rg_rate_override_init();
 }
 
 const RgRatePolicy *
@@ -170,13 +185,7 @@ rg_rate_policy(const char *name)
 const RgRatePolicy *
 rg_rate_policy_by_id(int32 id)
 {
-	const Policies *policies = rg_config_get(&cache);
-	const RgRatePolicy wanted = {.id = id};
-	const RgRatePolicy *key = &wanted;
-	const RgRatePolicy **found = bsearch(&key, policies->by_id, policies->count,
-										 sizeof *policies->by_id, compare_ids);
-
-	return found != NULL ? *found : NULL;
+	return find_by_id(rg_config_get(&cache), id);
 }
 
 RgRateRule

@@ -21,7 +21,7 @@
 #include "rate.h"
 
 #define SCRATCH_SIZE 64
-#define RESULT_COLUMNS 5		/* those of RgRateResult */
+#define RESULT_COLUMNS 5		/* the first members of RgRateResult */
 
 /* A hit and the bytes that its key may point into. */
 typedef struct SqlHit
@@ -102,21 +102,48 @@ refuse_without_identity(const RgRatePolicy *policy)
 			errhint("Call relay_guard.authenticate() first, or name the key with relay_guard.rate_take_key()."));
 }
 
-/* A signed-in user is free of a limit on anonymous ones. */
+static void
+leave_free(SqlHit *sql)
+{
+	const RgRateRule rule = rg_rate_rule(sql->hit.policy);
+	const int64 limit = rg_rate_limit(&rule);
+	const RgRateResult free_of_it = {true, limit, limit, 0, 0, rule.quota, rule.window};
+
+	sql->binds = false;
+	sql->hit.result = free_of_it;
+}
+
+/*
+ * Everybody is free of a limit that is not enabled, and a signed-in user of one
+ * on anonymous users.
+ */
 static void
 aim_by_identity(SqlHit *sql, const RgRatePolicy *policy, int64 cost)
 {
 	const RgIdentity *identity = rg_context();
-	const RgRateResult free_of_it = {true, policy->quota, policy->quota, 0, 0};
 
 	sql->hit.policy = policy;
+	sql->hit.role = identity != NULL ? identity->role : rg_slice(NULL, 0);
 	sql->hit.cost = cost;
 	sql->binds = rg_rate_key(policy, NULL, identity, sql->scratch, &sql->hit.key);
 	if (sql->binds)
 		return;
-	if (policy->identify_by != RG_BY_ANONYMOUS || identity == NULL)
+	if (policy->enabled && (policy->identify_by != RG_BY_ANONYMOUS || identity == NULL))
 		refuse_without_identity(policy);
-	sql->hit.result = free_of_it;
+	leave_free(sql);
+}
+
+/* The caller's key has no role. */
+static void
+aim_by_key(SqlHit *sql, const RgRatePolicy *policy, text * key, int64 cost)
+{
+	sql->hit.policy = policy;
+	sql->hit.key = explicit_key(policy, key, sql->scratch);
+	sql->hit.role = rg_slice(NULL, 0);
+	sql->hit.cost = cost;
+	sql->binds = true;
+	if (!policy->enabled)
+		leave_free(sql);
 }
 
 /*
@@ -218,16 +245,15 @@ PG_FUNCTION_INFO_V1(relay_guard_rate_take_key);
 Datum
 relay_guard_rate_take_key(PG_FUNCTION_ARGS)
 {
-	char		scratch[SCRATCH_SIZE];
-	RgRateHit	hit;
+	SqlHit		sql;
+	const RgRatePolicy *policy = policy_argument(fcinfo, 0);
 
-	hit.policy = policy_argument(fcinfo, 0);
 	if (PG_ARGISNULL(1))
 		refuse_null("key");
-	hit.key = explicit_key(hit.policy, PG_GETARG_TEXT_PP(1), scratch);
-	hit.cost = cost_argument(fcinfo, 2);
-	(void) rg_rate_take(&hit, 1);
-	return result_row(&hit.result);
+	aim_by_key(&sql, policy, PG_GETARG_TEXT_PP(1), cost_argument(fcinfo, 2));
+	if (sql.binds)
+		(void) rg_rate_take(&sql.hit, 1);
+	return result_row(&sql.hit.result);
 }
 
 /* Seconds, rounded up: whoever waits so long is not refused for the rest. */

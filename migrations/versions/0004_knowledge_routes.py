@@ -11,7 +11,7 @@ down_revision = "0003"
 FILES = "/api/v1/knowledge/files"
 FILE = FILES + "/{id}"
 COLUMNS = "id, name, content_type, metadata, created_at"
-COMMON = dict(auth="anonymous", rate=("ip", "user"), run_as="relay_app")
+COMMON = dict(auth="anonymous", rate=("ip", "user", "knowledge"), run_as="relay_app")
 
 LIMIT = [{
     "name": "limit", "in": "query",

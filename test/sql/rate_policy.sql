@@ -1,7 +1,7 @@
 -- The table of policies.
 \set VERBOSITY terse
 BEGIN;
-SELECT id, name, identify_by, quota, "window", algorithm, burst, shadow, shipped
+SELECT id, name, identify_by, quota, "window", algorithm, burst, shadow, shipped, enabled
 FROM relay_guard.rate_policy WHERE shipped ORDER BY id;
 
 -- What a policy cannot be
@@ -68,7 +68,7 @@ SELECT extcondition[array_position(extconfig, 'relay_guard.rate_policy'::regclas
 	'relay_guard.installation'::regclass = ANY (extconfig) AS installation
 FROM pg_extension WHERE extname = 'relay_guard';
 
-TRUNCATE relay_guard.rate_policy;
+TRUNCATE relay_guard.rate_policy, relay_guard.rate_override;
 SELECT relay_guard.rate_take_key('user', 'k');
 ROLLBACK;
 SELECT allowed FROM relay_guard.rate_take_key('user', 'policy-test');
@@ -80,6 +80,25 @@ UPDATE relay_guard.rate_policy SET quota = quota WHERE name = 'ip';
 SELECT bool_and(large.count = 1000) FROM relay_guard.counter, LATERAL (SELECT count(*) FROM rg_large) large;
 RESET parallel_setup_cost; RESET parallel_tuple_cost; RESET min_parallel_table_scan_size;
 DROP TABLE rg_large;
+
+-- A policy that is not enabled binds nobody, and takes nothing
+INSERT INTO relay_guard.rate_policy (name, identify_by, quota, "window", enabled) VALUES
+	('changes_off', 'user', 1, '1 day', false), ('changes_on', 'user', 2, '1 day', true);
+BEGIN;
+SELECT allowed, "limit", remaining FROM relay_guard.rate_take_key('changes_off', 'k');
+SELECT * FROM relay_guard.rate_take_key('changes_off', 'k');
+SELECT allowed FROM relay_guard.rate_take('changes_off');
+SELECT relay_guard.assume('off');
+SELECT allowed, remaining FROM relay_guard.rate_take('changes_off', 5);
+SELECT allowed, remaining FROM relay_guard.rate_require('changes_off');
+SELECT allowed, remaining FROM relay_guard.rate_peek('changes_off');
+SELECT policy, allowed, remaining FROM relay_guard.rate_take_all('{changes_off,changes_on,changes_off}');
+SELECT name, used FROM relay_guard.counter WHERE policy LIKE 'changes\_%';
+COMMIT;
+UPDATE relay_guard.rate_policy SET enabled = true WHERE name = 'changes_off';
+SELECT allowed, remaining FROM relay_guard.rate_take_key('changes_off', 'k');
+SELECT allowed, remaining FROM relay_guard.rate_take_key('changes_off', 'k');
+DELETE FROM relay_guard.rate_policy WHERE name LIKE 'changes\_%';
 
 -- Everything that users see has a comment
 SELECT proname FROM pg_proc

@@ -297,6 +297,89 @@ test_merge(void)
 	ok(burst(&sliding, &state, START + 60 * SECOND, 100) == 30, "no window begins in the future");
 }
 
+/* Other numbers for a live counter: what was taken stays taken. */
+static void
+test_adapt_windows(void)
+{
+	const RgRateRule wider = {RG_SLIDING_WINDOW, 50, 60 * SECOND, 50};
+	const RgRateRule narrow = {RG_SLIDING_WINDOW, 50, 10 * SECOND, 50};
+	const RgRateRule minute = {RG_FIXED_WINDOW, 50, 60 * SECOND, 50};
+	RgRateState state = {0};
+
+	burst(&sliding, &state, START, 20);
+	rg_rate_adapt(&sliding, &wider, &state, START + 20 * SECOND);
+	ok(rg_rate_remaining(&wider, &state, START + 59 * SECOND) == 30, "a wider window keeps the count");
+	ok(rg_rate_expires(&wider, &state) == START + 120 * SECOND, "from when it began");
+	rg_rate_adapt(&wider, &narrow, &state, START + 40 * SECOND);
+	ok(rg_rate_remaining(&narrow, &state, START + 40 * SECOND) == 30, "so does a narrower one");
+	ok(rg_rate_remaining(&narrow, &state, START + 50 * SECOND) == 50, "no longer than it lasts");
+	state = unseen;
+	burst(&fixed, &state, START + 5 * SECOND, 20);
+	rg_rate_adapt(&fixed, &minute, &state, START + 6 * SECOND);
+	ok(rg_rate_remaining(&minute, &state, START + 6 * SECOND) == 30, "and a calendar's window");
+	rg_rate_adapt(&minute, &fixed, &state, START + 600 * SECOND);
+	ok(rg_rate_remaining(&fixed, &state, START + 600 * SECOND) == 30, "unless it is past");
+}
+
+static void
+test_adapt_buckets(void)
+{
+	const RgRateRule slower = {RG_TOKEN_BUCKET, 30, 300 * SECOND, 60};
+	const RgRateRule small = {RG_TOKEN_BUCKET, 30, 30 * SECOND, 5};
+	const RgRateRule shut = {RG_TOKEN_BUCKET, 0, 30 * SECOND, 1};
+	RgRateState state = {0};
+	RgRateState before;
+
+	burst(&bucket, &state, START, 20);
+	rg_rate_adapt(&bucket, &slower, &state, START);
+	ok(rg_rate_remaining(&slower, &state, START) == 40, "a bucket lacks the same tokens");
+	ok(rg_rate_remaining(&slower, &state, START + 10 * SECOND) == 41, "which come back at the new rate");
+	rg_rate_adapt(&slower, &small, &state, START + 10 * SECOND);
+	ok(rg_rate_remaining(&small, &state, START + 10 * SECOND) == 0, "a smaller one is empty");
+	ok(rg_rate_remaining(&small, &state, START + 15 * SECOND) == 5, "and no more than that");
+	rg_rate_adapt(&small, &slower, &state, START + 10 * SECOND);
+	ok(rg_rate_remaining(&slower, &state, START + 10 * SECOND) == 41, "until it is as large as before");
+	rg_rate_adapt(&slower, &small, &state, START + 10 * SECOND);
+	burst(&small, &state, START + 15 * SECOND, 5);
+	rg_rate_adapt(&small, &slower, &state, START + 15 * SECOND);
+	ok(rg_rate_remaining(&slower, &state, START + 15 * SECOND) == 55, "or was full once: then it owes nothing");
+	state = unseen;
+	burst(&small, &state, START + 15 * SECOND, 3);
+	before = state;
+	rg_rate_adapt(&small, &shut, &state, START + 15 * SECOND);
+	rg_rate_adapt(&shut, &small, &state, START + 15 * SECOND);
+	ok(memcmp(&before, &state, sizeof state) == 0, "a quota of 0 leaves it alone");
+	rg_rate_adapt(&small, &sliding, &state, START + 15 * SECOND);
+	ok(memcmp(&unseen, &state, sizeof state) == 0, "another algorithm starts afresh");
+}
+
+/* Changing back and forth gives nobody more than the better of two quotas. */
+static void
+test_adapt_gives_nothing(RgAlgorithm algorithm, const char *name)
+{
+	bool		right = true;
+
+	for (int run = 0; run < 1000; run++)
+	{
+		RgRateRule	rules[2] = {random_rule(algorithm), random_rule(algorithm)};
+		RgRateState state = {0};
+		int64_t		now = START + below(10000);
+		int64_t		taken = 0;
+		int64_t		most = 0;
+
+		for (int i = 0; i < 100; i++)
+		{
+			const RgRateRule *rule = &rules[i % 2];
+
+			rg_rate_adapt(&rules[(i + 1) % 2], rule, &state, now);
+			taken += burst(rule, &state, now, 1 + below(20));
+			most = most > rg_rate_limit(rule) ? most : rg_rate_limit(rule);
+		}
+		right &= taken <= most;
+	}
+	ok(right, "%s: changes at one moment admit nothing more", name);
+}
+
 /* Two processes read the clock in one order and come in the other. */
 static void
 test_late_clock(const RgRateRule *rule, const char *name)
@@ -322,11 +405,14 @@ main(void)
 		test_high_rate(rules[i]->algorithm, names[i]);
 		test_extremes(rules[i]->algorithm, names[i]);
 		test_simulation(rules[i]->algorithm, names[i]);
+		test_adapt_gives_nothing(rules[i]->algorithm, names[i]);
 	}
 	test_sliding_window();
 	test_fixed_window();
 	test_token_bucket();
 	test_first_window_is_exact();
 	test_merge();
+	test_adapt_windows();
+	test_adapt_buckets();
 	return done();
 }
