@@ -277,15 +277,85 @@ COMMENT ON COLUMN counter.ruled_by IS
 
 CREATE FUNCTION read_counter_status(OUT preloaded boolean, OUT max bigint, OUT used bigint,
 	OUT used_by_addresses bigint, OUT used_by_identities bigint, OUT used_by_overflows bigint,
-	OUT evictions bigint, OUT overflows bigint)
+	OUT evictions bigint, OUT overflows bigint,
+	OUT stored_at timestamptz, OUT store_pending boolean, OUT store_failures bigint)
 LANGUAGE C VOLATILE STRICT PARALLEL RESTRICTED AS 'MODULE_PATHNAME', 'relay_guard_read_counter_status';
 COMMENT ON FUNCTION read_counter_status() IS 'The row of the view counter_status.';
 
 CREATE VIEW counter_status AS SELECT * FROM read_counter_status();
 COMMENT ON VIEW counter_status IS
-'How full the shared table of counters is; of the whole server.';
+'How full the shared table of counters is, of the whole server; and how this database''s are stored.';
 COMMENT ON COLUMN counter_status.preloaded IS 'Whether shared_preload_libraries names relay_guard, which rate limits need.';
 COMMENT ON COLUMN counter_status.max IS 'relay_guard.max_counters.';
 COMMENT ON COLUMN counter_status.used IS 'Counters in the table; those that are past stay until their place is needed.';
 COMMENT ON COLUMN counter_status.evictions IS 'Past counters that gave way to new ones.';
 COMMENT ON COLUMN counter_status.overflows IS 'Times a new key found no place and was counted with the others: raise relay_guard.max_counters.';
+COMMENT ON COLUMN counter_status.stored_at IS
+'When the last round of storing ended well; NULL: none yet, or the database is not one of relay_guard.databases.';
+COMMENT ON COLUMN counter_status.store_pending IS 'Whether something moved since that round began; NULL: not stored.';
+COMMENT ON COLUMN counter_status.store_failures IS 'Rounds that failed, and workers that could not be started.';
+
+CREATE FUNCTION read_rate_totals(OUT policy int, OUT admitted bigint, OUT denied bigint,
+	OUT shadow_denied bigint)
+RETURNS SETOF record
+LANGUAGE C VOLATILE STRICT PARALLEL RESTRICTED AS 'MODULE_PATHNAME', 'relay_guard_read_rate_totals';
+COMMENT ON FUNCTION read_rate_totals() IS
+'What each policy of this database has decided since the server started; NULL: all those of the server for which 2048 places are too few.';
+
+CREATE VIEW rate_status AS
+SELECT p.name AS policy, p.enabled, p.shadow,
+	coalesce(t.admitted, 0) AS admitted, coalesce(t.denied, 0) AS denied,
+	coalesce(t.shadow_denied, 0) AS shadow_denied, coalesce(c.counters, 0) AS counters
+FROM rate_policy p
+LEFT JOIN read_rate_totals() t ON t.policy = p.id
+LEFT JOIN (SELECT policy, count(*) AS counters FROM counter GROUP BY policy) c ON c.policy = p.name;
+COMMENT ON VIEW rate_status IS
+'What each policy has decided since the server started, in hits; exact, also when counters are gone.';
+COMMENT ON COLUMN rate_status.admitted IS 'Hits taken.';
+COMMENT ON COLUMN rate_status.denied IS 'Hits refused by this policy; not those that another one of the same call refused.';
+COMMENT ON COLUMN rate_status.shadow_denied IS 'Hits that it would have refused, had it not been a shadow.';
+COMMENT ON COLUMN rate_status.counters IS 'Counters that are not past.';
+
+-- For monitoring: labels come from these tables alone, never from what clients send.
+CREATE FUNCTION rate_metrics(OUT name text, OUT type text, OUT help text,
+	OUT labels jsonb, OUT value float8)
+RETURNS SETOF record
+LANGUAGE sql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+WITH status AS (SELECT * FROM relay_guard.read_counter_status()),
+totals AS (
+	SELECT p.name AS policy, coalesce(t.admitted, 0) AS admitted,
+		coalesce(t.denied, 0) AS denied, coalesce(t.shadow_denied, 0) AS shadow_denied
+	FROM relay_guard.rate_policy p LEFT JOIN relay_guard.read_rate_totals() t ON t.policy = p.id
+	UNION ALL
+	SELECT '(other)', t.admitted, t.denied, t.shadow_denied
+	FROM relay_guard.read_rate_totals() t WHERE t.policy IS NULL
+),
+m (name, type, help, labels, value) AS (
+	SELECT 'rate_limit_breaches_total', 'counter', 'Hits that a rate limit refused.',
+		jsonb_build_object('policy', policy), denied FROM totals
+	UNION ALL
+	SELECT 'rate_limit_shadow_breaches_total', 'counter', 'Hits that a rate limit in shadow mode would have refused.',
+		jsonb_build_object('policy', policy), shadow_denied FROM totals
+	UNION ALL
+	SELECT 'rate_limit_admitted_total', 'counter', 'Hits that a rate limit admitted.',
+		jsonb_build_object('policy', policy), admitted FROM totals
+	UNION ALL
+	SELECT 'relay_counters', 'gauge', 'Counters in shared memory, of all databases.',
+		jsonb_build_object('class', c.class), c.used
+	FROM status, LATERAL (VALUES ('address', used_by_addresses), ('identity', used_by_identities),
+		('overflow', used_by_overflows)) AS c (class, used)
+	UNION ALL
+	SELECT s.name, s.type, s.help, '{}', s.value
+	FROM status, LATERAL (VALUES
+		('relay_counters_max', 'gauge', 'Counters that shared memory has room for.', max),
+		('relay_counter_evictions_total', 'counter', 'Past counters that gave way to new ones.', evictions),
+		('relay_counter_overflows_total', 'counter', 'Keys that found no place and were counted with the others.', overflows),
+		('relay_counter_stored_timestamp_seconds', 'gauge', 'When this database''s counters were last stored.',
+			extract(epoch FROM stored_at)),
+		('relay_counter_store_pending', 'gauge', 'Whether counters moved since they were last stored.', store_pending::int),
+		('relay_counter_store_failures_total', 'counter', 'Failed rounds of storing counters.', store_failures)
+	) AS s (name, type, help, value)
+)
+SELECT m.name, m.type, m.help, m.labels, m.value FROM m WHERE m.value IS NOT NULL
+$$;
+COMMENT ON FUNCTION rate_metrics() IS 'The part of metrics() that tells of rate limits and their counters.';

@@ -98,8 +98,10 @@ check_address_limits(Admission *admission)
 	collect_hits(admission, NULL);
 	if (admission->answer->nhits == 0)
 		return true;
-	return rg_rate_peek(admission->answer->hits, admission->answer->nhits) ||
-		refuse_limited(admission);
+	if (rg_rate_peek(admission->answer->hits, admission->answer->nhits))
+		return true;
+	rg_rate_refused(admission->answer->hits, admission->answer->nhits);
+	return refuse_limited(admission);
 }
 
 static bool

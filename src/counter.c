@@ -19,6 +19,7 @@
 #include "counter.h"
 #include "counter_key.h"
 #include "counter_worker.h"
+#include "rate_totals.h"
 
 #define MAGIC 0x52474354
 #define LAYOUT 2				/* raised when anything below changes */
@@ -105,6 +106,7 @@ request_shmem(void)
 	RequestAddinShmemSpace(table_size());
 	RequestNamedLWLockTranche(TRANCHE, RG_COUNTER_PARTITIONS);
 	rg_counter_worker_request_shmem();
+	rg_rate_totals_request_shmem();
 }
 
 static void
@@ -165,6 +167,7 @@ startup_shmem(void)
 	else if (table->magic != MAGIC || table->layout != LAYOUT)
 		elog(FATAL, "relay_guard found counters of another layout in shared memory");
 	rg_counter_worker_startup_shmem();
+	rg_rate_totals_startup_shmem();
 	LWLockRelease(AddinShmemInitLock);
 }
 

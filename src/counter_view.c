@@ -15,10 +15,13 @@
 #include "counter.h"
 #include "counter_key.h"
 #include "counter_store.h"
+#include "counter_worker.h"
 #include "rate.h"
+#include "rate_totals.h"
 
 #define COUNTER_COLUMNS 13
-#define STATUS_COLUMNS 8
+#define STATUS_COLUMNS 11
+#define TOTALS_COLUMNS 4
 
 static const char *
 counter_name(const RgRatePolicy *policy, const RgCounter *counter)
@@ -131,6 +134,22 @@ status_values(Datum *values)
 	values[7] = Int64GetDatum(status.overflows);
 }
 
+/* Of this database; nulls where it is not one of relay_guard.databases. */
+static void
+store_values(Datum *values, bool *nulls)
+{
+	RgStoreStatus store;
+
+	nulls[8] = nulls[9] = nulls[10] = true;
+	if (!rg_counter_worker_status(&store))
+		return;
+	values[8] = TimestampTzGetDatum(store.stored_at);
+	nulls[8] = store.stored_at == 0;
+	values[9] = BoolGetDatum(store.pending);
+	values[10] = Int64GetDatum(store.failures);
+	nulls[9] = nulls[10] = false;
+}
+
 PG_FUNCTION_INFO_V1(relay_guard_read_counter_status);
 
 Datum
@@ -147,6 +166,41 @@ relay_guard_read_counter_status(PG_FUNCTION_ARGS)
 	nulls[0] = false;
 	values[0] = BoolGetDatum(preloaded);
 	if (preloaded)
+	{
 		status_values(values);
+		store_values(values, nulls);
+	}
 	return HeapTupleGetDatum(heap_form_tuple(BlessTupleDesc(desc), values, nulls));
+}
+
+static void
+put_sums(ReturnSetInfo *set, const RgRateSums *sums)
+{
+	Datum		values[TOTALS_COLUMNS];
+	bool		nulls[TOTALS_COLUMNS] = {0};
+
+	values[0] = Int32GetDatum(sums->policy);
+	nulls[0] = sums->policy == 0;
+	values[1] = Int64GetDatum(sums->admitted);
+	values[2] = Int64GetDatum(sums->denied);
+	values[3] = Int64GetDatum(sums->shadow_denied);
+	tuplestore_putvalues(set->setResult, set->setDesc, values, nulls);
+}
+
+PG_FUNCTION_INFO_V1(relay_guard_read_rate_totals);
+
+Datum
+relay_guard_read_rate_totals(PG_FUNCTION_ARGS)
+{
+	RgRateSums *sums;
+	int			count;
+
+	InitMaterializedSRF(fcinfo, 0);
+	if (!rg_counter_available())
+		return (Datum) 0;
+	sums = palloc((RG_RATE_TOTALS_PLACES + 1) * sizeof *sums);
+	count = rg_rate_totals_copy(sums);
+	for (int i = 0; i < count; i++)
+		put_sums((ReturnSetInfo *) fcinfo->resultinfo, &sums[i]);
+	return (Datum) 0;
 }

@@ -49,6 +49,8 @@ typedef struct Database
 	pg_atomic_uint32 loaded;	/* the table has been read back */
 	pg_atomic_uint32 worker;	/* its pid; 0 if none */
 	pg_atomic_uint64 retry_at;	/* TimestampTz before which none is started */
+	pg_atomic_uint64 stored_at; /* TimestampTz of the last round; 0 if none */
+	pg_atomic_uint64 failures;	/* of rounds and of starts */
 } Database;
 
 typedef struct Shared
@@ -151,6 +153,8 @@ set_row(Database *database, Oid oid)
 	pg_atomic_write_u32(&database->dirty, 1);
 	pg_atomic_write_u32(&database->loaded, 0);
 	pg_atomic_write_u64(&database->retry_at, 0);
+	pg_atomic_write_u64(&database->stored_at, 0);
+	pg_atomic_write_u64(&database->failures, 0);
 	pg_atomic_write_u32(&database->oid, oid);
 }
 
@@ -167,6 +171,8 @@ clear_shared(void)
 		pg_atomic_init_u32(&database->loaded, 0);
 		pg_atomic_init_u32(&database->worker, 0);
 		pg_atomic_init_u64(&database->retry_at, 0);
+		pg_atomic_init_u64(&database->stored_at, 0);
+		pg_atomic_init_u64(&database->failures, 0);
 	}
 }
 
@@ -211,6 +217,19 @@ rg_counter_worker_notify(void)
 
 	if (database != NULL && pg_atomic_exchange_u32(&database->dirty, 1) == 0)
 		wake_launcher();
+}
+
+bool
+rg_counter_worker_status(RgStoreStatus *status)
+{
+	Database   *database = row_of(MyDatabaseId);
+
+	if (database == NULL)
+		return false;
+	status->stored_at = (TimestampTz) pg_atomic_read_u64(&database->stored_at);
+	status->pending = pg_atomic_read_u32(&database->dirty) != 0;
+	status->failures = (int64) pg_atomic_read_u64(&database->failures);
+	return true;
 }
 
 static void
@@ -332,11 +351,13 @@ start_worker(Database *database)
 	describe_worker(&worker, "rg_counter_worker_main", "relay_guard worker");
 	worker.bgw_restart_time = BGW_NEVER_RESTART;
 	worker.bgw_main_arg = ObjectIdGetDatum(pg_atomic_read_u32(&database->oid));
-	if (!RegisterDynamicBackgroundWorker(&worker, NULL))
-		ereport(LOG,
-				errcode(ERRCODE_CONFIGURATION_LIMIT_EXCEEDED),
-				errmsg("relay_guard could not start a worker to store counters"),
-				errhint("Increase max_worker_processes."));
+	if (RegisterDynamicBackgroundWorker(&worker, NULL))
+		return;
+	pg_atomic_fetch_add_u64(&database->failures, 1);
+	ereport(LOG,
+			errcode(ERRCODE_CONFIGURATION_LIMIT_EXCEEDED),
+			errmsg("relay_guard could not start a worker to store counters"),
+			errhint("Increase max_worker_processes."));
 }
 
 static void
@@ -393,6 +414,7 @@ release(int code, Datum arg)
 		pg_atomic_write_u64(&mine->retry_at, 0);
 	else
 	{
+		pg_atomic_fetch_add_u64(&mine->failures, 1);
 		pg_atomic_write_u32(&mine->dirty, 1);
 		retry_later(mine);
 	}
@@ -486,6 +508,7 @@ run_round(void (*work) (void), const char *activity)
 	PopActiveSnapshot();
 	CommitTransactionCommand();
 	rg_counter_flushed();
+	pg_atomic_write_u64(&mine->stored_at, GetCurrentTimestamp());
 	pgstat_report_stat(true);
 	pgstat_report_activity(STATE_IDLE, NULL);
 }

@@ -10,6 +10,7 @@
 #ifndef RG_COUNTER_WORKER_H
 #define RG_COUNTER_WORKER_H
 
+#include "datatype/timestamp.h"
 #include "fmgr.h"
 
 /* Settings and, when preloaded, the launcher. */
@@ -21,6 +22,18 @@ extern void rg_counter_worker_startup_shmem(void);
 
 /* Notes that a counter of this database moved; may be called under a lock. */
 extern void rg_counter_worker_notify(void);
+
+/* How the storing of this database goes. */
+typedef struct RgStoreStatus
+{
+	TimestampTz stored_at;		/* the last round that ended well; 0: none yet */
+	bool		pending;		/* something moved since that began */
+	int64		failures;		/* rounds that did not, and workers not
+								 * started */
+} RgStoreStatus;
+
+/* False where this database is not stored. */
+extern bool rg_counter_worker_status(RgStoreStatus *status);
 
 /* Entry points of the processes. */
 extern PGDLLEXPORT void rg_counter_launcher_main(Datum arg);

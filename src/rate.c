@@ -31,6 +31,7 @@ typedef struct Target
 	RgCounterKey key;
 	RgCounterClass class;
 	RgRuledBy	ruled_by;
+	bool		refused;		/* whether or not that denies anything */
 	RgCounter  *counter;		/* NULL: absent, or no place for it */
 	RgRateState *state;			/* the counter's, or copy */
 	RgRateState copy;
@@ -384,6 +385,7 @@ decide(Targets *all, bool keep)
 		RgRateAnswer answer = try_hit(target);
 		RgRateResult *result = &target->hit->result;
 
+		target->refused = !answer.allowed;
 		result->allowed = answer.allowed || target->hit->policy->shadow;
 		result->retry_after = result->allowed ? 0 : answer.retry_after;
 		allowed &= result->allowed;
@@ -411,6 +413,27 @@ note_moves(Targets *all)
 	}
 }
 
+static void
+count_refusal(const RgRatePolicy *policy)
+{
+	pg_atomic_fetch_add_u64(policy->shadow ? &policy->totals->shadow_denied :
+							&policy->totals->denied, 1);
+}
+
+static void
+count_totals(const Targets *all, bool allowed)
+{
+	for (int i = 0; i < all->count; i++)
+	{
+		const RgRatePolicy *policy = all->targets[i].hit->policy;
+
+		if (all->targets[i].refused)
+			count_refusal(policy);
+		else if (allowed)
+			pg_atomic_fetch_add_u64(&policy->totals->admitted, 1);
+	}
+}
+
 bool
 rg_rate_take(RgRateHit *hits, int nhits)
 {
@@ -427,6 +450,7 @@ rg_rate_take(RgRateHit *hits, int nhits)
 		note_moves(&all);
 	unpin(&all, nhits);
 	rg_counter_unlock(&all.partitions);
+	count_totals(&all, allowed);
 	return allowed;
 }
 
@@ -464,4 +488,29 @@ rg_rate_peek(RgRateHit *hits, int nhits)
 		copy_state(&all, i);
 	rg_counter_unlock(&all.partitions);
 	return decide(&all, false);
+}
+
+static void
+count_denial(const RgCounterKey *key)
+{
+	RgCounter  *counter = rg_counter_find(key);
+
+	if (counter != NULL)
+		counter->denied++;
+}
+
+void
+rg_rate_refused(RgRateHit *hits, int nhits)
+{
+	Targets		all;
+
+	aim_all(&all, hits, nhits);
+	rg_counter_lock(&all.partitions, LW_EXCLUSIVE);
+	for (int i = 0; i < nhits; i++)
+		if (!hits[i].result.allowed)
+			count_denial(&all.targets[i].key);
+	rg_counter_unlock(&all.partitions);
+	for (int i = 0; i < nhits; i++)
+		if (!hits[i].result.allowed)
+			count_refusal(hits[i].policy);
 }

@@ -11,6 +11,7 @@
 #include "datatype/timestamp.h"
 
 #include "rate_algorithm.h"
+#include "rate_totals.h"
 #include "slice.h"
 
 #define RG_RATE_MAX_HITS 12		/* limits that bind one request together: 8 of
@@ -38,6 +39,7 @@ typedef struct RgRatePolicy
 	int64		burst;			/* of the token bucket; the quota elsewhere */
 	bool		shadow;			/* counts and is seen, but denies nothing */
 	bool		enabled;		/* if not, it binds nobody */
+	RgRateTotals *totals;		/* NULL without shared memory */
 } RgRatePolicy;
 
 /* Where the numbers that bind a hit come from. */
@@ -133,5 +135,11 @@ extern bool rg_rate_take(RgRateHit *hits, int nhits);
 
 /* The same answer, consuming nothing. */
 extern bool rg_rate_peek(RgRateHit *hits, int nhits);
+
+/*
+ * Counts what rg_rate_peek() refused as refused, for a caller who turns
+ * somebody away because of it.
+ */
+extern void rg_rate_refused(RgRateHit *hits, int nhits);
 
 #endif

@@ -4,6 +4,7 @@
  */
 #include "postgres.h"
 
+#include "commands/extension.h"
 #include "common/int.h"
 #include "utils/builtins.h"
 #include "utils/timestamp.h"
@@ -99,6 +100,7 @@ read_policy(const Datum *values, const bool *nulls)
 		clamp(DatumGetInt64(values[COL_BURST]), 1, RG_RATE_MAX_QUOTA);
 	policy.shadow = DatumGetBool(values[COL_SHADOW]);
 	policy.enabled = DatumGetBool(values[COL_ENABLED]);
+	policy.totals = NULL;
 	return policy;
 }
 
@@ -150,6 +152,22 @@ find_by_id(const Policies *policies, int32 id)
 	return found != NULL ? *found : NULL;
 }
 
+static bool
+policy_exists(int32 id, void *policies)
+{
+	return find_by_id(policies, id) != NULL;
+}
+
+static void
+find_totals(Policies *policies)
+{
+	Oid			extension = get_extension_oid("relay_guard", true);
+
+	for (int i = 0; i < policies->count; i++)
+		policies->by_name[i].totals = rg_rate_totals(extension, policies->by_name[i].id,
+													 policy_exists, policies);
+}
+
 static void *
 load_policies(TableScanDesc scan, MemoryContext context, void *previous)
 {
@@ -162,6 +180,7 @@ load_policies(TableScanDesc scan, MemoryContext context, void *previous)
 	while (rg_config_next(scan, &values, &nulls))
 		add_policy(policies, read_policy(values, nulls));
 	sort_policies(policies);
+	find_totals(policies);
 	return policies;
 }
 

@@ -37,6 +37,7 @@ SELECT * FROM pg_temp.ask('bob');
 SELECT count(*) FILTER (WHERE status = 200) AS admitted, max(violated) AS violated
 FROM unnest(array_fill('carol'::text, '{5}')) AS who, pg_temp.ask(who, 'pro');
 SELECT * FROM pg_temp.ask('dora', ip => '192.0.2.9');
+SELECT policy, admitted, denied, shadow_denied FROM relay_guard.rate_status WHERE policy LIKE 'rs\_%' ORDER BY policy;
 
 -- What one limit refuses, none of the others takes
 SELECT name, used, "limit" FROM relay_guard.counter WHERE policy IN ('rs_ip', 'rs_bucket') ORDER BY name COLLATE "C";
