@@ -18,6 +18,7 @@
 
 #include "counter.h"
 #include "counter_key.h"
+#include "counter_purge.h"
 #include "counter_worker.h"
 #include "rate_totals.h"
 
@@ -197,6 +198,7 @@ rg_counter_init(void)
 	shmem_request_hook = request_shmem;
 	next_shmem_startup = shmem_startup_hook;
 	shmem_startup_hook = startup_shmem;
+	rg_counter_purge_init();
 }
 
 bool
@@ -433,6 +435,28 @@ rg_counter_set_value(RgCounter *counter, RgSlice value)
 		len = pg_mbcliplen(value.data, len, len);
 	memcpy(counter->value, value.data, len);
 	counter->value_len = len;
+}
+
+static void
+purge_partition(int number, Oid database)
+{
+	LWLockAcquire(&locks[number].lock, LW_EXCLUSIVE);
+	for (int32 i = 0; i < rg_counter_partition_size(); i++)
+	{
+		RgCounter  *counter = counter_at(number, i);
+
+		if (counter->class != RG_COUNTER_FREE && counter->database == database &&
+			counter->pins == 0)
+			remove_counter(&table->partitions[number].partition, counter, i);
+	}
+	LWLockRelease(&locks[number].lock);
+}
+
+void
+rg_counter_purge(Oid database)
+{
+	for (int i = 0; i < RG_COUNTER_PARTITIONS; i++)
+		purge_partition(i, database);
 }
 
 /*

@@ -48,6 +48,7 @@ typedef struct RgCounter
 {
 	RgCounterKey key;
 	uint64		owner;			/* rg_counter_owner() of its database */
+	Oid			database;
 	int32		next;			/* in its bucket or the free list; or -1 */
 	int32		policy;
 	int32		pins;			/* not evicted while anybody holds it */
@@ -149,6 +150,9 @@ extern int	rg_counter_copy(int partition, uint64 owner, bool flush, RgCounter *o
 
 /* Marks the counter of that key dirty again, if it is still there. */
 extern void rg_counter_mark_dirty(const RgCounterKey *key);
+
+/* Frees every counter of a database; those that a call holds stay. */
+extern void rg_counter_purge(Oid database);
 
 extern void rg_counter_status(RgCounterStatus *status);
 

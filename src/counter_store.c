@@ -10,6 +10,7 @@
 
 #include "catalog/pg_type.h"
 #include "executor/spi.h"
+#include "miscadmin.h"
 #include "storage/ipc.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
@@ -397,6 +398,7 @@ enter_row(const Row *row, uint64 owner)
 	if (counter == NULL)
 		return NULL;
 	counter->owner = owner;
+	counter->database = MyDatabaseId;
 	counter->policy = row->policy->id;
 	counter->ruled_by = row->ruled_by;
 	rg_counter_set_rule(counter, &row->rule);

@@ -227,6 +227,7 @@ fill_in(RgCounter *counter, const Target *target, uint64 owner)
 	const RgRateHit *hit = target->hit;
 
 	counter->owner = owner;
+	counter->database = MyDatabaseId;
 	counter->policy = hit->policy->id;
 	rg_counter_set_rule(counter, &target->rule);
 	if (target->class == RG_COUNTER_OVERFLOW)

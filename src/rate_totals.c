@@ -152,6 +152,16 @@ rg_rate_totals(Oid extension, int32 policy,
 	return totals;
 }
 
+void
+rg_rate_totals_purge(Oid database)
+{
+	LWLockAcquire(places_lock, LW_EXCLUSIVE);
+	for (int i = 0; i < RG_RATE_TOTALS_PLACES; i++)
+		if (places[i].totals.database == database)
+			label(&places[i].totals, InvalidOid, InvalidOid, 0);
+	LWLockRelease(places_lock);
+}
+
 static RgRateSums
 sums_of(RgRateTotals *totals)
 {

@@ -43,6 +43,9 @@ extern void rg_rate_totals_startup_shmem(void);
 extern RgRateTotals *rg_rate_totals(Oid extension, int32 policy,
 									bool (*exists) (int32 policy, void *arg), void *arg);
 
+/* Frees the places of a database. */
+extern void rg_rate_totals_purge(Oid database);
+
 /*
  * Copies those of this database, and the shared one if it has been used, into
  * room for RG_RATE_TOTALS_PLACES + 1; returns how many.
