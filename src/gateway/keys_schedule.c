@@ -42,12 +42,10 @@ jittered(int64_t interval, uint32_t random)
 void
 rg_keys_schedule_success(RgKeysSchedule *schedule, int64_t now, int64_t lifetime, uint32_t random)
 {
-	if (lifetime < MIN_LIFETIME)
-		lifetime = MIN_LIFETIME;
-	if (lifetime > MAX_LIFETIME)
-		lifetime = MAX_LIFETIME;
+	int64_t		wait = jittered((lifetime < MAX_LIFETIME ? lifetime : MAX_LIFETIME) * SECOND, random);
+
 	schedule->failures = 0;
-	schedule->next = now + jittered(lifetime * SECOND, random);
+	schedule->next = now + (wait > MIN_LIFETIME * SECOND ? wait : MIN_LIFETIME * SECOND);
 }
 
 void

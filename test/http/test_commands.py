@@ -120,6 +120,22 @@ def test_configure_registers_keys_of_the_environment(postgres, gateway, tmp_path
         postgres.sql("DELETE FROM relay_guard.route WHERE path = '/test/admin'", user="relay_owner")
 
 
+def test_configure_switches_limits(postgres):
+    def configure(**settings):
+        return run("configure", DATABASE_PUBLIC_URL=postgres.url("relay_owner"), **settings)
+
+    try:
+        assert "exec: 7 in 00:01:00" in configure(RATE_LIMIT_EXEC_PER_MIN=7).stdout
+        off = configure(RATE_LIMIT_ENABLED="false", ENVIRONMENT="production")
+        assert "rate policies: off (" in off.stdout and "nothing is limited" in off.stderr
+        assert postgres.sql("SELECT bool_or(enabled) FROM relay_guard.rate_policy") == [(False,)]
+        assert configure(RATE_LIMIT_ENABLED="0").stdout == ""
+        assert "rate policies: on (" in configure(RATE_LIMIT_ENABLED="true").stdout
+    finally:
+        postgres.sql("UPDATE relay_guard.rate_policy SET enabled = true; "
+                     "UPDATE relay_guard.rate_policy SET quota = 60 WHERE name = 'exec'")
+
+
 def test_configure_registers_an_issuer_whose_keys_have_a_url(postgres):
     done = run("configure", DATABASE_PUBLIC_URL=postgres.url("relay_owner"), SUPABASE_JWT_ISS="https://keys.test",
                SUPABASE_JWKS_URL="https://keys.test/jwks.json", KEYS_DATABASE_URL=postgres.url("relay_owner"))
