@@ -30,11 +30,6 @@ def workers():
     return value(connection, "SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'relay_guard worker'")
 
 
-def log():
-    with open(os.path.join(os.environ["PGHOST"], "log")) as file:
-        return file.read()
-
-
 same(workers(), 0, "no worker runs while nothing moves")
 for policy, key in LONG:
     take(policy, key, 60)
@@ -65,7 +60,7 @@ query(connection, "INSERT INTO relay_guard.rate_policy (name, identify_by, quota
 blocker = connect()
 query(blocker, "BEGIN; LOCK TABLE relay_guard.rate_counter")
 take("late", "k", 7)
-ok(until(lambda: "canceling statement due to lock timeout" in log()), "a round that cannot have the table gives up")
+ok(until(lambda: "canceling statement due to lock timeout" in server_log()), "a round that cannot have the table gives up")
 query(blocker, "ROLLBACK")
 ok(until(lambda: ("k", 7, 0) in stored()), "and what it had taken over is stored by the next")
 
@@ -78,5 +73,5 @@ same(stored(), [], "nor stored ones")
 same(take("sliding", "k", 100), True, "limits start afresh")
 same(take("sliding", "k", 1), False, "and are limits")
 ok(until(lambda: ("k", 100, 0) in stored()), "and are stored again")
-ok("TRAP" not in log() and "PANIC" not in log(), "nothing else broke")
+ok("TRAP" not in server_log() and "PANIC" not in server_log(), "nothing else broke")
 done()
