@@ -99,22 +99,24 @@ END;
 COMMENT ON FUNCTION api_key_unset(text) IS
 'Removes the live API key of that name; for keys that come from a configuration.';
 
-CREATE FUNCTION api_key_set(name text, key text, role text) RETURNS boolean
-LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+CREATE FUNCTION api_key_put(name text, hash bytea, role text) RETURNS boolean
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
-DECLARE
-    digest CONSTANT bytea := relay_guard.api_key_hash(key);
 BEGIN
-    IF EXISTS (SELECT FROM relay_guard.api_key k WHERE k.hash = digest
-               AND (k.revoked_at IS NOT NULL OR k.name = api_key_set.name AND k.role = api_key_set.role)) THEN
+    IF EXISTS (SELECT FROM relay_guard.api_key k WHERE k.hash = $2
+               AND (k.revoked_at IS NOT NULL OR k.name = $1 AND k.role = $3)) THEN
         RETURN false;
     END IF;
-    PERFORM relay_guard.api_key_unset(api_key_set.name);
-    INSERT INTO relay_guard.api_key (name, hash, role, scopes, rate)
-    VALUES (api_key_set.name, digest, api_key_set.role, '{}', '{}');
+    PERFORM relay_guard.api_key_unset($1);
+    INSERT INTO relay_guard.api_key (name, hash, role, scopes, rate) VALUES ($1, $2, $3, '{}', '{}');
     RETURN true;
 END
 $$;
+COMMENT ON FUNCTION api_key_put(text, bytea, text) IS 'What api_key_set() does with the hash of a key.';
+
+CREATE FUNCTION api_key_set(name text, key text, role text) RETURNS boolean
+LANGUAGE C STRICT SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS 'MODULE_PATHNAME', 'relay_guard_api_key_set';
 COMMENT ON FUNCTION api_key_set(text, text, text) IS
 'Registers a key that comes from a configuration, in place of the live one of that name; false when nothing changed: it is there already, or was revoked and stays so.';
 

@@ -316,6 +316,18 @@ refuse_weak_key(RgSlice key)
 				errmsg("the API key is longer than %d bytes", MAX_LEN));
 }
 
+/* The hash of a key to be registered, under the pepper, which the first makes. */
+static Datum
+hash_new_key(RgSlice key)
+{
+	refuse_weak_key(key);
+	if (!open_pepper())
+		make_pepper();
+	if (!open_pepper())
+		elog(ERROR, "the pepper of API keys is gone");
+	return hash_key(key);
+}
+
 PG_FUNCTION_INFO_V1(relay_guard_api_key_hash);
 
 /* api_key_hash(key): for the functions that register keys */
@@ -323,16 +335,45 @@ Datum
 relay_guard_api_key_hash(PG_FUNCTION_ARGS)
 {
 	ErrorContextCallback hide = {error_context_stack, rg_secret_hide_statement, NULL};
-	RgSlice		key = rg_text_argument(fcinfo, 0);
 	Datum		hash;
 
 	error_context_stack = &hide;
-	refuse_weak_key(key);
-	if (!open_pepper())
-		make_pepper();
-	if (!open_pepper())
-		elog(ERROR, "the pepper of API keys is gone");
-	hash = hash_key(key);
+	hash = hash_new_key(rg_text_argument(fcinfo, 0));
 	error_context_stack = hide.previous;
 	return hash;
+}
+
+static bool
+put_key(Datum name, Datum hash, Datum role)
+{
+	Oid			types[] = {TEXTOID, BYTEAOID, TEXTOID};
+	Datum		values[] = {name, hash, role};
+	bool		isnull;
+	bool		changed;
+
+	SPI_connect();
+	SPI_execute_with_args("SELECT relay_guard.api_key_put($1, $2, $3)",
+						  3, types, values, NULL, false, 1);
+	changed = DatumGetBool(SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &isnull));
+	SPI_finish();
+	return changed;
+}
+
+PG_FUNCTION_INFO_V1(relay_guard_api_key_set);
+
+/*
+ * api_key_set(name, key, role): whatever is wrong with any of them, the
+ * statement, which holds the key, stays out of the log.
+ */
+Datum
+relay_guard_api_key_set(PG_FUNCTION_ARGS)
+{
+	ErrorContextCallback hide = {error_context_stack, rg_secret_hide_statement, NULL};
+	bool		changed;
+
+	error_context_stack = &hide;
+	changed = put_key(PG_GETARG_DATUM(0), hash_new_key(rg_text_argument(fcinfo, 1)),
+					  PG_GETARG_DATUM(2));
+	error_context_stack = hide.previous;
+	PG_RETURN_BOOL(changed);
 }

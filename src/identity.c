@@ -51,6 +51,7 @@ rg_identity_warn_if_lost(const char *function)
 		return;
 	ereport(WARNING,
 			errcode(ERRCODE_NO_ACTIVE_SQL_TRANSACTION),
+			errhidestmt(true),
 			errmsg("%s has no effect outside a transaction block", function),
 			errhint("The identity ends with its transaction: call it after BEGIN."));
 }

@@ -1,6 +1,7 @@
 """Credentials that end, and API keys: over HTTP, on every connection, at once."""
 import json
 
+import psycopg2
 import pytest
 
 ROUTES = """
@@ -71,6 +72,22 @@ def test_pain_a_revoked_key_still_works(postgres, gateway):
     postgres.sql(f"SELECT relay_guard.api_key_revoke('{key_id}')")
     for _ in range(16):
         assert code(gateway.get("/test/as/api_key", {"X-API-Key": key})) == (401, "api_key_revoked")
+
+
+def test_statements_that_register_or_present_credentials_are_in_no_log(postgres):
+    token = new_token(postgres, "warned")
+    before = len((postgres.dir / "log").read_text())
+    for statement in ("SELECT relay_guard.api_key_set('anon', 'Wq8hN2xkTz5vLr0cYb7mJd4pFs9gKe3u', 'anonymous')",
+                      "SELECT relay_guard.api_key_set('weak', 'Wq8hN2xkTz5v', 'admin')",
+                      "SELECT relay_guard.authenticate_api_key('Wq8hN2xkTz5vLr0cYb7mJd4pFs9gKe3u')"):
+        with pytest.raises(psycopg2.Error):
+            postgres.sql(statement)
+    postgres.sql("ALTER ROLE postgres SET log_min_error_statement = warning")
+    postgres.sql(f"SELECT relay_guard.authenticate('{token}')")
+    postgres.sql("ALTER ROLE postgres RESET log_min_error_statement")
+    log = (postgres.dir / "log").read_text()[before:]
+    assert log.count("api_key_role_check") == 1 and "outside a transaction block" in log
+    assert "Wq8hN2xkTz5v" not in log and token not in log
 
 
 def test_keys_and_tokens_are_in_no_log(postgres, gateway):
