@@ -239,7 +239,7 @@ CREATE FUNCTION rate_take_all(policies text[],
 RETURNS SETOF record
 LANGUAGE C VOLATILE PARALLEL UNSAFE ROWS 3 AS 'MODULE_PATHNAME', 'relay_guard_rate_take_all';
 COMMENT ON FUNCTION rate_take_all(text[]) IS
-'Takes 1 from each of up to eight rate limits or from none: a row for each; taken only if all of them are allowed (bool_and(allowed)).';
+'Takes 1 from each of up to twelve rate limits or from none: a row for each; taken only if all of them are allowed (bool_and(allowed)).';
 
 CREATE FUNCTION rate_peek(policy text,
 	OUT allowed boolean, OUT "limit" bigint, OUT remaining bigint,
