@@ -87,8 +87,8 @@ END;
 COMMENT ON FUNCTION jwt_public_key_add(text, jsonb, text) IS
 'Registers a public key of an issuer, a JSON Web Key for RS256, ES256 or EdDSA; returns the kid that it is known by: the one given, its own, or its RFC 7638 thumbprint.';
 
-CREATE FUNCTION jwks_import(iss text, jwks jsonb) RETURNS int
-LANGUAGE plpgsql STRICT SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+CREATE FUNCTION jwks_put(iss text, jwks jsonb) RETURNS int
+LANGUAGE plpgsql STRICT SET search_path = pg_catalog, pg_temp
 AS $$
 #variable_conflict use_column
 DECLARE
@@ -130,6 +130,11 @@ BEGIN
     RETURN (SELECT count(*) FROM relay_guard.jwt_key k WHERE k.iss = $1 AND k.retired_at IS NULL);
 END
 $$;
+COMMENT ON FUNCTION jwks_put(text, jsonb) IS 'What jwks_import() does.';
+
+CREATE FUNCTION jwks_import(iss text, jwks jsonb) RETURNS int
+LANGUAGE C STRICT SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS 'MODULE_PATHNAME', 'relay_guard_jwks_import';
 COMMENT ON FUNCTION jwks_import(text, jsonb) IS
 'Replaces the keys that an issuer publishes (its JSON Web Key set) and returns how many live keys it has. Keys added by hand are left alone, retired ones stay retired; a set without a usable key is an error that changes nothing.';
 

@@ -136,3 +136,37 @@ relay_guard_jwks_keys(PG_FUNCTION_ARGS)
 	error_context_stack = hide.previous;
 	return (Datum) 0;
 }
+
+static int32
+put_set(Datum iss, Datum jwks)
+{
+	Oid			types[] = {TEXTOID, JSONBOID};
+	Datum		values[] = {iss, jwks};
+	bool		isnull;
+	int32		live;
+
+	SPI_connect();
+	SPI_execute_with_args("SELECT relay_guard.jwks_put($1, $2)",
+						  2, types, values, NULL, false, 1);
+	live = DatumGetInt32(SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &isnull));
+	SPI_finish();
+	return live;
+}
+
+PG_FUNCTION_INFO_V1(relay_guard_jwks_import);
+
+/*
+ * jwks_import(iss, jwks): the set may hold a private key beside good ones, and
+ * be refused for another reason.
+ */
+Datum
+relay_guard_jwks_import(PG_FUNCTION_ARGS)
+{
+	ErrorContextCallback hide = {error_context_stack, rg_secret_hide_statement, NULL};
+	int32		live;
+
+	error_context_stack = &hide;
+	live = put_set(PG_GETARG_DATUM(0), PG_GETARG_DATUM(1));
+	error_context_stack = hide.previous;
+	PG_RETURN_INT32(live);
+}

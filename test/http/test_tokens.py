@@ -214,8 +214,12 @@ def test_a_private_key_given_by_mistake_is_not_logged(postgres, keys):
     for call in (f"jwt_public_key_add('tests', '{private}')", f"""jwks_import('tests', '{{"keys": [{private}]}}')"""):
         with pytest.raises(psycopg2.errors.InvalidParameterValue):
             postgres.sql(f"SELECT relay_guard.{call}")
+    # beside a good one, in a set that is refused for another reason
+    good = json.dumps(keys["EdDSA"].jwk())
+    with pytest.raises(psycopg2.errors.UndefinedObject):
+        postgres.sql(f"""SELECT relay_guard.jwks_import('nobody', '{{"keys": [{good}, {private}]}}')""")
     log = (postgres.dir / "log").read_text()[before:]
-    assert log.count("has private members") == 2 and "cHJpdmF0ZSBudW1iZXI" not in log
+    assert log.count("has private members") == 3 and "cHJpdmF0ZSBudW1iZXI" not in log
 
 
 def test_a_public_key_is_no_secret(gateway, keys, publish):
