@@ -32,7 +32,8 @@ enum
 	COL_VALUE,
 	COL_QUOTA,
 	COL_WINDOW,
-	COL_BURST
+	COL_BURST,
+	NCOLS
 };
 
 typedef struct Override
@@ -58,7 +59,7 @@ typedef struct Overrides
 
 static void *load_overrides(TableScanDesc scan, MemoryContext context, void *previous);
 
-static RgConfigCache cache = {.table = "rate_override",.load = load_overrides};
+static RgConfigCache cache = {.table = "rate_override",.natts = NCOLS,.load = load_overrides};
 
 static uint32
 hash_of(const char *policy, RgRuledBy kind, RgSlice value)

@@ -24,7 +24,8 @@ enum
 	COL_BURST,
 	COL_SHADOW,
 	COL_SHIPPED,
-	COL_ENABLED
+	COL_ENABLED,
+	NCOLS
 };
 
 typedef struct Policies
@@ -37,7 +38,7 @@ typedef struct Policies
 
 static void *load_policies(TableScanDesc scan, MemoryContext context, void *previous);
 
-static RgConfigCache cache = {.table = "rate_policy",.load = load_policies};
+static RgConfigCache cache = {.table = "rate_policy",.natts = NCOLS,.load = load_policies};
 
 /* In the order of RgIdentifyBy and RgAlgorithm. */
 static const char *const identify_by_names[] = {
