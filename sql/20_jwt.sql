@@ -1,10 +1,18 @@
 
 -- Issuers of tokens, their keys, and tokens of our own.
 
+-- Rows stay when their issuer goes: another one must not come into its users.
+CREATE TABLE subject_prefix (
+    prefix text PRIMARY KEY CHECK (prefix = '' OR prefix ~ '[|:/]$'),
+    iss    text NOT NULL,
+    since  timestamptz NOT NULL DEFAULT now()
+);
+COMMENT ON TABLE subject_prefix IS 'Which issuer a prefix of user ids belongs to, for ever; a row is made with the issuer.';
+
 CREATE TABLE issuer (
     iss            text PRIMARY KEY CHECK (iss <> '' AND iss <> 'relay_guard'),
     aud            text NOT NULL CHECK (aud <> ''),
-    subject_prefix text NOT NULL UNIQUE,
+    subject_prefix text NOT NULL UNIQUE REFERENCES subject_prefix,
     roles          text[] NOT NULL DEFAULT '{user}' CHECK (array_position(roles, NULL) IS NULL),
     leeway         int NOT NULL DEFAULT 30 CHECK (leeway BETWEEN 0 AND 300),
     created_at     timestamptz NOT NULL DEFAULT now()
@@ -36,8 +44,32 @@ COMMENT ON COLUMN jwt_key.public_key IS 'Of all others: a JSON Web Key, the requ
 COMMENT ON COLUMN jwt_key.source IS 'added by hand, or imported with the issuer''s key set (jwks), which the next import replaces.';
 COMMENT ON COLUMN jwt_key.retired_at IS 'Since when the key verifies nothing any more.';
 
+SELECT pg_catalog.pg_extension_config_dump('subject_prefix', '');
 SELECT pg_catalog.pg_extension_config_dump('issuer', '');
 SELECT pg_catalog.pg_extension_config_dump('jwt_key', '');
+
+CREATE FUNCTION issuer_prefix() RETURNS trigger
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    holder text;
+BEGIN
+    INSERT INTO relay_guard.subject_prefix (prefix, iss) VALUES (NEW.subject_prefix, NEW.iss)
+    ON CONFLICT DO NOTHING;
+    SELECT p.iss INTO holder FROM relay_guard.subject_prefix p WHERE p.prefix = NEW.subject_prefix;
+    IF holder <> NEW.iss THEN
+        RAISE EXCEPTION USING ERRCODE = 'unique_violation',
+            MESSAGE = format('the subject prefix "%s" belongs to issuer "%s"', NEW.subject_prefix, holder),
+            HINT = 'Choose another; only who deletes its row of relay_guard.subject_prefix gives those users away.';
+    END IF;
+    RETURN NEW;
+END
+$$;
+COMMENT ON FUNCTION issuer_prefix() IS 'Trigger of issuer: a prefix that was one issuer''s is no other''s.';
+
+CREATE TRIGGER issuer_prefix BEFORE INSERT OR UPDATE ON issuer
+FOR EACH ROW EXECUTE FUNCTION issuer_prefix();
+ALTER TABLE issuer ENABLE ALWAYS TRIGGER issuer_prefix;
 
 CREATE TRIGGER config_changed AFTER INSERT OR UPDATE OR DELETE ON issuer
 FOR EACH ROW EXECUTE FUNCTION config_changed();
@@ -59,11 +91,12 @@ LANGUAGE sql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 BEGIN ATOMIC
     INSERT INTO issuer (iss, aud, subject_prefix, roles, leeway)
     VALUES ($1, $2,
-            coalesce($3, CASE WHEN EXISTS (SELECT FROM issuer) THEN $1 || '|' ELSE '' END),
+            coalesce($3, (SELECT p.prefix FROM subject_prefix p WHERE p.iss = $1 ORDER BY p.since DESC LIMIT 1),
+                     CASE WHEN EXISTS (SELECT FROM subject_prefix) THEN $1 || '|' ELSE '' END),
             $4, extract(epoch FROM $5)::int);
 END;
 COMMENT ON FUNCTION issuer_add(text, text, text, text[], interval) IS
-'Registers an issuer of tokens. The first one''s subjects are user ids as they are; later ones get the prefix iss| unless another is given.';
+'Registers an issuer of tokens. The first one''s subjects are user ids as they are; later ones get the prefix iss| unless another is given, and one that comes back gets its former one.';
 
 CREATE FUNCTION jwt_key_add(iss text, kid text, secret text) RETURNS void
 LANGUAGE C STRICT SECURITY DEFINER SET search_path = pg_catalog, pg_temp

@@ -103,8 +103,9 @@ CREATE FUNCTION api_key_put(name text, hash bytea, role text) RETURNS boolean
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
-    IF EXISTS (SELECT FROM relay_guard.api_key k WHERE k.hash = $2
-               AND (k.revoked_at IS NOT NULL OR k.name = $1 AND k.role = $3)) THEN
+    IF EXISTS (SELECT FROM relay_guard.api_key k WHERE k.hash = $2 AND k.revoked_at IS NOT NULL) THEN
+        RETURN relay_guard.api_key_unset($1);
+    ELSIF EXISTS (SELECT FROM relay_guard.api_key k WHERE k.hash = $2 AND k.name = $1 AND k.role = $3) THEN
         RETURN false;
     END IF;
     PERFORM relay_guard.api_key_unset($1);
@@ -118,7 +119,7 @@ CREATE FUNCTION api_key_set(name text, key text, role text) RETURNS boolean
 LANGUAGE C STRICT SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS 'MODULE_PATHNAME', 'relay_guard_api_key_set';
 COMMENT ON FUNCTION api_key_set(text, text, text) IS
-'Registers a key that comes from a configuration, in place of the live one of that name; false when nothing changed: it is there already, or was revoked and stays so.';
+'Registers a key that comes from a configuration, in place of the live one of that name; false when nothing changed. One that was revoked stays so.';
 
 CREATE FUNCTION authenticate_api_key(key text, request_id text DEFAULT NULL, client_ip inet DEFAULT NULL)
 RETURNS text

@@ -109,7 +109,7 @@ refresh(void)
 	}
 	if (fresh == NULL)
 	{
-		ereport(WARNING,
+		ereport(LOG_SERVER_ONLY,
 				errcode(ERRCODE_CONFIG_FILE_ERROR),
 				errmsg("key ring \"%s\" cannot be used: %s", keyring_file, problem),
 				errhint("It must be a file of the server's user with mode 0600, made by relay_gateway keyring new."));

@@ -64,6 +64,10 @@ SELECT rg_try('b-key-of-the-environment-0123456789') AS revoked;
 SELECT relay_guard.api_key_set('env', 'c-key-of-the-environment-0123456789', 'admin') AS third;
 SELECT relay_guard.api_key_unset('env') AS gone, relay_guard.api_key_unset('env') AS again;
 SELECT relay_guard.api_key_set('env', 'c-key-of-the-environment-0123456789', 'admin') AS back;
+-- a revoked key stays so, and the one that had its place goes as well
+SELECT relay_guard.api_key_set('env', 'b-key-of-the-environment-0123456789', 'admin') AS revoked_again;
+SELECT rg_try('b-key-of-the-environment-0123456789') AS revoked, rg_try('c-key-of-the-environment-0123456789') AS gone;
+SELECT relay_guard.api_key_set('env', 'c-key-of-the-environment-0123456789', 'admin') AS back_again;
 
 -- what is refused
 SELECT relay_guard.api_key_set('weak', 'secret', 'admin');

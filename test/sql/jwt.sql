@@ -81,6 +81,17 @@ SELECT relay_guard.jwt_key_add('https://two.example', 'k', :'secret');
 SELECT iss, subject_prefix FROM relay_guard.issuer ORDER BY created_at, iss;
 \set VERBOSITY terse
 SELECT relay_guard.issuer_add('https://three.example', 'app', '');
+SELECT relay_guard.issuer_add('https://three.example', 'app', 'u');
+
+-- also when that issuer is gone; who comes back gets his own
+BEGIN;
+DELETE FROM relay_guard.issuer;
+SELECT relay_guard.issuer_add('https://three.example', 'app');
+SAVEPOINT before; SELECT relay_guard.issuer_add('https://four.example', 'app', ''); ROLLBACK TO before;
+SAVEPOINT before; UPDATE relay_guard.issuer SET subject_prefix = 'https://two.example|'; ROLLBACK TO before;
+SELECT relay_guard.issuer_add('https://id.example', 'app');
+SELECT iss, subject_prefix FROM relay_guard.issuer ORDER BY iss;
+ROLLBACK;
 
 -- nor does its workspace; and whoever says anonymous is that
 SELECT relay_guard.jwt_key_add('https://id.example', 'k4', :'secret');

@@ -1,12 +1,15 @@
 -- lint(): tables, indexes and views; each fix is run, and its finding gone.
 \set VERBOSITY terse
 SET client_min_messages = warning;
+-- but what the server itself lacks, which depends on where the test runs
+CREATE FUNCTION rg_findings() RETURNS SETOF relay_guard.lint_finding LANGUAGE sql
+AS $$ SELECT * FROM relay_guard.lint() WHERE code <> 'server_outdated' $$;
 CREATE SCHEMA rg_lint;
 CREATE ROLE rg_owner; CREATE ROLE rg_login LOGIN; CREATE ROLE rg_reader; CREATE ROLE rg_app;
 SELECT relay_guard.grant_role('app', 'rg_app');
 CREATE FUNCTION rg_lint.found() RETURNS TABLE (severity text, code text, object text, detail text, fix text) LANGUAGE sql
-AS $$ SELECT * FROM relay_guard.lint() l WHERE l.object ~ '^rg_lint' $$;
-SELECT severity, code, object FROM relay_guard.lint();
+AS $$ SELECT * FROM rg_findings() l WHERE l.object ~ '^rg_lint' $$;
+SELECT severity, code, object FROM rg_findings();
 
 -- litellm#28864, Helicone#5597: rows are visible across tenants
 -- whose rows, and shown to all: a warning; an error where clients reach it
@@ -103,10 +106,10 @@ SELECT fix FROM rg_lint.found() \gexec
 SELECT * FROM rg_lint.found();
 ALTER TABLE relay_guard.issuer ENABLE TRIGGER config_changed;
 ALTER TABLE relay_guard.rate_policy DISABLE TRIGGER rate_policy_updated;
-SELECT severity, code, object, detail FROM relay_guard.lint();
-SELECT fix FROM relay_guard.lint() WHERE object = 'relay_guard.issuer' \gexec
+SELECT severity, code, object, detail FROM rg_findings();
+SELECT fix FROM rg_findings() WHERE object = 'relay_guard.issuer' \gexec
 ALTER TABLE relay_guard.rate_policy ENABLE TRIGGER rate_policy_updated;
-SELECT * FROM relay_guard.lint();
+SELECT * FROM rg_findings();
 
 -- indexes that policies keep from being used, and those that they do not
 CREATE TYPE rg_lint.mood AS ENUM ('good', 'bad');
@@ -141,3 +144,4 @@ DROP SCHEMA rg_lint CASCADE;
 DROP FOREIGN DATA WRAPPER rg_fdw CASCADE;
 DROP OWNED BY rg_app;
 DROP ROLE rg_owner, rg_login, rg_reader, rg_app;
+DROP FUNCTION rg_findings();
