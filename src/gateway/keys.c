@@ -9,6 +9,7 @@
 #include <sodium.h>
 #include <stdatomic.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <unistd.h>
@@ -26,10 +27,9 @@ typedef struct Keys
 {
 	const RgConfig *config;
 	RgKeysSchedule schedule;
-	RgKeysAnswer answer;
-	char		etag[sizeof(((RgKeysAnswer *) NULL)->etag)];	/* of what was imported */
-	int64_t		lifetime;		/* seconds; of the same */
-	unsigned char digest[crypto_generichash_BYTES]; /* of the same */
+	RgKeysAnswer *fetched;
+	RgKeysAnswer *imported;		/* the last one that was */
+	RgKeysAnswer answers[2];	/* which those are */
 	int			count;			/* of live keys then; -1: none imported yet */
 	bool		changed;		/* by the last import */
 } Keys;
@@ -66,6 +66,8 @@ new_keys(const RgConfig *config)
 		return NULL;
 	}
 	keys->config = config;
+	keys->fetched = &keys->answers[0];
+	keys->imported = &keys->answers[1];
 	keys->count = -1;
 	return keys;
 }
@@ -77,50 +79,56 @@ free_keys(Keys *keys)
 	curl_global_cleanup();
 }
 
-static void
-remember(Keys *keys, int count)
-{
-	const RgKeysAnswer *answer = &keys->answer;
-	unsigned char digest[sizeof keys->digest];
-
-	crypto_generichash(digest, sizeof digest, (const unsigned char *) answer->body,
-					   answer->len, NULL, 0);
-	keys->changed = keys->count != count ||
-		sodium_memcmp(digest, keys->digest, sizeof digest) != 0;
-	keys->count = count;
-	memcpy(keys->digest, digest, sizeof digest);
-	memcpy(keys->etag, answer->etag, sizeof keys->etag);
-	keys->lifetime = answer->max_age < 0 ? RG_KEYS_LIFETIME : answer->max_age;
-}
-
 static bool
-import(Keys *keys)
+import(Keys *keys, const char *set)
 {
 	const RgConfig *config = keys->config;
-	RgKeysAnswer *answer = &keys->answer;
-	int			count = rg_keys_import(config->keys_database_url, config->jwt_iss,
-									   answer->body, answer->reason, sizeof answer->reason);
+	RgKeysAnswer *answer = keys->fetched;
+	int			count = rg_keys_import(config->keys_database_url, config->jwt_iss, set,
+									   answer->reason, sizeof answer->reason);
 
-	if (count >= 0)
-		remember(keys, count);
-	return count >= 0;
+	if (count < 0)
+		return false;
+	keys->changed = count != keys->count || strcmp(set, keys->imported->body) != 0;
+	keys->count = count;
+	return true;
+}
+
+static void
+swap_answers(Keys *keys)
+{
+	RgKeysAnswer *imported = keys->fetched;
+
+	keys->fetched = keys->imported;
+	keys->imported = imported;
 }
 
 /*
- * What was imported counts as the provider's only once the database has it, so
- * that a failed import is tried again with the whole set.
+ * A set counts as the provider's only once the database has it, so that a
+ * failed import is tried again with the whole set; and one that is still good
+ * is imported again, for somebody may have changed the tables meanwhile.
  */
 static bool
 refresh(Keys *keys)
 {
+	RgKeysAnswer *answer = keys->fetched;
+
 	keys->changed = false;
-	if (!rg_keys_fetch(keys->config->jwks_url, keys->etag, &keys->answer))
+	if (!rg_keys_fetch(keys->config->jwks_url, keys->imported->etag, answer))
 		return false;
-	if (!keys->answer.unchanged)
-		return import(keys);
-	if (keys->answer.max_age >= 0)
-		keys->lifetime = keys->answer.max_age;
+	if (!import(keys, answer->unchanged ? keys->imported->body : answer->body))
+		return false;
+	if (!answer->unchanged)
+		swap_answers(keys);
+	else if (answer->max_age >= 0)
+		keys->imported->max_age = answer->max_age;
 	return true;
+}
+
+static int64_t
+lifetime(const Keys *keys)
+{
+	return keys->imported->max_age < 0 ? RG_KEYS_LIFETIME : keys->imported->max_age;
 }
 
 static void
@@ -144,12 +152,12 @@ attempt(Keys *keys)
 	if (refresh(keys))
 	{
 		log_success(keys);
-		rg_keys_schedule_success(&keys->schedule, rg_now(), keys->lifetime,
+		rg_keys_schedule_success(&keys->schedule, rg_now(), lifetime(keys),
 								 randombytes_random());
 		return;
 	}
 	rg_log(RG_LOG_WARNING, "keys could not be fetched, the former ones stay",
-		   "issuer", keys->config->jwt_iss, "reason", keys->answer.reason, NULL);
+		   "issuer", keys->config->jwt_iss, "reason", keys->fetched->reason, NULL);
 	rg_keys_schedule_failure(&keys->schedule, rg_now(), randombytes_random());
 }
 
@@ -198,7 +206,7 @@ refresh_once(const RgConfig *config)
 		printf("issuer %s: %d live keys\n", config->jwt_iss, keys->count);
 	else
 		fprintf(stderr, "keys could not be fetched, the former ones stay: %s\n",
-				keys ? keys->answer.reason : "out of memory");
+				keys ? keys->fetched->reason : "out of memory");
 	if (keys != NULL)
 		free_keys(keys);
 	return done;

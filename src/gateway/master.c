@@ -189,6 +189,7 @@ continue_rolling(Master *master)
 	if (slot->process == 0 || slot->leaving != 0)
 		return;
 	slot->leaving = slot->process;
+	slot->process = 0;
 	start_process(master, slot);
 	kill(slot->leaving, SIGTERM);
 }

@@ -26,6 +26,7 @@ class Idp:
 
     def __init__(self, *keys, port=0, tls=None, **headers):
         self.asked = []         # when, and with which If-None-Match
+        self.answered = []      # with which status
         self.status, self.headers, self.pause = 200, headers, 0
         self.publish(*keys)
         idp = self
@@ -54,8 +55,9 @@ class Idp:
 
     def answer(self, request):
         condition = request.headers.get("If-None-Match")
-        self.asked.append((time.monotonic(), condition))
         status = 304 if condition == self.etag and self.status == 200 else self.status
+        self.asked.append((time.monotonic(), condition))
+        self.answered.append(status)
         request.send_response(status)
         for name, value in {"ETag": self.etag, **self.headers}.items():
             request.send_header(name.replace("_", "-"), value)
@@ -101,10 +103,11 @@ def role(postgres):
     """An issuer, and a role that may import keys and nothing else."""
     postgres.sql(f"SELECT relay_guard.issuer_add('{ISS}', 'app', '{ISS}|')")
     postgres.sql("SELECT relay_guard.issuer_add('other', 'app', 'other|')")
+    postgres.sql("SELECT relay_guard.issuer_add('steady', 'app', 'steady|')")
     postgres.sql("CREATE ROLE keys_fetcher LOGIN; SELECT relay_guard.grant_role('keys', 'keys_fetcher')")
     yield
     postgres.sql("DROP OWNED BY keys_fetcher; DROP ROLE keys_fetcher")
-    postgres.sql(f"DELETE FROM relay_guard.issuer WHERE iss IN ('{ISS}', 'other')")
+    postgres.sql(f"DELETE FROM relay_guard.issuer WHERE iss IN ('{ISS}', 'other', 'steady')")
 
 
 def settings_for(postgres, url, **more):
@@ -141,12 +144,12 @@ def fetcher(gateway):
     return int(found.stdout) if found.stdout else None
 
 
-# Three gateways that the last tests look at again, when GAP is over: started
+# Two gateways that the last tests look at again, when GAP is over: started
 # first, so that what stands in between fills the time.
 
 class Watched:
     def __init__(self, gateway, idp):
-        self.gateway, self.idp, self.since = gateway, idp, time.monotonic()
+        self.gateway, self.idp = gateway, idp
 
     def fetches(self):
         return len(self.idp.asked)
@@ -166,7 +169,22 @@ def watched(postgres, keys, idp_of):
         yield Watched(gateway, idp)
 
 
-def test_tokens_of_published_keys_are_accepted(watched, keys):
+@pytest.fixture(scope="module")
+def steady(postgres, keys, idp_of):
+    """Its provider has nothing new; a token has named an unknown key."""
+    idp = idp_of(keys["rsa"])
+    settings = settings_for(postgres, idp.url, SUPABASE_JWT_ISS="steady", WORKERS=1)
+    with running(postgres.url("relay_gateway"), **settings) as gateway:
+        wait_until(gateway.is_ready)
+        wait_until(lambda: live(postgres, "steady") == {"rsa"})
+        wait_until(lambda: messages(gateway, "keys were imported"))
+        assert ask(gateway, token_of(keys["ec"], "steady")) == "token_key"
+        postgres.sql("DELETE FROM relay_guard.jwt_key WHERE iss = 'steady'")
+        postgres.sql(f"SELECT relay_guard.jwt_public_key_add('steady', '{json.dumps(keys['ed'].jwk())}')")
+        yield Watched(gateway, idp)
+
+
+def test_tokens_of_published_keys_are_accepted(watched, steady, keys):
     assert ask(watched.gateway, token_of(keys["rsa"], "other")) == "other|alice"
     assert ask(watched.gateway, token_of(keys["ec"], "other")) == "token_key"
     imported, = messages(watched.gateway, "keys were imported")
@@ -439,6 +457,16 @@ def test_unknown_keys_cause_one_fetch(watched, keys, postgres):
     assert second - first >= GAP and no_tag is None and tag is not None
     assert messages(watched.gateway, "could not be fetched") == []
     assert len(messages(watched.gateway, "keys were imported")) == 2
+
+
+def test_a_set_that_has_not_changed_is_good_again(steady, postgres, keys):
+    """And what somebody took out of the tables comes back with it."""
+    idp = steady.idp
+    wait_until(lambda: idp.answered == [200, 304], 5)
+    assert [tag for _, tag in idp.asked] == [None, idp.etag]
+    wait_until(lambda: live(postgres, "steady") == {"rsa", "ed"})
+    assert ask(steady.gateway, token_of(keys["rsa"], "steady")) == "steady|alice"
+    assert len(messages(steady.gateway, "keys were imported")) == 2
 
 
 def test_a_vanished_key_is_refused_after_the_next_import(watched, keys, postgres):
