@@ -23,7 +23,7 @@
 #include "rate_totals.h"
 
 #define MAGIC 0x52474354
-#define LAYOUT 2				/* raised when anything below changes */
+#define LAYOUT 3				/* raised when anything below changes */
 #define TRANCHE "relay_guard"
 #define RESERVE 4				/* of each partition, for overflow counters */
 #define SWEEP_STEPS 32
@@ -32,6 +32,7 @@
 typedef struct Partition
 {
 	int32		free;			/* head of the free list */
+	int32		reached;		/* counters from here on were never in use */
 	int32		hand;
 	int32		count[RG_COUNTER_CLASSES];
 	int64		evictions;
@@ -342,7 +343,8 @@ remove_counter(Partition *partition, RgCounter *counter, int32 index)
 }
 
 /*
- * Moves the hand on to a counter that is past and whose place would do.  The
+ * Moves the hand on to a counter that is past and whose place would do, among
+ * those that were ever in use: a class may be full in a table that is not.  The
  * steps are bounded: the next new key goes on from where this one stopped.
  */
 static bool
@@ -352,12 +354,12 @@ sweep(int number, RgCounterClass class)
 	int64		boot_now = rg_boot_now();
 	int64		wall_now = rg_wall_now();
 
-	for (int step = 0; step < SWEEP_STEPS; step++)
+	for (int step = 0; step < SWEEP_STEPS && step < partition->reached; step++)
 	{
 		int32		index = partition->hand;
 		RgCounter  *counter = counter_at(number, index);
 
-		partition->hand = (index + 1) % rg_counter_partition_size();
+		partition->hand = (index + 1) % partition->reached;
 		if (counter->pins == 0 && makes_room(partition, counter, class) &&
 			is_past(counter, boot_now, wall_now))
 		{
@@ -377,6 +379,7 @@ place(Partition *partition, const RgCounterKey *key, RgCounterClass class)
 	RgCounter  *counter = counter_at(rg_counter_partition(key), index);
 
 	partition->free = counter->next;
+	partition->reached = Max(partition->reached, index + 1);
 	partition->count[class]++;
 	memset(counter, 0, sizeof *counter);
 	counter->key = *key;
