@@ -101,17 +101,18 @@ def reconnect():
     return connections[0]
 
 
-def as_server(*command):
+def as_server(*command, **environment):
     """Runs one of PostgreSQL's programs as the user that owns the server."""
     bindir = subprocess.check_output([os.environ.get("PG_CONFIG", "pg_config"), "--bindir"], text=True).strip()
     prefix = ["setpriv", "--reuid=postgres", "--regid=postgres", "--init-groups"] if os.geteuid() == 0 else []
+    prefix += ["env"] + [f"{name}={setting}" for name, setting in environment.items()]
     subprocess.run(prefix + [f"{bindir}/{command[0]}", *command[1:]], check=True, cwd="/", stdout=subprocess.DEVNULL)
 
 
-def restart():
+def restart(**environment):
     """Stops the server as an operator does, and starts it again; also one that was killed."""
     directory = os.environ["PGHOST"]
-    as_server("pg_ctl", "-w", "-m", "fast", "-D", f"{directory}/data", "-l", f"{directory}/log", "restart")
+    as_server("pg_ctl", "-w", "-m", "fast", "-D", f"{directory}/data", "-l", f"{directory}/log", "restart", **environment)
 
 
 def server_log():
