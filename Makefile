@@ -139,6 +139,10 @@ run: installed
 test: installed
 	@test/run
 
+# Rate limits for minutes, and with millions of keys
+test-long: installed
+	@RG_LONG=1 test/run rates
+
 # Of the database that DATABASE_URL or libpq's environment names
 lint-db:
 	@ops/lint_db
@@ -150,4 +154,4 @@ bench: installed bench-deps
 bench/pg_pipeline: bench/pg_pipeline.c src/frame.o
 	$(CC) $(CPPFLAGS) $(CFLAGS) -o $@ $^ -lpq
 
-.PHONY: install-web unitcheck fuzz fuzzcheck test-asan deps bench-deps installed run test bench lint-db test-valgrind test-postgres
+.PHONY: install-web unitcheck fuzz fuzzcheck test-asan deps bench-deps installed run test test-long bench lint-db test-valgrind test-postgres
