@@ -6,6 +6,22 @@
 #include "fuzz.h"
 
 #include "frame.h"
+#include "rate_block.h"
+
+/* What is read is written the same, and never more than there is room for. */
+static void
+check_limits(RgSlice block)
+{
+	RgRateLimit limits[RG_RATE_LIMITS_MAX];
+	char		again[RG_RATE_BLOCK_MAX];
+	int			count = rg_rate_block_read(block, limits);
+
+	require(count >= -1 && count <= RG_RATE_LIMITS_MAX);
+	for (int i = 0; i < count; i++)
+		require(lies_within(limits[i].name, block));
+	if (count >= 0)
+		require(rg_rate_block_write(limits, count, again) == block.len);
+}
 
 static void
 check_reply(RgSlice frame)
@@ -16,8 +32,10 @@ check_reply(RgSlice frame)
 		return;
 	require(lies_within(reply.body, frame) && lies_within(reply.headers, frame));
 	require(lies_within(reply.route, frame) && lies_within(reply.stream, frame));
-	require(reply.body.len + reply.headers.len + reply.route.len + reply.stream.len + 20 ==
-			frame.len);
+	require(lies_within(reply.limits, frame));
+	require(reply.body.len + reply.headers.len + reply.route.len + reply.stream.len +
+			reply.limits.len + 28 == frame.len);
+	check_limits(reply.limits);
 }
 
 static void
