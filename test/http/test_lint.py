@@ -12,6 +12,22 @@ from conftest import ROOT, Gateway, Postgres, clean_environment, gateway_binary,
 BAD = "CREATE TABLE relay.lint_bad (user_id text); GRANT SELECT ON relay.lint_bad TO relay_app"
 
 
+# Of the server, which the tests do not choose
+NO_OUTDATED = '''
+    CREATE OR REPLACE FUNCTION relay_guard.lint_server_outdated(
+        version int DEFAULT current_setting('server_version_num')::int) RETURNS SETOF relay_guard.lint_finding
+    LANGUAGE sql STABLE BEGIN ATOMIC SELECT NULL::text, '', '', '', '' WHERE false; END
+'''
+
+
+@pytest.fixture(scope="module", autouse=True)
+def any_server(postgres):
+    was = postgres.sql("SELECT pg_get_functiondef('relay_guard.lint_server_outdated'::regproc)")[0][0]
+    postgres.sql(NO_OUTDATED)
+    yield
+    postgres.sql(was)
+
+
 @pytest.fixture
 def bad(postgres):
     """A table that shows all tenants' rows to whoever is served."""
@@ -52,7 +68,7 @@ def test_the_demo_database_is_clean(request):
         pytest.skip("no make run is beside these tests")
     connection = psycopg2.connect("")
     with connection, connection.cursor() as cursor:
-        cursor.execute("SELECT * FROM relay_guard.lint()")
+        cursor.execute("SELECT * FROM relay_guard.lint() WHERE code <> 'server_outdated'")
         assert cursor.fetchall() == []
     connection.close()
 
@@ -92,6 +108,7 @@ def test_a_server_without_library_and_key_ring():
     try:
         server.start()
         server.create_database()
+        server.sql(NO_OUTDATED)
         server.sql("SELECT relay_guard.issuer_add('a', 'b'); "
                    "SELECT relay_guard.jwt_key_add('a', 'k', 'k7Qp2xVb9LmZ4tRw8sYc1nDf6hGj3aE0')", user="relay_owner")
         assert lint(server, "relay_owner") == []
