@@ -4,7 +4,7 @@ from rates import *
 
 CLIENTS = 32
 ROUNDS = 2000 if LONG else 200  # with RG_LONG ten times as many hits of each client
-QUOTAS = {"a": CLIENTS * ROUNDS // 4, "b": CLIENTS * ROUNDS // 3, "c": CLIENTS * ROUNDS // 2}
+QUOTAS = {"a": CLIENTS * ROUNDS // 8, "b": CLIENTS * ROUNDS // 6, "c": CLIENTS * ROUNDS // 4}
 ORDERS = ("{a,b,c}", "{c,b,a}", "{b,c}", "{c,b}", "{c,a,b}", "{a}")
 
 own_server("-c deadlock_timeout=100ms -c statement_timeout=60s")

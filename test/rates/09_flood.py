@@ -71,7 +71,7 @@ ok(now["used"] <= now["max"] + 128 * 4, "the table is no larger than it was to b
 same(now["overflows"], ADDRESSES - now["used_by_addresses"], "every address that found no place is told")
 same(now["evictions"], 0, "and nobody lost his")
 if "ASAN_OPTIONS" not in os.environ:  # which keeps what is freed
-    ok(all(after[0] - before[0] < 1024 for got, before, after in results), "no backend grows")
+    ok(all(after[0] - before[0] < 4096 for got, before, after in results), "no backend grows")
 ok(all(after[1] * 1024 < shared + 40e6 for got, before, after in results), "nor does what it sees of shared memory")
 
 # Through serve(): forged addresses do not reach past the shared counter
