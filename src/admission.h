@@ -10,9 +10,9 @@
 #include "context.h"
 
 /*
- * Takes the route's limits and finds out the identity, in the order of the
- * design: limits by address, credentials, role and scopes, limits by identity.
- * False when the request is refused; the answer is then its problem.
+ * Finds out the identity, checks role and scopes, and takes the limits of the
+ * route and of an API key.  Limits by address are asked before a signature is
+ * checked.  False when the request is refused; the answer is then its problem.
  *
  * The limits by address and by identity are taken together, so that a refusal
  * consumes nothing; a request whose credentials fail takes those by address.

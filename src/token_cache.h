@@ -19,7 +19,7 @@ typedef struct RgVerified
 	int64		nbf;
 	int64		iat;
 	int64		leeway;
-	uint64		revocations;	/* rg_revocation_generation() when last asked */
+	uint64		revocations;	/* changes of that table, when last asked */
 	RgSlice		jti;			/* with the issuer's prefix, as revoke() has
 								 * it */
 	RgSlice		session;		/* the same; slices without data are absent */
