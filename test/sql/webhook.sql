@@ -26,7 +26,7 @@ SELECT "webhook-timestamp" = rg_now() OR "webhook-timestamp" = rg_now(-1) AS now
 SELECT "webhook-timestamp" = rg_now() OR "webhook-timestamp" = rg_now(-1) AS now FROM relay_guard.webhook_sign('given', 'msg_1', 'hello', NULL);
 SELECT rg_passes('given'), rg_passes('made'), rg_passes('made', body => 'hullo'), rg_passes('made', header => (SELECT "webhook-signature" FROM relay_guard.webhook_sign('given', 'msg_1', 'hello')));
 
--- retries: the clock of the call, not of the transaction, under the same id
+-- pain: a retry reuses the first timestamp. It is the clock of the call, not of the transaction, under the same id
 BEGIN;
 SELECT "webhook-timestamp" AS first, "webhook-signature" AS first_signature FROM relay_guard.webhook_sign('given', 'msg_1', 'hello') \gset
 SELECT FROM pg_sleep(1.1);
@@ -36,7 +36,7 @@ SELECT relay_guard.webhook_verify('given', 'msg_1', :'retry', :'retry_signature'
        relay_guard.webhook_verify('given', 'msg_1', :'retry', :'first_signature', 'hello') AS signature_of_the_first;
 COMMIT;
 
--- the id is inside the MAC
+-- pain: the id is outside the MAC
 SELECT rg_passes('given', 'msg_2') AS other_id, rg_passes('given', 'MSG_1') AS other_case, rg_passes('given', 'msg_1.') AS stop, rg_passes('given', '') AS none;
 -- and one with a full stop cannot pass for another message's text
 SELECT "webhook-timestamp" AS at, "webhook-signature" AS signature
@@ -44,7 +44,7 @@ FROM relay_guard.webhook_sign('given', 'msg_1', convert_to(rg_now() || '.hello',
 SELECT relay_guard.webhook_verify('given', 'msg_1', :'at', :'signature', convert_to(:'at' || '.hello', 'UTF8')) AS as_signed,
        relay_guard.webhook_verify('given', 'msg_1.' || :'at', :'at', :'signature', 'hello') AS cut_elsewhere;
 
--- a timestamp is decimal digits, within the tolerance, to either side
+-- pain: a timestamp that is NaN passes. It is decimal digits, within the tolerance, to either side
 SELECT t AS timestamp, relay_guard.webhook_verify('given', 'msg_1', t, s."webhook-signature", 'hello') AS passes
 FROM unnest('{NaN,inf,-1,+1614265330," 1614265330",1e9,99999999999999999999,""}'::text[]) t, relay_guard.webhook_sign('given', 'msg_1', 'hello') s;
 CREATE FUNCTION rg_after(seconds int, tolerance interval DEFAULT '5 minutes') RETURNS boolean LANGUAGE sql AS
@@ -55,7 +55,7 @@ SELECT rg_after(3600, '1 h 10 s') AS longer, rg_after(3600, '59 min') AS too_lon
 SELECT rg_after(0, '-1 s');
 SELECT rg_after(0, NULL);
 
--- what the message lacks makes it false, never null
+-- pain: IF NOT verify() lets null pass. What the message lacks makes it false, never null
 SELECT relay_guard.webhook_verify('given', NULL, rg_now(), 'v1,', '') AS id, relay_guard.webhook_verify('given', 'a', NULL, 'v1,', '') AS timestamp,
        relay_guard.webhook_verify('given', 'a', rg_now(), NULL, '') AS signature, relay_guard.webhook_verify('given', 'a', rg_now(), 'v1,', NULL) AS body,
        relay_guard.webhook_verify_body('given', NULL, '') AS signature, relay_guard.webhook_verify_body('given', 'sha256=', NULL) AS body,
