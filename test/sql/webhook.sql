@@ -33,7 +33,8 @@ SELECT FROM pg_sleep(1.1);
 SELECT "webhook-timestamp" AS retry, "webhook-signature" AS retry_signature FROM relay_guard.webhook_sign('given', 'msg_1', 'hello') \gset
 SELECT :retry > :first AS fresh_timestamp, :'retry_signature' <> :'first_signature' AS fresh_signature;
 SELECT relay_guard.webhook_verify('given', 'msg_1', :'retry', :'retry_signature', 'hello') AS passes,
-       relay_guard.webhook_verify('given', 'msg_1', :'retry', :'first_signature', 'hello') AS signature_of_the_first;
+       relay_guard.webhook_verify('given', 'msg_1', :'retry', :'first_signature', 'hello') AS signature_of_the_first,
+       relay_guard.webhook_verify('given', 'msg_1', :'first', :'first_signature', 'hello', '0') AS as_of_the_transaction;
 COMMIT;
 
 -- pain: the id is outside the MAC
@@ -51,7 +52,7 @@ CREATE FUNCTION rg_after(seconds int, tolerance interval DEFAULT '5 minutes') RE
 $$ SELECT relay_guard.webhook_verify('given', 'msg_1', s."webhook-timestamp", s."webhook-signature", 'hello', tolerance)
    FROM relay_guard.webhook_sign('given', 'msg_1', 'hello', clock_timestamp() - make_interval(secs => seconds)) s $$;
 SELECT rg_after(295) AS old, rg_after(-295) AS ahead, rg_after(305) AS too_old, rg_after(-305) AS too_far_ahead;
-SELECT rg_after(3600, '1 h 10 s') AS longer, rg_after(3600, '59 min') AS too_long, rg_after(40 * 86400, '1 mon') AS month, rg_after(60, '0') AS zero, rg_after(0, '1 s') AS second;
+SELECT rg_after(3600, '1 h 10 s') AS longer, rg_after(3600, '59 min') AS too_long, rg_after(29 * 86400, '1 mon') AS month, rg_after(31 * 86400, '1 mon') AS too_long, rg_after(60, '0') AS zero, rg_after(0, '1 s') AS second;
 SELECT rg_after(0, '-1 s');
 SELECT rg_after(0, NULL);
 
