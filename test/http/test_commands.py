@@ -1,6 +1,7 @@
 """What relay_gateway does besides serving."""
 import base64
 import hashlib
+import re
 import subprocess
 
 from conftest import clean_environment, gateway_binary
@@ -46,8 +47,9 @@ def test_a_new_key_ring(tmp_path):
     ring = tmp_path / "ring"
     assert run("keyring", "new", ring).returncode == 0
     assert ring.stat().st_mode & 0o777 == 0o600
-    number, key, state = ring.read_text().split()
+    number, key, state, created = ring.read_text().split()
     assert (number, state, len(base64.b64decode(key))) == ("1", "primary", 32)
+    assert re.fullmatch(r"20\d\d-\d\d-\d\dT\d\d:\d\d:\d\dZ", created)
     again = run("keyring", "new", ring)
     assert again.returncode == 1 and "exists" in again.stderr
     assert ring.read_text().split()[1] == key
