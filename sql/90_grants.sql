@@ -21,7 +21,11 @@ BEGIN
     WHEN 'app' THEN
         EXECUTE format('GRANT EXECUTE ON FUNCTION relay_guard.fail(int, text, text, text),
             relay_guard.rate_take(text, int), relay_guard.rate_take_all(text[]),
-            relay_guard.rate_peek(text), relay_guard.rate_require(text, int) TO %s', grantee);
+            relay_guard.rate_peek(text), relay_guard.rate_require(text, int),
+            relay_guard.encrypt(text, bytea), relay_guard.encrypt(bytea, bytea), relay_guard.encrypt(jsonb, bytea),
+            relay_guard.decrypt_text(bytea, bytea), relay_guard.decrypt_bytea(bytea, bytea),
+            relay_guard.decrypt_jsonb(bytea, bytea), relay_guard.try_decrypt_text(bytea, bytea),
+            relay_guard.try_decrypt_bytea(bytea, bytea), relay_guard.try_decrypt_jsonb(bytea, bytea) TO %s', grantee);
     WHEN 'trusted' THEN
         PERFORM relay_guard.grant_role('app', role);
         EXECUTE format('GRANT EXECUTE ON FUNCTION relay_guard.assume(text, text, text, text, inet),
@@ -35,7 +39,7 @@ BEGIN
             relay_guard.revoke(text, text, text, timestamptz),
             relay_guard.api_key_create(text, text, text[], text[], timestamptz, text),
             relay_guard.api_key_revoke(uuid), relay_guard.api_key_set(text, text, text),
-            relay_guard.api_key_unset(text),
+            relay_guard.api_key_unset(text), relay_guard.reencrypt(bytea, bytea),
             relay_guard.jwt_public_key_add(text, jsonb, text), relay_guard.jwks_import(text, jsonb),
             relay_guard.protect(regclass, name, name, regrole, boolean), relay_guard.unprotect(regclass),
             relay_guard.identity_match(regclass, name, text), relay_guard.revoke_beyond_policies(regclass),
@@ -89,4 +93,5 @@ $$;
 GRANT USAGE ON SCHEMA relay_guard TO PUBLIC;
 GRANT EXECUTE ON FUNCTION user_id(), user_uuid(), user_bigint(), workspace_id(), workspace_uuid(),
     role(), via(), request_id(), client_ip(), has_scope(text), claims(),
+    aad(text[]), is_envelope(bytea), key_id(bytea),
     authenticate(text, text, inet), authenticate_api_key(text, text, inet) TO PUBLIC;

@@ -15,8 +15,6 @@
 
 #include "random.h"
 
-#define VERSION 1
-
 struct RgSealer
 {
 	uint32_t	key_id;
@@ -151,7 +149,7 @@ rg_envelope_seal(RgSealer *sealer, RgSlice aad, RgSlice plaintext, uint8_t *out)
 
 	if (plaintext.len > INT32_MAX - RG_ENVELOPE_OVERHEAD)
 		return false;
-	out[0] = VERSION;
+	out[0] = RG_ENVELOPE_VERSION;
 	memcpy(out + 1, &key_id, sizeof key_id);
 	rg_random(nonce, RG_ENVELOPE_NONCE);
 	return start(sealer, nonce, true) &&
@@ -201,7 +199,7 @@ rg_envelope_key_id(RgSlice envelope)
 {
 	uint32_t	key_id;
 
-	if (envelope.len < RG_ENVELOPE_OVERHEAD || envelope.data[0] != VERSION)
+	if (envelope.len < RG_ENVELOPE_OVERHEAD || envelope.data[0] != RG_ENVELOPE_VERSION)
 		return 0;
 	memcpy(&key_id, envelope.data + 1, sizeof key_id);
 	return ntohl(key_id);

@@ -15,6 +15,7 @@
 
 #include "slice.h"
 
+#define RG_ENVELOPE_VERSION 1
 #define RG_ENVELOPE_HEADER 5	/* version and key id */
 #define RG_ENVELOPE_NONCE 24
 #define RG_ENVELOPE_TAG 16

@@ -10,6 +10,7 @@
 
 #define ERRCODE_RG_UNAUTHENTICATED	MAKE_SQLSTATE('R', 'G', '4', '0', '1')
 #define ERRCODE_RG_FORBIDDEN		MAKE_SQLSTATE('R', 'G', '4', '0', '3')
+#define ERRCODE_RG_NOT_FOUND		MAKE_SQLSTATE('R', 'G', '4', '0', '4')
 #define ERRCODE_RG_LIMITED			MAKE_SQLSTATE('R', 'G', '4', '2', '9')
 #define ERRCODE_RG_UNAVAILABLE		MAKE_SQLSTATE('R', 'G', '5', '0', '3')
 

@@ -305,31 +305,45 @@ sealer_for(RgPurpose purpose, const RgRingKey *key)
 	return *sealer;
 }
 
-RgSlice
-rg_keyring_seal(RgPurpose purpose, RgSlice aad, RgSlice plaintext)
+void
+rg_keyring_seal_to(RgPurpose purpose, RgSlice aad, RgSlice plaintext, uint8 *out)
 {
 	RgSealer   *sealer = sealer_for(purpose, primary());
-	size_t		len = plaintext.len + RG_ENVELOPE_OVERHEAD;
-	char	   *out = palloc(len);
 
-	if (!rg_envelope_seal(sealer, aad, plaintext, (uint8 *) out))
+	if (!rg_envelope_seal(sealer, aad, plaintext, out))
 		ereport(ERROR,
 				errcode(ERRCODE_INTERNAL_ERROR),
 				errmsg("encryption failed"));
+}
+
+bool
+rg_keyring_open_to(RgPurpose purpose, RgSlice aad, RgSlice envelope, uint8 *out)
+{
+	RgSealer   *sealer = sealer_for(purpose, require_key(rg_envelope_key_id(envelope)));
+
+	return rg_envelope_open(sealer, aad, envelope, out);
+}
+
+RgSlice
+rg_keyring_seal(RgPurpose purpose, RgSlice aad, RgSlice plaintext)
+{
+	size_t		len = plaintext.len + RG_ENVELOPE_OVERHEAD;
+	char	   *out = palloc(len);
+
+	rg_keyring_seal_to(purpose, aad, plaintext, (uint8 *) out);
 	return rg_slice(out, len);
 }
 
 bool
 rg_keyring_open(RgPurpose purpose, RgSlice aad, RgSlice envelope, RgSlice *plaintext)
 {
-	uint32		key_id = rg_envelope_key_id(envelope);
 	char	   *out;
 
-	if (key_id == 0)
+	if (rg_envelope_key_id(envelope) == 0)
 		return false;
 	plaintext->len = envelope.len - RG_ENVELOPE_OVERHEAD;
 	out = palloc(plaintext->len + 1);
 	out[plaintext->len] = '\0';
 	plaintext->data = out;
-	return rg_envelope_open(sealer_for(purpose, require_key(key_id)), aad, envelope, (uint8 *) out);
+	return rg_keyring_open_to(purpose, aad, envelope, (uint8 *) out);
 }

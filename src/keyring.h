@@ -38,7 +38,21 @@ extern void rg_keyring_subkey(RgPurpose purpose, uint32 key_id, uint8 subkey[RG_
 /* Whether the ring has that key and it is not retired. */
 extern bool rg_keyring_usable(uint32 key_id);
 
-/* Seals plaintext under the primary key into palloc'd memory. */
+/*
+ * Seals plaintext under the primary key into out, which holds its length +
+ * RG_ENVELOPE_OVERHEAD.
+ */
+extern void rg_keyring_seal_to(RgPurpose purpose, RgSlice aad, RgSlice plaintext, uint8 *out);
+
+/*
+ * Opens an envelope (one: rg_envelope_key_id() is not 0) into out, which holds
+ * its length - RG_ENVELOPE_OVERHEAD.  False when it is not authentic under that
+ * AAD; an unknown or retired key is an error that names it.
+ */
+extern bool rg_keyring_open_to(RgPurpose purpose, RgSlice aad, RgSlice envelope, uint8 *out)
+			__attribute__((warn_unused_result));
+
+/* As rg_keyring_seal_to(), into palloc'd memory. */
 extern RgSlice rg_keyring_seal(RgPurpose purpose, RgSlice aad, RgSlice plaintext);
 
 /*

@@ -1,0 +1,320 @@
+/*
+ * crypt.c
+ *		encrypt(), decrypt_...() and what belongs to them.
+ */
+#include "postgres.h"
+
+#include <sodium.h>
+
+#include "catalog/pg_type.h"
+#include "fmgr.h"
+#include "mb/pg_wchar.h"
+#include "utils/array.h"
+#include "utils/builtins.h"
+#include "utils/memutils.h"
+
+#include "aad.h"
+#include "crypt.h"
+#include "errcodes.h"
+#include "keyring.h"
+#include "secret.h"
+
+#define MAX_PLAINTEXT (MaxAllocSize - VARHDRSZ - RG_ENVELOPE_OVERHEAD)
+
+static RgSlice
+bytes_of(bytea *value)
+{
+	return rg_slice(VARDATA_ANY(value), VARSIZE_ANY_EXHDR(value));
+}
+
+/*
+ * AAD
+ */
+
+/* In UTF-8, so that a dump opens in a database of another encoding. */
+RgSlice
+rg_crypt_aad(RgSlice *parts, int count)
+{
+	size_t		length;
+	char	   *out;
+
+	for (int i = 0; i < count; i++)
+	{
+		char	   *converted = parts[i].data == NULL ? NULL
+		: pg_server_to_any(parts[i].data, parts[i].len, PG_UTF8);
+
+		if (converted != parts[i].data)
+			parts[i] = rg_slice(converted, strlen(converted));
+	}
+	length = rg_aad_length(parts, count);
+	out = palloc(length);
+	rg_aad_write(parts, count, (uint8 *) out);
+	return rg_slice(out, length);
+}
+
+PG_FUNCTION_INFO_V1(relay_guard_aad);
+
+/* aad(VARIADIC text[]) */
+Datum
+relay_guard_aad(PG_FUNCTION_ARGS)
+{
+	ArrayType  *array = PG_GETARG_ARRAYTYPE_P(0);
+	Datum	   *elements;
+	bool	   *nulls;
+	int			count;
+	RgSlice    *parts;
+	RgSlice		aad;
+
+	deconstruct_array(array, TEXTOID, -1, false, TYPALIGN_INT, &elements, &nulls, &count);
+	parts = palloc(count * sizeof *parts);
+	for (int i = 0; i < count; i++)
+		parts[i] = nulls[i] ? rg_slice(NULL, 0) : bytes_of(DatumGetByteaPP(elements[i]));
+	aad = rg_crypt_aad(parts, count);
+	PG_RETURN_BYTEA_P(cstring_to_text_with_len(aad.data, aad.len));
+}
+
+/*
+ * Sealing
+ */
+
+bytea *
+rg_crypt_seal(RgPlaintext kind, Datum value, RgSlice aad)
+{
+	RgSlice		plaintext = rg_plaintext_bytes(kind, value);
+	bytea	   *envelope;
+
+	if (plaintext.len > MAX_PLAINTEXT)
+		ereport(ERROR,
+				errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
+				errmsg("a value of %zu bytes is too long to be encrypted", plaintext.len));
+	envelope = palloc(VARHDRSZ + plaintext.len + RG_ENVELOPE_OVERHEAD);
+	SET_VARSIZE(envelope, VARHDRSZ + plaintext.len + RG_ENVELOPE_OVERHEAD);
+	rg_keyring_seal_to(RG_FOR_COLUMNS, aad, plaintext, (uint8 *) VARDATA(envelope));
+	if (kind == RG_PLAIN_JSONB)
+	{
+		sodium_memzero((char *) plaintext.data, plaintext.len);
+		pfree((char *) plaintext.data);
+	}
+	return envelope;
+}
+
+static RgSlice
+aad_argument(FunctionCallInfo fcinfo)
+{
+	if (PG_ARGISNULL(1))
+		ereport(ERROR,
+				errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
+				errmsg("the AAD must not be null"),
+				errhint("Make it with relay_guard.aad(...), whose parts may be null."));
+	return bytes_of(PG_GETARG_BYTEA_PP(1));
+}
+
+static Datum
+encrypt(FunctionCallInfo fcinfo, RgPlaintext kind)
+{
+	ErrorContextCallback hide = {error_context_stack, rg_secret_hide_statement, NULL};
+	bytea	   *envelope;
+
+	if (PG_ARGISNULL(0))
+		PG_RETURN_NULL();
+	error_context_stack = &hide;
+	envelope = rg_crypt_seal(kind, PG_GETARG_DATUM(0), aad_argument(fcinfo));
+	error_context_stack = hide.previous;
+	PG_RETURN_BYTEA_P(envelope);
+}
+
+PG_FUNCTION_INFO_V1(relay_guard_encrypt_text);
+PG_FUNCTION_INFO_V1(relay_guard_encrypt_bytea);
+PG_FUNCTION_INFO_V1(relay_guard_encrypt_jsonb);
+
+/* encrypt(plaintext, aad bytea) */
+Datum
+relay_guard_encrypt_text(PG_FUNCTION_ARGS)
+{
+	return encrypt(fcinfo, RG_PLAIN_TEXT);
+}
+
+Datum
+relay_guard_encrypt_bytea(PG_FUNCTION_ARGS)
+{
+	return encrypt(fcinfo, RG_PLAIN_BYTEA);
+}
+
+Datum
+relay_guard_encrypt_jsonb(PG_FUNCTION_ARGS)
+{
+	return encrypt(fcinfo, RG_PLAIN_JSONB);
+}
+
+/*
+ * Opening
+ */
+
+static void
+refuse_unknown_version(RgSlice envelope)
+{
+	unsigned	version = envelope.len < RG_ENVELOPE_OVERHEAD ? RG_ENVELOPE_VERSION
+	: (uint8) envelope.data[0];
+
+	if (version != RG_ENVELOPE_VERSION)
+		ereport(ERROR,
+				errcode(ERRCODE_RG_UNAVAILABLE),
+				errmsg("version %u of an encrypted value is not known", version),
+				errhint("It was made by a newer relay_guard, or is no encrypted value: is_envelope() tells."));
+}
+
+/* Opens into a palloc'd varlena; NULL when it does not open. */
+static struct varlena *
+open_envelope(RgSlice envelope, RgSlice aad)
+{
+	struct varlena *bytes;
+	size_t		size;
+
+	refuse_unknown_version(envelope);
+	if (rg_envelope_key_id(envelope) == 0)
+		return NULL;
+	size = VARHDRSZ + envelope.len - RG_ENVELOPE_OVERHEAD;
+	bytes = palloc(size);
+	SET_VARSIZE(bytes, size);
+	if (rg_keyring_open_to(RG_FOR_COLUMNS, aad, envelope, (uint8 *) VARDATA(bytes)))
+		return bytes;
+	pfree(bytes);
+	return NULL;
+}
+
+bool
+rg_crypt_open(RgPlaintext kind, RgSlice envelope, RgSlice aad, Datum *value)
+{
+	struct varlena *bytes = open_envelope(envelope, aad);
+
+	if (bytes != NULL)
+		*value = rg_plaintext_value(kind, bytes);
+	return bytes != NULL;
+}
+
+bool
+rg_crypt_opens(RgSlice envelope, RgSlice aad)
+{
+	struct varlena *bytes = open_envelope(envelope, aad);
+
+	if (bytes == NULL)
+		return false;
+	sodium_memzero(VARDATA(bytes), VARSIZE(bytes) - VARHDRSZ);
+	pfree(bytes);
+	return true;
+}
+
+/* decrypt_...() and try_decrypt_...(): NULL when it is NULL or does not open. */
+static Datum
+try_decrypt(FunctionCallInfo fcinfo, RgPlaintext kind, bool required)
+{
+	ErrorContextCallback hide = {error_context_stack, rg_secret_hide_statement, NULL};
+	Datum		value = (Datum) 0;
+
+	if (PG_ARGISNULL(0))
+		PG_RETURN_NULL();
+	error_context_stack = &hide;
+	fcinfo->isnull = !rg_crypt_open(kind, bytes_of(PG_GETARG_BYTEA_PP(0)), aad_argument(fcinfo),
+									&value);
+	if (fcinfo->isnull && required)
+		ereport(ERROR,
+				errcode(ERRCODE_RG_NOT_FOUND),
+				errmsg("the value does not open"),
+				errhint("It was changed, or encrypted with another AAD: for another row, user or column."));
+	error_context_stack = hide.previous;
+	return value;
+}
+
+PG_FUNCTION_INFO_V1(relay_guard_decrypt_text);
+PG_FUNCTION_INFO_V1(relay_guard_decrypt_bytea);
+PG_FUNCTION_INFO_V1(relay_guard_decrypt_jsonb);
+PG_FUNCTION_INFO_V1(relay_guard_try_decrypt_text);
+PG_FUNCTION_INFO_V1(relay_guard_try_decrypt_bytea);
+PG_FUNCTION_INFO_V1(relay_guard_try_decrypt_jsonb);
+
+/* decrypt_text(ciphertext bytea, aad bytea) and its like */
+Datum
+relay_guard_decrypt_text(PG_FUNCTION_ARGS)
+{
+	return try_decrypt(fcinfo, RG_PLAIN_TEXT, true);
+}
+
+Datum
+relay_guard_decrypt_bytea(PG_FUNCTION_ARGS)
+{
+	return try_decrypt(fcinfo, RG_PLAIN_BYTEA, true);
+}
+
+Datum
+relay_guard_decrypt_jsonb(PG_FUNCTION_ARGS)
+{
+	return try_decrypt(fcinfo, RG_PLAIN_JSONB, true);
+}
+
+Datum
+relay_guard_try_decrypt_text(PG_FUNCTION_ARGS)
+{
+	return try_decrypt(fcinfo, RG_PLAIN_TEXT, false);
+}
+
+Datum
+relay_guard_try_decrypt_bytea(PG_FUNCTION_ARGS)
+{
+	return try_decrypt(fcinfo, RG_PLAIN_BYTEA, false);
+}
+
+Datum
+relay_guard_try_decrypt_jsonb(PG_FUNCTION_ARGS)
+{
+	return try_decrypt(fcinfo, RG_PLAIN_JSONB, false);
+}
+
+PG_FUNCTION_INFO_V1(relay_guard_reencrypt);
+
+/* reencrypt(ciphertext bytea, aad bytea): the same value under the primary key */
+Datum
+relay_guard_reencrypt(PG_FUNCTION_ARGS)
+{
+	Datum		value = try_decrypt(fcinfo, RG_PLAIN_BYTEA, true);
+	bytea	   *envelope;
+
+	if (fcinfo->isnull)
+		return value;
+	envelope = rg_crypt_seal(RG_PLAIN_BYTEA, value, aad_argument(fcinfo));
+	sodium_memzero(VARDATA(value), VARSIZE(value) - VARHDRSZ);
+	PG_RETURN_BYTEA_P(envelope);
+}
+
+/*
+ * What an envelope says of itself
+ */
+
+/* Ids are positive integers in SQL; 0 when the bytes are no envelope. */
+static int32
+key_id(bytea *value)
+{
+	uint32		key_id = rg_envelope_key_id(bytes_of(value));
+
+	return key_id <= PG_INT32_MAX ? (int32) key_id : 0;
+}
+
+PG_FUNCTION_INFO_V1(relay_guard_is_envelope);
+PG_FUNCTION_INFO_V1(relay_guard_key_id);
+
+/* is_envelope(bytea) → boolean */
+Datum
+relay_guard_is_envelope(PG_FUNCTION_ARGS)
+{
+	PG_RETURN_BOOL(key_id(PG_GETARG_BYTEA_PP(0)) > 0);
+}
+
+/* key_id(bytea) → integer, or NULL */
+Datum
+relay_guard_key_id(PG_FUNCTION_ARGS)
+{
+	int32		id = key_id(PG_GETARG_BYTEA_PP(0));
+
+	if (id == 0)
+		PG_RETURN_NULL();
+	PG_RETURN_INT32(id);
+}
