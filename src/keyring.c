@@ -21,6 +21,7 @@
 #define LOOK_MS 100
 
 static char *keyring_file;
+static const char *path = "";	/* its value, in assign_file() already */
 
 static RgRing *ring = NULL;
 static uint64 generation = 0;
@@ -30,8 +31,9 @@ static struct stat seen;
 static bool bad = true;			/* it was no ring then */
 static uint64 looked_at;		/* ms */
 
-/* The configuration reload that the ring was read after. */
-static TimestampTz read_at_reload = -1;
+/* The process and reload of the configuration that refresh() was for. */
+static pid_t refreshed_by = 0;
+static TimestampTz refreshed_at_reload;
 
 /* The process and ring that guard() was for, and whether memory was locked. */
 static pid_t guarded_by = 0;
@@ -56,7 +58,7 @@ drop_sealers(void)
 static RgRing *
 read_ring(char *problem, size_t size)
 {
-	int			fd = rg_ring_file_open(keyring_file, &seen, problem, size);
+	int			fd = rg_ring_file_open(path, &seen, problem, size);
 	RgRingText	text = {NULL, 0};
 	RgRing	   *parsed = NULL;
 
@@ -96,7 +98,7 @@ read_file(void)
 	else
 		ereport(LOG_SERVER_ONLY,
 				errcode(ERRCODE_CONFIG_FILE_ERROR),
-				errmsg("key ring \"%s\" cannot be used: %s", keyring_file, problem),
+				errmsg("key ring \"%s\" cannot be used: %s", path, problem),
 				ring ? errdetail("The ring that was read before stays in use.") : 0,
 				errhint("It must be a file of the server's user with mode 0600, made by relay_gateway keyring new."));
 }
@@ -117,9 +119,9 @@ look(bool again)
 	struct stat status;
 
 	looked_at = now_ms();
-	if (keyring_file[0] == '\0')
+	if (path[0] == '\0')
 		return;
-	if (lstat(keyring_file, &status) != 0)
+	if (lstat(path, &status) != 0)
 		memset(&status, 0, sizeof status);
 	if (rg_ring_file_same(&status, &seen) && !(bad && again))
 		return;
@@ -127,14 +129,20 @@ look(bool again)
 	read_file();
 }
 
-/* At the first use and after every reload of the configuration. */
+/*
+ * At a process's first use, whose copy of the ring may be its postmaster's of
+ * long ago, and after every reload of the configuration.
+ */
 static void
 refresh(void)
 {
-	if (read_at_reload == PgReloadTime)
+	bool		inherited = refreshed_by != MyProcPid && refreshed_by != 0;
+
+	if (refreshed_by == MyProcPid && refreshed_at_reload == PgReloadTime)
 		return;
-	read_at_reload = PgReloadTime;
-	look(true);
+	refreshed_by = MyProcPid;
+	refreshed_at_reload = PgReloadTime;
+	look(!inherited);
 }
 
 /*
@@ -150,6 +158,19 @@ refresh_for_sealing(void)
 		look(false);
 }
 
+/*
+ * A reload assigns even what has not changed.  That is where the postmaster
+ * looks, which would otherwise hand new backends the ring of its start: while
+ * the file is bad, they have nothing else.
+ */
+static void
+assign_file(const char *value, void *extra)
+{
+	path = value;
+	if (IsPostmasterEnvironment && !IsUnderPostmaster && refreshed_by == MyProcPid)
+		look(true);
+}
+
 void
 rg_keyring_init(void)
 {
@@ -157,7 +178,7 @@ rg_keyring_init(void)
 							   "File that holds the key ring.",
 							   "Owned by the server's user, mode 0600; read again after a reload of the configuration.",
 							   &keyring_file, "", PGC_SIGHUP, GUC_SUPERUSER_ONLY,
-							   NULL, NULL, NULL);
+							   NULL, assign_file, NULL);
 	if (process_shared_preload_libraries_in_progress)
 		refresh();
 }

@@ -153,6 +153,7 @@ relay_guard_rekey_secrets(PG_FUNCTION_ARGS)
 	int64		changed = 0;
 
 	require_read_committed();
+	(void) rg_keyring_primary();	/* an error where there is no ring */
 	SPI_connect();
 	for (size_t i = 0; i < lengthof(tables); i++)
 		lock_table(&tables[i]);
