@@ -2,9 +2,10 @@
 import base64
 import hashlib
 import re
+import shutil
 import subprocess
 
-from conftest import clean_environment, gateway_binary
+from conftest import Postgres, clean_environment, gateway_binary, running, wait_until
 
 SECRET = "a secret of more than 32 characters"
 ADMIN = "an-admin-key-of-the-tests-8f2b71c90e"
@@ -54,6 +55,25 @@ def test_a_new_key_ring(tmp_path):
     assert again.returncode == 1 and "exists" in again.stderr
     assert ring.read_text().split()[1] == key
     assert run("keyring", "new").stdout.split()[1] != key
+
+
+def test_ready_says_that_the_key_ring_is_missing():
+    server = Postgres()
+    server.keyring.rename(server.dir / "elsewhere")
+    try:
+        server.start()
+        server.sql("CREATE DATABASE relay", database="postgres")
+        server.sql("CREATE EXTENSION relay_guard; CREATE ROLE gate LOGIN; "
+                   "SELECT relay_guard.grant_role('gateway', 'gate')")
+        with running(server.url("gate"), WORKERS=1) as gateway:
+            wait_until(lambda: gateway.get("/ready").json()["checks"]["extension"], what="the database")
+            answer = gateway.get("/ready")
+            assert answer.status == 503 and "keyring" in answer.json()["missing"]
+            (server.dir / "elsewhere").rename(server.keyring)
+            wait_until(lambda: gateway.get("/ready").json()["checks"]["keyring"], what="the key ring")
+    finally:
+        server.stop()
+        shutil.rmtree(server.dir)
 
 
 def test_configure_writes_what_is_missing(postgres):
