@@ -15,6 +15,8 @@
 
 #include "aad.h"
 #include "crypt.h"
+#include "decrypt_log.h"
+#include "decrypt_totals.h"
 #include "errcodes.h"
 #include "keyring.h"
 #include "secret.h"
@@ -165,12 +167,11 @@ refuse_unknown_version(RgSlice envelope)
 
 /* Opens into a palloc'd varlena; NULL when it does not open. */
 static struct varlena *
-open_envelope(RgSlice envelope, RgSlice aad)
+try_envelope(RgSlice envelope, RgSlice aad)
 {
 	struct varlena *bytes;
 	size_t		size;
 
-	refuse_unknown_version(envelope);
 	if (rg_envelope_key_id(envelope) == 0)
 		return NULL;
 	size = VARHDRSZ + envelope.len - RG_ENVELOPE_OVERHEAD;
@@ -180,6 +181,19 @@ open_envelope(RgSlice envelope, RgSlice aad)
 		return bytes;
 	pfree(bytes);
 	return NULL;
+}
+
+/* The same, counted.  A key that is missing is an error and no failure. */
+static struct varlena *
+open_envelope(RgSlice envelope, RgSlice aad)
+{
+	struct varlena *bytes;
+
+	refuse_unknown_version(envelope);
+	bytes = try_envelope(envelope, aad);
+	if (bytes == NULL)
+		rg_decrypt_totals_add();
+	return bytes;
 }
 
 bool
@@ -216,10 +230,13 @@ try_decrypt(FunctionCallInfo fcinfo, RgPlaintext kind, bool required)
 	error_context_stack = &hide;
 	fcinfo->isnull = !rg_crypt_open(kind, bytes_of(PG_GETARG_BYTEA_PP(0)), aad_argument(fcinfo),
 									&value);
+	if (fcinfo->isnull)
+		rg_decrypt_log(fcinfo->flinfo != NULL ? fcinfo->flinfo->fn_oid : InvalidOid);
 	if (fcinfo->isnull && required)
 		ereport(ERROR,
 				errcode(ERRCODE_RG_NOT_FOUND),
 				errmsg("the value does not open"),
+				errdetail(RG_CODE_DOES_NOT_OPEN),
 				errhint("It was changed, or encrypted with another AAD: for another row, user or column."));
 	error_context_stack = hide.previous;
 	return value;

@@ -13,6 +13,7 @@
 #include "arguments.h"
 #include "context.h"
 #include "execute.h"
+#include "refusal.h"
 #include "run_as.h"
 #include "serve.h"
 #include "statement_guard.h"
@@ -151,6 +152,7 @@ serve_routed(const RgRequest *request, RgRouteMatch *match, RgAnswer *answer)
 	answer->route = match->route;
 	if (!rg_admit(request, match->route, &identity, inet_space, answer))
 		return;
+	answer->admitted = true;
 	if (!check_body_size(request, match->route, answer))
 		return;
 	if (identity.user_id.data != NULL)
@@ -198,6 +200,8 @@ rg_serving(void)
 void
 rg_serve(const RgRequest *request, RgAnswer *answer)
 {
+	MemoryContext context = CurrentMemoryContext;
+
 	if (serving)
 		ereport(ERROR,
 				errcode(ERRCODE_OBJECT_IN_USE),
@@ -213,7 +217,7 @@ rg_serve(const RgRequest *request, RgAnswer *answer)
 	{
 		serving = false;
 		error_leaving = true;
-		PG_RE_THROW();
+		rg_refusal_rethrow(answer, context);
 	}
 	PG_END_TRY();
 	serving = false;
