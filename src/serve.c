@@ -13,6 +13,7 @@
 #include "arguments.h"
 #include "context.h"
 #include "execute.h"
+#include "log_guard.h"
 #include "run_as.h"
 #include "serve.h"
 #include "statement_guard.h"
@@ -166,10 +167,10 @@ name_request(void *arg)
 {
 	const RgRequest *request = arg;
 
-	errcontext("request %.*s: %.*s %.*s",
-			   (int) request->request_id.len, request->request_id.data,
-			   (int) request->method.len, request->method.data,
-			   (int) request->path.len, request->path.data);
+	rg_log_guard_context(psprintf("request %.*s: %.*s %.*s",
+								  (int) request->request_id.len, request->request_id.data,
+								  (int) request->method.len, request->method.data,
+								  (int) request->path.len, request->path.data));
 }
 
 static void
