@@ -17,7 +17,7 @@
 #include "crypt.h"
 #include "errcodes.h"
 #include "keyring.h"
-#include "secret.h"
+#include "log_guard.h"
 
 #define MAX_PLAINTEXT (MaxAllocSize - VARHDRSZ - RG_ENVELOPE_OVERHEAD)
 
@@ -65,6 +65,7 @@ relay_guard_aad(PG_FUNCTION_ARGS)
 	RgSlice    *parts;
 	RgSlice		aad;
 
+	rg_log_guard_secret_used();
 	deconstruct_array(array, TEXTOID, -1, false, TYPALIGN_INT, &elements, &nulls, &count);
 	parts = palloc(count * sizeof *parts);
 	for (int i = 0; i < count; i++)
@@ -112,14 +113,12 @@ aad_argument(FunctionCallInfo fcinfo)
 static Datum
 encrypt(FunctionCallInfo fcinfo, RgPlaintext kind)
 {
-	ErrorContextCallback hide = {error_context_stack, rg_secret_hide_statement, NULL};
 	bytea	   *envelope;
 
+	rg_log_guard_secret_used();
 	if (PG_ARGISNULL(0))
 		PG_RETURN_NULL();
-	error_context_stack = &hide;
 	envelope = rg_crypt_seal(kind, PG_GETARG_DATUM(0), aad_argument(fcinfo));
-	error_context_stack = hide.previous;
 	PG_RETURN_BYTEA_P(envelope);
 }
 
@@ -208,12 +207,11 @@ rg_crypt_opens(RgSlice envelope, RgSlice aad)
 static Datum
 try_decrypt(FunctionCallInfo fcinfo, RgPlaintext kind, bool required)
 {
-	ErrorContextCallback hide = {error_context_stack, rg_secret_hide_statement, NULL};
 	Datum		value = (Datum) 0;
 
+	rg_log_guard_secret_used();
 	if (PG_ARGISNULL(0))
 		PG_RETURN_NULL();
-	error_context_stack = &hide;
 	fcinfo->isnull = !rg_crypt_open(kind, bytes_of(PG_GETARG_BYTEA_PP(0)), aad_argument(fcinfo),
 									&value);
 	if (fcinfo->isnull && required)
@@ -221,7 +219,6 @@ try_decrypt(FunctionCallInfo fcinfo, RgPlaintext kind, bool required)
 				errcode(ERRCODE_RG_NOT_FOUND),
 				errmsg("the value does not open"),
 				errhint("It was changed, or encrypted with another AAD: for another row, user or column."));
-	error_context_stack = hide.previous;
 	return value;
 }
 

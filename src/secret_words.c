@@ -6,7 +6,10 @@
  */
 #include "secret_words.h"
 
-/* Functions with an argument that is a secret, a plaintext or its AAD. */
+/*
+ * Functions with an argument that is a secret, a plaintext or its AAD; sets of
+ * public keys may hold a private one by mistake.
+ */
 static const char *const secret_functions[] = {
 	"aad()",
 	"api_key_hash()",
@@ -18,7 +21,11 @@ static const char *const secret_functions[] = {
 	"decrypt_jsonb()",
 	"decrypt_text()",
 	"encrypt()",
+	"jwks_import()",
+	"jwks_keys()",
+	"jwks_put()",
 	"jwt_key_add()",
+	"jwt_public_key_add()",
 	"reencrypt()",
 	"serve()",
 	"try_decrypt_bytea()",

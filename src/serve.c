@@ -203,6 +203,7 @@ rg_serve(const RgRequest *request, RgAnswer *answer)
 		ereport(ERROR,
 				errcode(ERRCODE_OBJECT_IN_USE),
 				errmsg("serve() cannot be called by a route"));
+	rg_log_guard_secret_used();
 	AcceptInvalidationMessages();
 	rg_answer_begin(answer);
 	serving = true;
