@@ -142,6 +142,16 @@ secret_in_statement(const ErrorData *edata)
 	return found != NULL ? found : secret_in_prepared(debug_query_string);
 }
 
+/*
+ * A parallel worker's report has been logged by the worker, who knows what it
+ * used, before its leader says it again; without the format of the message.
+ */
+static bool
+is_from_worker(const ErrorData *edata)
+{
+	return edata->message != NULL && edata->message_id == NULL;
+}
+
 /* What makes the report secret; NULL when nothing does. */
 static const char *
 secret_of(const ErrorData *edata)
@@ -156,6 +166,8 @@ secret_of(const ErrorData *edata)
 		found = secret_in_statement(edata);
 	if (found == NULL && used_at != 0 && used_at == GetCurrentStatementStartTimestamp())
 		found = "what takes secrets";
+	if (found == NULL && is_from_worker(edata))
+		found = "a parallel worker, which has reported it";
 	return found;
 }
 
