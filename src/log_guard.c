@@ -19,6 +19,8 @@
  */
 #include "postgres.h"
 
+#include <dlfcn.h>
+
 #include "access/xact.h"
 #include "commands/prepare.h"
 #include "mb/pg_wchar.h"
@@ -206,19 +208,43 @@ length_before_plan(const char *message)
 	return len;
 }
 
-/* Do messages of that SQLSTATE hold names and numbers only, or what was written to be read? */
+/* Was it raised in this library?  Then the name of its file stands there. */
+static bool
+is_ours(const ErrorData *edata)
+{
+	Dl_info		raised;
+	Dl_info		here;
+
+	return edata->filename != NULL && dladdr(edata->filename, &raised) != 0 &&
+		dladdr(&used_at, &here) != 0 && raised.dli_fbase == here.dli_fbase;
+}
+
+/* We, and who writes RAISE, say what is meant to be read. */
+static bool
+is_deliberate(const ErrorData *edata)
+{
+	if (is_ours(edata))
+		return true;
+	return edata->message_id != NULL && strcmp(edata->message_id, "%s") == 0 &&
+		strncmp(edata->domain, "plpgsql", 7) == 0;
+}
+
+/* Do PostgreSQL's messages of that SQLSTATE hold nothing but names and numbers? */
+static bool
+is_class_safe(const char *state, bool literal)
+{
+	static const char safe[] = "00 01 08 23 25 28 2B 40 53 54 55 57 58 ";
+	char		class[4] = {state[0], state[1], ' ', '\0'};
+
+	return strstr(safe, class) != NULL || (strcmp(class, "42 ") == 0 && !literal);
+}
+
 static bool
 is_message_safe(const ErrorData *edata, bool literal)
 {
-	static const char safe[] = "00 01 08 23 25 28 2B 40 53 54 55 57 58 RG ";
-	const char *state = unpack_sql_state(edata->sqlerrcode);
-	char		class[4] = {state[0], state[1], ' ', '\0'};
-
-	if (strstr(safe, class) != NULL || strcmp(state, "P0001") == 0)
-		return true;
 	if (edata->message_id != NULL && strchr(edata->message_id, '%') == NULL)
 		return true;
-	return strcmp(class, "42 ") == 0 && !literal;
+	return is_deliberate(edata) || is_class_safe(unpack_sql_state(edata->sqlerrcode), literal);
 }
 
 static char *
@@ -249,16 +275,15 @@ visible_message(const ErrorData *edata, const char *statement, const char *secre
 	return is_message_safe(edata, literal) ? message : hide_values(edata, secret);
 }
 
-/* Locks that are waited for, and refusals of our own, tell no values. */
+/* Locks that are waited for tell no values; the statements of who holds them do. */
 static void
 hide_details(ErrorData *edata)
 {
-	const char *state = unpack_sql_state(edata->sqlerrcode);
-	bool		ours = strncmp(state, "RG", 2) == 0;
+	bool		deliberate = is_deliberate(edata);
 
-	if (!ours && strncmp(state, "40", 2) != 0)
+	if (!deliberate && strncmp(unpack_sql_state(edata->sqlerrcode), "40", 2) != 0)
 		edata->detail = NULL;
-	if (!ours && edata->elevel != LOG)
+	if (!deliberate && edata->elevel != LOG)
 		edata->detail_log = NULL;
 	if (secret_in(edata->detail_log) != NULL)
 		edata->detail_log = NULL;

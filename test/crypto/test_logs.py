@@ -108,27 +108,28 @@ PLACES = """
         $$BEGIN RETURN relay_guard.encrypt(value, 'wrapped'); END$$;
 """
 
-# Arguments of these names are secrets, plaintexts or their AAD; or hold them
-SECRET_ARGUMENTS = {"secret", "key", "token", "plaintext", "aad", "parts", "payload", "body", "request", "jwk", "jwks",
-                    "headers"}
-# key is who a limit is for, and request a request's id
+# Arguments of these names are secrets, plaintexts or their AAD, or hold them
+SECRET_ARGUMENTS = {"secret", "key", "token", "plaintext", "ciphertext", "aad", "parts", "payload", "body", "request",
+                    "headers", "jwk", "jwks"}
+# Who a limit is for
 NO_SECRETS = {"rate_take_key"}
 VALUES = {"text": "{v}::text", "bytea": "{v}::text::bytea", "jsonb": "jsonb_build_object('kty', {v}::text)",
           "text[]": "ARRAY[{v}::text]"}
-OTHERS = {"inet": "NULL::inet", "integer": "1", "bigint": "1", "timestamp with time zone": "now()", "uuid": "NULL::uuid"}
 
 
 def calls_of(server):
-    """A call of each function that takes secrets, with {v} wherever a value fits."""
+    """A call of each function that takes secrets, with {v} in the place of each."""
     functions = server.run("""
-        SELECT p.proname, p.proargnames[1:p.pronargs], ARRAY(SELECT format_type(t, NULL) FROM unnest(p.proargtypes) t)
+        SELECT p.proname, p.proargnames[1:p.pronargs], p.provariadic <> 0,
+               ARRAY(SELECT format_type(t, NULL) FROM unnest(p.proargtypes) WITH ORDINALITY AS a (t, n) ORDER BY n)
         FROM pg_proc p WHERE p.pronamespace = 'relay_guard'::regnamespace AND p.prokind = 'f' AND p.pronargs > 0
         ORDER BY p.oid::regprocedure::text""")
     calls = []
-    for name, arguments, types in functions:
+    for name, arguments, variadic, types in functions:
         if SECRET_ARGUMENTS & set(arguments or ()) and name not in NO_SECRETS:
-            values = ", ".join(VALUES[kind] if kind in VALUES else OTHERS[kind] for kind in types)
-            calls.append(f"relay_guard.{name}({'VARIADIC ' if arguments == ['parts'] else ''}{values})")
+            values = [VALUES[kind] if argument in SECRET_ARGUMENTS else f"NULL::{kind}" if kind == "inet" else f"'1'::{kind}"
+                      for argument, kind in zip(arguments, types)]
+            calls.append(f"relay_guard.{name}({'VARIADIC ' if variadic else ''}{', '.join(values)})")
     return calls
 
 
