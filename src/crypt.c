@@ -8,7 +8,6 @@
 
 #include "catalog/pg_type.h"
 #include "fmgr.h"
-#include "mb/pg_wchar.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/memutils.h"
@@ -39,13 +38,8 @@ rg_crypt_aad(RgSlice *parts, int count)
 	char	   *out;
 
 	for (int i = 0; i < count; i++)
-	{
-		char	   *converted = parts[i].data == NULL ? NULL
-		: pg_server_to_any(parts[i].data, parts[i].len, PG_UTF8);
-
-		if (converted != parts[i].data)
-			parts[i] = rg_slice(converted, strlen(converted));
-	}
+		if (parts[i].data != NULL)
+			parts[i] = rg_plaintext_utf8(parts[i].data, parts[i].len);
 	length = rg_aad_length(parts, count);
 	out = palloc(length);
 	rg_aad_write(parts, count, (uint8 *) out);

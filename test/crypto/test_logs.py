@@ -378,3 +378,43 @@ def test_pg_stat_statements_keeps_utility_statements_where_nothing_guards(unguar
         canary = canaries.new(way)
         run(connection, WAYS[way].format(call=f"relay_guard.encrypt('{canary}', '')"))
     assert canaries.leaked(stored(unguarded)) == ["COPY", "DO"]
+
+
+WRONG = ["'{c}'", "'{c}' || '{{\"'", "repeat('{c}', 400)", "''", "NULL"]
+NOT_UTF8 = "'{c}' || convert_from('\\xff', 'SQL_ASCII')"  # text in a database of that encoding only
+
+
+@pytest.fixture(scope="module", params=["UTF8", "LATIN1", "SQL_ASCII"])
+def database(request, talkative):
+    name = request.param.lower()
+    talkative.run(f"CREATE DATABASE {name} ENCODING '{request.param}' LOCALE 'C' TEMPLATE template0")
+    talkative.run("CREATE EXTENSION relay_guard", database=name)
+    return name
+
+
+def texts_of(error):
+    said = error.diag
+    return "\n".join(filter(None, [said.message_primary, said.message_detail, said.message_hint, said.context]))
+
+
+def test_no_refusal_quotes_a_secret(talkative, calls, canaries, database):
+    connection = talkative.connect(database)
+    refused = 0
+    for call in calls:
+        for wrong in WRONG + [NOT_UTF8] * (database == "sql_ascii"):
+            error = tried(connection, f"SELECT {call.format(v=wrong.format(c=canaries.new((call, wrong))))}")
+            refused += error is not None
+            assert error is None or canaries.leaked(texts_of(error).encode()) == []
+            assert error is None or "byte sequence" not in texts_of(error)
+    assert refused > len(calls)
+
+
+def test_no_value_of_another_type_is_quoted(talkative, database, canaries):
+    connection = talkative.connect(database)
+    for plaintext in (f"'{canaries.new('text')}'", f"'{canaries.new('bytes')}'::bytea || '\\xfffe'",
+                      f"'[1, {canaries.new('JSON')}]'", f"'{canaries.new('beyond Latin')}'::bytea || '\\xe282ac'"):
+        for kind in ("jsonb", "text"):
+            error = tried(connection, f"SELECT relay_guard.decrypt_{kind}(relay_guard.encrypt({plaintext}, ''), '')")
+            assert error is not None or kind == "text"
+            assert error is None or canaries.leaked(texts_of(error).encode()) == []
+            assert error is None or "what was encrypted is no" in texts_of(error)
