@@ -31,9 +31,12 @@ static const char *const secret_functions[] = {
 	"try_decrypt_bytea()",
 	"try_decrypt_jsonb()",
 	"try_decrypt_text()",
+	"webhook_secret_put()",
 	"webhook_secret_set()",
 	"webhook_sign()",
 	"webhook_verify()",
+	"webhook_verify_body()",
+	"webhook_verify_slack()",
 };
 
 #define LENGTHOF(array) (sizeof(array) / sizeof((array)[0]))
