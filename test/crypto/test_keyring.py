@@ -171,11 +171,11 @@ def test_a_command_that_breaks_off_leaves_a_ring(ring):
         process.wait()
         assert states(ring)[0] == ["1", "primary"] and key in ring.read_text()
         if n % 20 == 0:
-            write(ring.with_name("ring.new"), "half of a")
+            write(ring.with_name("ring.being-edited"), "half of a")
         if len(states(ring)) > 50:
             write(ring, "#" * 60000 + f"\n1 {key} primary\n")
     # and a full disk
-    ring.with_name("ring.new").unlink(missing_ok=True)
+    ring.with_name("ring.being-edited").unlink(missing_ok=True)
     before = ring.read_text()
     status, _ = keyring("add", ring, check=False, preexec_fn=lambda: (
         signal.signal(signal.SIGXFSZ, signal.SIG_IGN), resource.setrlimit(resource.RLIMIT_FSIZE, (100, 100))))
