@@ -56,7 +56,7 @@ def test_parallel_workers_are_counted_exactly(server):
 def test_each_database_has_its_own_and_a_dropped_one_leaves_nothing(server):
     before = total(server)
     for _ in range(2):
-        server.run("CREATE DATABASE another")
+        server.run("CREATE DATABASE another OID 123456")
         server.run("CREATE EXTENSION relay_guard", database="another")
         assert total(server, database="another") == 0
         server.run("SELECT relay_guard.try_decrypt_text('x', relay_guard.aad('x'))", database="another")
