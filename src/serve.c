@@ -13,6 +13,7 @@
 #include "arguments.h"
 #include "context.h"
 #include "execute.h"
+#include "log_guard.h"
 #include "refusal.h"
 #include "run_as.h"
 #include "serve.h"
@@ -168,10 +169,10 @@ name_request(void *arg)
 {
 	const RgRequest *request = arg;
 
-	errcontext("request %.*s: %.*s %.*s",
-			   (int) request->request_id.len, request->request_id.data,
-			   (int) request->method.len, request->method.data,
-			   (int) request->path.len, request->path.data);
+	rg_log_guard_context(psprintf("request %.*s: %.*s %.*s",
+								  (int) request->request_id.len, request->request_id.data,
+								  (int) request->method.len, request->method.data,
+								  (int) request->path.len, request->path.data));
 }
 
 static void
@@ -206,6 +207,7 @@ rg_serve(const RgRequest *request, RgAnswer *answer)
 		ereport(ERROR,
 				errcode(ERRCODE_OBJECT_IN_USE),
 				errmsg("serve() cannot be called by a route"));
+	rg_log_guard_secret_used();
 	AcceptInvalidationMessages();
 	rg_answer_begin(answer);
 	serving = true;
