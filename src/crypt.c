@@ -14,6 +14,8 @@
 
 #include "aad.h"
 #include "crypt.h"
+#include "decrypt_log.h"
+#include "decrypt_totals.h"
 #include "errcodes.h"
 #include "keyring.h"
 #include "log_guard.h"
@@ -158,12 +160,11 @@ refuse_unknown_version(RgSlice envelope)
 
 /* Opens into a palloc'd varlena; NULL when it does not open. */
 static struct varlena *
-open_envelope(RgSlice envelope, RgSlice aad)
+try_envelope(RgSlice envelope, RgSlice aad)
 {
 	struct varlena *bytes;
 	size_t		size;
 
-	refuse_unknown_version(envelope);
 	if (rg_envelope_key_id(envelope) == 0)
 		return NULL;
 	size = VARHDRSZ + envelope.len - RG_ENVELOPE_OVERHEAD;
@@ -173,6 +174,19 @@ open_envelope(RgSlice envelope, RgSlice aad)
 		return bytes;
 	pfree(bytes);
 	return NULL;
+}
+
+/* The same, counted.  A key that is missing is an error and no failure. */
+static struct varlena *
+open_envelope(RgSlice envelope, RgSlice aad)
+{
+	struct varlena *bytes;
+
+	refuse_unknown_version(envelope);
+	bytes = try_envelope(envelope, aad);
+	if (bytes == NULL)
+		rg_decrypt_totals_add();
+	return bytes;
 }
 
 bool
@@ -208,10 +222,13 @@ try_decrypt(FunctionCallInfo fcinfo, RgPlaintext kind, bool required)
 		PG_RETURN_NULL();
 	fcinfo->isnull = !rg_crypt_open(kind, bytes_of(PG_GETARG_BYTEA_PP(0)), aad_argument(fcinfo),
 									&value);
+	if (fcinfo->isnull)
+		rg_decrypt_log(fcinfo->flinfo != NULL ? fcinfo->flinfo->fn_oid : InvalidOid);
 	if (fcinfo->isnull && required)
 		ereport(ERROR,
 				errcode(ERRCODE_RG_NOT_FOUND),
 				errmsg("the value does not open"),
+				errdetail(RG_CODE_DOES_NOT_OPEN),
 				errhint("It was changed, or encrypted with another AAD: for another row, user or column."));
 	return value;
 }

@@ -14,6 +14,7 @@
 #include "context.h"
 #include "execute.h"
 #include "log_guard.h"
+#include "refusal.h"
 #include "run_as.h"
 #include "serve.h"
 #include "statement_guard.h"
@@ -152,6 +153,7 @@ serve_routed(const RgRequest *request, RgRouteMatch *match, RgAnswer *answer)
 	answer->route = match->route;
 	if (!rg_admit(request, match->route, &identity, inet_space, answer))
 		return;
+	answer->admitted = true;
 	if (!check_body_size(request, match->route, answer))
 		return;
 	if (identity.user_id.data != NULL)
@@ -199,6 +201,8 @@ rg_serving(void)
 void
 rg_serve(const RgRequest *request, RgAnswer *answer)
 {
+	MemoryContext context = CurrentMemoryContext;
+
 	if (serving)
 		ereport(ERROR,
 				errcode(ERRCODE_OBJECT_IN_USE),
@@ -215,7 +219,7 @@ rg_serve(const RgRequest *request, RgAnswer *answer)
 	{
 		serving = false;
 		error_leaving = true;
-		PG_RE_THROW();
+		rg_refusal_rethrow(answer, context);
 	}
 	PG_END_TRY();
 	serving = false;
