@@ -180,6 +180,24 @@ def test_a_change_that_waited_is_made_to_the_file_that_is_there_then(ring):
     assert key in ring.read_text() and states(ring) == [["1", "active"], ["2", "primary"]]
 
 
+def test_the_file_that_was_locked_must_still_be_the_one_of_that_name(folder, ring):
+    if shutil.which("cc") is None:
+        pytest.skip("no compiler")
+    slow = folder / "slow.so"
+    subprocess.run(["cc", "-shared", "-fPIC", "-x", "c", "-o", slow, "-"], check=True, text=True, input="""
+        #include <sys/syscall.h>
+        #include <unistd.h>
+        int flock(int fd, int how) { usleep(400000); return syscall(SYS_flock, fd, how); }""")
+    slow.chmod(0o755)
+    with concurrent.futures.ThreadPoolExecutor(1) as pool:
+        waiting = pool.submit(keyring, "add", ring, env=dict(os.environ, LD_PRELOAD=str(slow)))
+        time.sleep(0.2)
+        keyring("add", ring)
+        assert not waiting.done()
+        waiting.result()
+    assert [state[0] for state in states(ring)] == ["1", "2", "3"]
+
+
 def test_what_a_broken_off_command_left_is_in_nobodys_way(ring):
     write(ring.with_name("ring.being-edited"), "half of a")
     keyring("add", ring)
