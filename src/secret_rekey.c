@@ -29,6 +29,7 @@ typedef struct SecretTable
 static const SecretTable tables[] = {
 	{"jwt_key", "iss", "kid"},
 	{"api_key_pepper", "''", "''"},
+	{"webhook_secret", "name", "''"},
 };
 
 /* Columns of select_secrets() */
