@@ -1,6 +1,7 @@
 """The key ring: its commands, and servers whose ring changes under them."""
 import base64
 import concurrent.futures
+import fcntl
 import hashlib
 import hmac
 import json
@@ -110,8 +111,10 @@ def test_what_is_refused_leaves_the_ring(ring):
     keyring("add", ring)
     keyring("retire", ring, 1)
     assert "retired" in refused("promote", ring, 1)
+    before = ring.stat().st_ino
     keyring("retire", ring, 1)
-    assert states(ring) == [["1", "retired"], ["2", "primary"]]
+    keyring("promote", ring, 2)
+    assert states(ring) == [["1", "retired"], ["2", "primary"]] and ring.stat().st_ino == before
 
 
 def test_a_full_ring_is_refused(folder):
@@ -132,7 +135,10 @@ def test_files_that_hold_no_ring_safely_are_refused(folder, command):
     assert "64 kB" in said(write(folder / "large", "#" * 65537))
     (folder / "link").symlink_to(write(folder / "good", line))
     os.mkfifo(folder / "pipe", 0o600)
-    said(folder / "link"), said(folder / "pipe"), said(folder), said(folder / "missing")
+    if os.geteuid() == 0:
+        shutil.chown(folder / "pipe", "postgres", "postgres")
+    assert "not a regular file" in said(folder / "pipe") and "not a regular file" in said(folder)
+    assert "symbolic links" in said(folder / "link") and "No such file" in said(folder / "missing")
     if os.geteuid() == 0:
         shutil.chown(write(folder / "foreign", line), "daemon")
         assert "another user" in said(folder / "foreign") or "denied" in said(folder / "foreign")
@@ -160,22 +166,40 @@ def test_changes_at_once_are_all_made(ring):
     assert [state[0] for state in states(ring)] == [str(n) for n in range(1, 18)]
 
 
+def test_a_change_that_waited_is_made_to_the_file_that_is_there_then(ring):
+    with open(ring) as former, concurrent.futures.ThreadPoolExecutor(1) as pool:
+        fcntl.flock(former, fcntl.LOCK_EX)
+        waiting = pool.submit(keyring, "add", ring)
+        time.sleep(0.3)
+        assert not waiting.done()
+        keyring("new", ring.with_name("next"))
+        ring.with_name("next").rename(ring)
+        key = ring.read_text().split()[1]
+        fcntl.flock(former, fcntl.LOCK_UN)
+        waiting.result()
+    assert key in ring.read_text() and states(ring) == [["1", "active"], ["2", "primary"]]
+
+
+def test_what_a_broken_off_command_left_is_in_nobodys_way(ring):
+    write(ring.with_name("ring.being-edited"), "half of a")
+    keyring("add", ring)
+    assert len(states(ring)) == 2 and os.listdir(ring.parent) == ["ring"]
+
+
 def test_a_command_that_breaks_off_leaves_a_ring(ring):
     ring.write_text("#" * 60000 + "\n" + ring.read_text())
     key = ring.read_text().splitlines()[1].split()[1]
-    for n in range(60):
+    for _ in range(60):
         prefix = ["setpriv", "--reuid=postgres", "--regid=postgres", "--init-groups"] if os.geteuid() == 0 else []
         process = subprocess.Popen([*prefix, GATEWAY, "keyring", "add", ring, "--active"], stdout=subprocess.DEVNULL)
         time.sleep(random.uniform(0.002, 0.03))
         process.send_signal(signal.SIGKILL)
         process.wait()
         assert states(ring)[0] == ["1", "primary"] and key in ring.read_text()
-        if n % 20 == 0:
-            write(ring.with_name("ring.new"), "half of a")
         if len(states(ring)) > 50:
             write(ring, "#" * 60000 + f"\n1 {key} primary\n")
     # and a full disk
-    ring.with_name("ring.new").unlink(missing_ok=True)
+    ring.with_name("ring.being-edited").unlink(missing_ok=True)
     before = ring.read_text()
     status, _ = keyring("add", ring, check=False, preexec_fn=lambda: (
         signal.signal(signal.SIGXFSZ, signal.SIG_IGN), resource.setrlimit(resource.RLIMIT_FSIZE, (100, 100))))
@@ -395,6 +419,12 @@ def test_the_ring_is_locked_in_memory_after_a_fork(fresh):
     time.sleep(0.15)
     run(session, KEY_OF_NEW)
     assert run(session, "SELECT key_id, locked FROM relay_guard.keyring_status") == [(1, True), (2, True)]
+    # each ring anew
+    as_server("prlimit", "--memlock=0", "--pid", pid)
+    keyring("add", fresh.keyring)
+    time.sleep(0.15)
+    assert run(session, KEY_OF_NEW) == [(3,)]
+    assert run(session, "SELECT DISTINCT locked FROM relay_guard.keyring_status") == [(False,)]
 
 
 def test_a_ring_that_cannot_be_locked_says_so(make_server):
