@@ -486,6 +486,17 @@ def test_a_ring_is_read_without_preload(make_server):
     server.stop()
 
 
+def test_a_retired_key_ends_in_new_sessions_at_once_and_in_others_at_a_reload(fresh):
+    session = fresh.connect()
+    sealed = run(session, ENCRYPT, "x")[0][0]
+    keyring("add", fresh.keyring)
+    keyring("retire", fresh.keyring, 1)
+    assert sqlstate(fresh.connect(), DECRYPT, sealed) == "RG503"
+    assert run(session, DECRYPT, sealed) == [("x",)]
+    fresh.reload()
+    assert sqlstate(session, DECRYPT, sealed) == "RG503"
+
+
 def test_keyring_status_says_when_keys_were_made(fresh):
     fresh.write_ring(key_line(1, "retired 2024-02-29T12:30:00Z") + key_line(9, "primary") +
                      key_line(4, "2026-01-02T03:04:05Z"))
