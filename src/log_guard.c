@@ -281,8 +281,6 @@ hide_details(ErrorData *edata)
 		edata->detail = NULL;
 	if (!deliberate && edata->elevel != LOG)
 		edata->detail_log = NULL;
-	if (secret_in(edata->detail_log) != NULL)
-		edata->detail_log = NULL;
 }
 
 static void
