@@ -215,11 +215,14 @@ is_ours(const ErrorData *edata)
 		dladdr(&used_at, &here) != 0 && raised.dli_fbase == here.dli_fbase;
 }
 
-/* We, and who writes RAISE, say what is meant to be read. */
+/*
+ * We, and who writes RAISE, say what is meant to be read.  An error that was
+ * caught and thrown again has lost its file; class RG is ours or RAISE's.
+ */
 static bool
 is_deliberate(const ErrorData *edata)
 {
-	if (is_ours(edata))
+	if (is_ours(edata) || strncmp(unpack_sql_state(edata->sqlerrcode), "RG", 2) == 0)
 		return true;
 	return edata->message_id != NULL && strcmp(edata->message_id, "%s") == 0 &&
 		strncmp(edata->domain, "plpgsql", 7) == 0;

@@ -43,6 +43,7 @@ typedef struct Secrets
 {
 	text	   *name;
 	int32		version;		/* of the row that was read last, or 0 */
+	bool		at_end;			/* whether that was the current one */
 	bool		any;			/* whether there was one */
 	RgSlice		secret;			/* the caller's to wipe */
 } Secrets;
@@ -66,6 +67,8 @@ next_row(Secrets *secrets, Datum values[Natts_webhook], bool nulls[Natts_webhook
 {
 	ScanKeyData keys[2];
 
+	if (secrets->at_end)
+		return false;
 	ScanKeyInit(&keys[0], Anum_webhook_name + 1, BTEqualStrategyNumber, F_TEXTEQ,
 				PointerGetDatum(secrets->name));
 	ScanKeyInit(&keys[1], Anum_webhook_version + 1, BTGreaterStrategyNumber, F_INT4GT,
@@ -73,6 +76,7 @@ next_row(Secrets *secrets, Datum values[Natts_webhook], bool nulls[Natts_webhook
 	if (!rg_config_find(&table, "webhook_secret_pkey", keys, 2, values, nulls))
 		return false;
 	secrets->version = DatumGetInt32(values[Anum_webhook_version]);
+	secrets->at_end = nulls[Anum_webhook_expires_at];
 	return true;
 }
 
