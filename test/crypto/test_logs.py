@@ -3,8 +3,10 @@
 Every call has a canary of its own, so that what leaks can be named; it is
 looked for as text, as hex and in the decimal bytes of debug_print_plan."""
 import concurrent.futures
+import os
 import pathlib
 import re
+import signal
 import sys
 import time
 
@@ -51,6 +53,13 @@ class Canaries:
         return sorted(self.told[number] for number in numbers)
 
 
+def wait_until(condition):
+    deadline = time.monotonic() + 20
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
 class Log:
     """What a server with the settings above logs, in its three formats."""
 
@@ -63,16 +72,14 @@ class Log:
         """What is new since the last call, of all formats together."""
         mark = f"mark{time.monotonic_ns()}"
         self.server.run(f"SELECT '{mark}'")
-        deadline = time.monotonic() + 20
-        while True:
-            new = {path: path.read_bytes()[self.read_to.get(path, 0):] for path in self.folder.glob("all.*")}
-            if len(new) == 3 and all(mark.encode() in text for text in new.values()):
-                break
-            assert time.monotonic() < deadline, f"{mark} is not in {list(new)}"
-            time.sleep(0.05)
+        wait_until(lambda: sum(mark.encode() in text for text in self.unread().values()) == 3)
+        new = self.unread()
         for path, text in new.items():
             self.read_to[path] = self.read_to.get(path, 0) + len(text)
         return b"\n".join(new.values())
+
+    def unread(self):
+        return {path: path.read_bytes()[self.read_to.get(path, 0):] for path in self.folder.glob("all.*")}
 
 
 @pytest.fixture(scope="module")
@@ -449,8 +456,7 @@ def test_a_deadlock_shows_nobodys_values(talkative, log, canaries):
     crossed = f"UPDATE thing SET secret = relay_guard.encrypt('{canaries.new('first')}', '') WHERE id = 2"
     with concurrent.futures.ThreadPoolExecutor() as pool:
         waiting = pool.submit(tried, first, crossed)
-        while not talkative.value("SELECT count(*) FROM pg_locks WHERE NOT granted"):
-            time.sleep(0.01)
+        wait_until(lambda: talkative.value("SELECT count(*) FROM pg_locks WHERE NOT granted") > 0)
         error = tried(second, "UPDATE thing SET secret = NULL WHERE id = 1")
         second.rollback()
         assert waiting.result() is None
@@ -459,6 +465,27 @@ def test_a_deadlock_shows_nobodys_values(talkative, log, canaries):
     talkative.run("TRUNCATE thing")
     text = log.read()
     assert b"deadlock detected" in text and canaries.leaked(text) == []
+
+
+def test_a_crash_shows_no_values(make_server, canaries):
+    """The postmaster quotes what the process was running, as far as pg_stat_activity had room."""
+    server = make_server({"log_min_messages": "warning"})
+    server.run("CREATE EXTENSION relay_guard")
+    statements = [f"SELECT relay_guard.encrypt('{canaries.new('short')}', ''), pg_sleep(60)",
+                  f"SELECT '{canaries.new('before')}', {' ' * 2000} relay_guard.aad('x'), pg_sleep(60)",
+                  f"SELECT '{canaries.new('no secret')}', pg_sleep(60)"]
+    for killed, statement_ in enumerate(statements, 1):
+        connection = server.connect()
+        with concurrent.futures.ThreadPoolExecutor() as pool:
+            dying = pool.submit(tried, connection, statement_)
+            asleep = "SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'PgSleep'"
+            wait_until(lambda: server.value(asleep) > 0)
+            os.kill(connection.get_backend_pid(), signal.SIGKILL)
+            assert dying.result() is not None
+        wait_until(lambda: server.log().count("database system is ready") > killed)
+    server.stop()
+    assert server.log().count("was terminated by signal 9") == 3
+    assert canaries.leaked(server.log().encode()) == ["no secret"]
 
 
 def test_pgsodium_42_secrets_in_logs(make_server, canaries):
