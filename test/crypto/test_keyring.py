@@ -72,7 +72,7 @@ def fresh(server):
     (server.folder / "new").rename(server.keyring)
     server.reload()
     server.run("DELETE FROM relay_guard.issuer")
-    server.run("TRUNCATE relay_guard.api_key, relay_guard.api_key_pepper")
+    server.run("TRUNCATE relay_guard.api_key, relay_guard.api_key_pepper, relay_guard.webhook_secret")
     return server
 
 
@@ -178,6 +178,24 @@ def test_a_change_that_waited_is_made_to_the_file_that_is_there_then(ring):
         fcntl.flock(former, fcntl.LOCK_UN)
         waiting.result()
     assert key in ring.read_text() and states(ring) == [["1", "active"], ["2", "primary"]]
+
+
+def test_the_file_that_was_locked_must_still_be_the_one_of_that_name(folder, ring):
+    if shutil.which("cc") is None:
+        pytest.skip("no compiler")
+    slow = folder / "slow.so"
+    subprocess.run(["cc", "-shared", "-fPIC", "-x", "c", "-o", slow, "-"], check=True, text=True, input="""
+        #include <sys/syscall.h>
+        #include <unistd.h>
+        int flock(int fd, int how) { usleep(400000); return syscall(SYS_flock, fd, how); }""")
+    slow.chmod(0o755)
+    with concurrent.futures.ThreadPoolExecutor(1) as pool:
+        waiting = pool.submit(keyring, "add", ring, env=dict(os.environ, LD_PRELOAD=str(slow)))
+        time.sleep(0.2)
+        keyring("add", ring)
+        assert not waiting.done()
+        waiting.result()
+    assert [state[0] for state in states(ring)] == ["1", "2", "3"]
 
 
 def test_what_a_broken_off_command_left_is_in_nobodys_way(ring):
@@ -311,6 +329,33 @@ def test_no_read_fails_while_keys_rotate(fresh):
         sealed = fresh.value(ENCRYPT, str(n))
         assert run(reader, DECRYPT, sealed) == [(str(n),)]
     assert run(reader, KEY_OF_NEW) == [(20,)]
+
+
+def test_no_read_fails_under_load_while_keys_rotate(fresh):
+    fresh.run("CREATE TABLE load (id int PRIMARY KEY, sealed bytea)")
+    end = time.monotonic() + 2
+
+    def client():
+        session = fresh.connect()
+        rounds = 0
+        while time.monotonic() < end:
+            run(session, "INSERT INTO load VALUES (%s, relay_guard.encrypt('x'::text, '')) "
+                         "ON CONFLICT (id) DO UPDATE SET sealed = EXCLUDED.sealed", random.randrange(8))
+            assert set(run(session, "SELECT relay_guard.decrypt_text(sealed, '') FROM load")) == {("x",)}
+            rounds += 1
+        session.close()
+        return rounds
+
+    with concurrent.futures.ThreadPoolExecutor(4) as pool:
+        clients = [pool.submit(client) for _ in range(4)]
+        while time.monotonic() < end:
+            keyring("add", fresh.keyring)
+            time.sleep(0.05)
+            if len(states(fresh.keyring)) > 60:
+                break
+        assert min(one.result() for one in clients) > 20
+    assert fresh.value("SELECT count(*) FROM relay_guard.keyring_status") > 10
+    fresh.run("DROP TABLE load")
 
 
 def test_a_statement_that_is_under_way_sees_a_new_key(fresh):
@@ -541,31 +586,34 @@ def verdict(connection, call, argument):
 
 @pytest.fixture
 def secrets(fresh):
-    """Secrets of both tables, under key 1."""
+    """Secrets of every table, under key 1."""
     fresh.run("SELECT relay_guard.issuer_add('https://id.test', 'app')")
     fresh.run(f"SELECT relay_guard.jwt_key_add('https://id.test', 'k1', '{SECRET}')")
     fresh.run(f"SELECT relay_guard.jwt_key_add('https://id.test', 'k2', '{SECRET[::-1]}')")
+    fresh.run("SELECT relay_guard.webhook_secret_set('hook'), relay_guard.webhook_secret_set('hook')")
     fresh.api_key = fresh.value("SELECT key FROM relay_guard.api_key_create('one')")
     return fresh
 
 
 def sealed_under(server):
     return server.run("SELECT relay_guard.key_id(secret), count(*) FROM (SELECT secret FROM relay_guard.jwt_key "
-                      "UNION ALL SELECT secret FROM relay_guard.api_key_pepper) s GROUP BY 1 ORDER BY 1")
+                      "UNION ALL SELECT secret FROM relay_guard.api_key_pepper "
+                      "UNION ALL SELECT secret FROM relay_guard.webhook_secret) s GROUP BY 1 ORDER BY 1")
 
 
 def good(server, session):
     return verdict(session, "authenticate", OUTSIDE) == "alice" and \
-        verdict(session, "authenticate_api_key", server.api_key).startswith("key:")
+        verdict(session, "authenticate_api_key", server.api_key).startswith("key:") and \
+        run(session, "SELECT relay_guard.webhook_sign('hook', 'm1', 'body')") != []
 
 
 def test_secrets_outlive_their_key(secrets):
     session = secrets.connect()
     assert good(secrets, session)
     keyring("add", secrets.keyring)
-    assert sealed_under(secrets) == [(1, 3)] and good(secrets, session)
-    assert secrets.value("SELECT relay_guard.rekey_secrets()") == 3
-    assert sealed_under(secrets) == [(2, 3)]
+    assert sealed_under(secrets) == [(1, 5)] and good(secrets, session)
+    assert secrets.value("SELECT relay_guard.rekey_secrets()") == 5
+    assert sealed_under(secrets) == [(2, 5)]
     assert secrets.value("SELECT relay_guard.rekey_secrets()") == 0
     keyring("retire", secrets.keyring, 1)
     secrets.reload()
@@ -595,14 +643,14 @@ def test_rekey_secrets_is_all_or_nothing(secrets):
     secrets.run("UPDATE relay_guard.jwt_key SET secret = set_byte(secret, 40, get_byte(secret, 40) # 1) WHERE kid = 'k2'")
     with pytest.raises(psycopg2.Error, match=r"relay_guard.jwt_key \(https://id.test, k2\) does not open"):
         secrets.run("SELECT relay_guard.rekey_secrets()")
-    assert sealed_under(secrets) == [(1, 3)]
+    assert sealed_under(secrets) == [(1, 5)]
     # a secret of another row is not taken for this one's
     secrets.run("UPDATE relay_guard.jwt_key SET secret = (SELECT secret FROM relay_guard.jwt_key WHERE kid = 'k1') "
                 "WHERE kid = 'k2'")
     with pytest.raises(psycopg2.Error, match="moved to this row"):
         secrets.run("SELECT relay_guard.rekey_secrets()")
     secrets.run("DELETE FROM relay_guard.jwt_key WHERE kid = 'k2'")
-    assert secrets.value("SELECT relay_guard.rekey_secrets()") == 2 and good(secrets, secrets.connect())
+    assert secrets.value("SELECT relay_guard.rekey_secrets()") == 4 and good(secrets, secrets.connect())
 
 
 def test_rekey_secrets_waits_for_secrets_that_are_coming_in(secrets):
@@ -615,8 +663,8 @@ def test_rekey_secrets_waits_for_secrets_that_are_coming_in(secrets):
         # readers do not wait
         assert not waiting.done() and verdict(secrets.connect(), "authenticate", OUTSIDE) == "alice"
         writer.commit()
-        assert waiting.result(10) == 4
-    assert sealed_under(secrets) == [(2, 4)]
+        assert waiting.result(10) == 6
+    assert sealed_under(secrets) == [(2, 6)]
 
 
 def test_tokens_of_our_own_end_with_their_key(fresh):

@@ -112,10 +112,11 @@ PLACES = """
 # Arguments of these names are secrets, plaintexts or their AAD, or hold them
 SECRET_ARGUMENTS = {"secret", "key", "token", "plaintext", "ciphertext", "aad", "parts", "payload", "body", "request",
                     "headers", "jwk", "jwks"}
-# Who a limit is for
-NO_SECRETS = {"rate_take_key"}
+# The key is who a limit is for; the secret is sealed already
+NO_SECRETS = {"rate_take_key", "webhook_secret_put"}
 VALUES = {"text": "{v}::text", "bytea": "{v}::text::bytea", "jsonb": "jsonb_build_object('kty', {v}::text)",
           "text[]": "ARRAY[{v}::text]"}
+OTHERS = {"inet": "NULL::inet", "timestamp with time zone": "now()"}
 
 
 def calls_of(server):
@@ -128,7 +129,7 @@ def calls_of(server):
     calls = []
     for name, arguments, variadic, types in functions:
         if SECRET_ARGUMENTS & set(arguments or ()) and name not in NO_SECRETS:
-            values = [VALUES[kind] if argument in SECRET_ARGUMENTS else f"NULL::{kind}" if kind == "inet" else f"'1'::{kind}"
+            values = [VALUES[kind] if argument in SECRET_ARGUMENTS else OTHERS.get(kind, f"'1'::{kind}")
                       for argument, kind in zip(arguments, types)]
             calls.append(f"relay_guard.{name}({'VARIADIC ' if variadic else ''}{', '.join(values)})")
     return calls
