@@ -18,7 +18,7 @@ import time
 
 import psycopg2
 import pytest
-from conftest import GATEWAY, as_server, key_line, own_folder, run, sqlstate
+from conftest import GATEWAY, as_server, key_line, not_with_sanitizers, own_folder, run, sqlstate
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 SECRET = "k7Qp2xVb9LmZ4tRw8sYc1nDf6hGj3aE0"
@@ -180,6 +180,7 @@ def test_a_change_that_waited_is_made_to_the_file_that_is_there_then(ring):
     assert key in ring.read_text() and states(ring) == [["1", "active"], ["2", "primary"]]
 
 
+@not_with_sanitizers
 def test_the_file_that_was_locked_must_still_be_the_one_of_that_name(folder, ring):
     if shutil.which("cc") is None:
         pytest.skip("no compiler")
@@ -519,6 +520,7 @@ def pid_of(connection):
     return run(connection, "SELECT pg_backend_pid()")[0][0]
 
 
+@not_with_sanitizers
 def test_the_ring_is_locked_in_memory_after_a_fork(fresh):
     session = fresh.connect()
     pid = pid_of(session)
@@ -538,6 +540,7 @@ def test_the_ring_is_locked_in_memory_after_a_fork(fresh):
     assert run(session, "SELECT DISTINCT locked FROM relay_guard.keyring_status") == [(False,)]
 
 
+@not_with_sanitizers
 def test_a_ring_that_cannot_be_locked_says_so(make_server):
     server = make_server()
     server.run("CREATE EXTENSION relay_guard")
@@ -559,6 +562,7 @@ def test_a_backend_that_used_a_key_is_closed_to_its_own_user(fresh):
         assert "denied" in as_server("cat", process / name, check=False).stdout
 
 
+@not_with_sanitizers
 @pytest.mark.parametrize("used", [False, True])
 def test_a_backend_that_used_a_key_makes_no_core_dump(make_server, used):
     if pathlib.Path("/proc/sys/kernel/core_pattern").read_text().startswith(("|", "/")):
