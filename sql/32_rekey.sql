@@ -72,26 +72,3 @@ COMMENT ON COLUMN rekey_progress.rows_locked IS 'Rows that this pass left to the
 COMMENT ON COLUMN rekey_progress.rows_total IS 'Rows of the table, as statistics estimate it.';
 COMMENT ON COLUMN rekey_progress.failures IS 'Up to 20 of the rows that failed, and why.';
 COMMENT ON COLUMN rekey_progress.pid IS 'The backend that is at it.';
-
--- A key's rows are not known (NULL) until a pass over every column that began
--- after the present primary key was made primary: a table that was empty then
--- may hold values of the older key since.
-CREATE OR REPLACE VIEW keyring_status AS
-WITH ring AS MATERIALIZED (SELECT * FROM read_keyring()),
-     passed AS (
-         SELECT bool_and(s.seen_target IS NOT DISTINCT FROM (SELECT key_id FROM ring WHERE state = 'primary')) AS all_columns
-         FROM encrypted_column c
-         JOIN pg_attribute a ON a.attrelid = c.relation AND a.attname = c.column_name
-         LEFT JOIN rekey_state s ON s.relation = c.relation AND s.attnum = a.attnum),
-     seen AS (
-         SELECT k.id, sum(k.rows)::bigint AS rows
-         FROM encrypted_column c
-         JOIN pg_attribute a ON a.attrelid = c.relation AND a.attname = c.column_name
-         JOIN rekey_state s ON s.relation = c.relation AND s.attnum = a.attnum
-         CROSS JOIN unnest(s.seen_ids, s.seen_rows) k (id, rows)
-         GROUP BY k.id)
-SELECT ring.key_id, ring.state, ring.locked, ring.created,
-       CASE WHEN passed.all_columns IS NOT FALSE THEN coalesce(seen.rows, 0) END AS rows_seen
-FROM ring CROSS JOIN passed LEFT JOIN seen ON seen.id = ring.key_id;
-COMMENT ON COLUMN keyring_status.rows_seen IS
-'How many values of encrypted columns of this database the last pass of rekey() met under that key; NULL while some column had none since the present key is primary. 0 means that the key may be retired as far as this database goes: it counts no other databases, no stored secrets (rekey_secrets()), and nothing that was encrypted by hand.';
