@@ -350,6 +350,11 @@ column_argument(Oid relation, const char *name)
 		ereport(ERROR,
 				errcode(ERRCODE_UNDEFINED_COLUMN),
 				errmsg("column \"%s\" of table \"%s\" does not exist", name, get_rel_name(relation)));
+	if (!rg_rekey_is_encrypted(relation, attnum))
+		ereport(ERROR,
+				errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				errmsg("column \"%s\" of table \"%s\" is not encrypted", name, get_rel_name(relation)),
+				errhint("relay_guard.encrypted_column lists the columns that are."));
 	return attnum;
 }
 

@@ -82,6 +82,9 @@ typedef enum RgRekeyBatch
  */
 extern RgRekeyBatch rg_rekey_batch(RgRekey *run, int size);
 
+/* Whether it is an encrypted column of an existing table. */
+extern bool rg_rekey_is_encrypted(Oid relation, AttrNumber attnum);
+
 /* Raises an error unless the current user owns the table; false when it is gone. */
 extern bool rg_rekey_require_owner(Oid relation);
 

@@ -158,6 +158,16 @@ find_guard(Relation rel, AttrNumber attnum)
 	return NULL;
 }
 
+bool
+rg_rekey_is_encrypted(Oid relation, AttrNumber attnum)
+{
+	Relation	rel = relation_open(relation, AccessShareLock);
+	bool		found = find_guard(rel, attnum) != NULL;
+
+	relation_close(rel, NoLock);
+	return found;
+}
+
 static char *
 aad_expression(Relation rel, const Trigger * guard)
 {
@@ -264,7 +274,7 @@ describe(RekeyTable *table, Relation rel, AttrNumber attnum)
 	return true;
 }
 
-/* "prefix a separator prefix b"; numbered: $first instead of names. */
+/* t.a, t.b */
 static void
 append_key(StringInfo out, const RekeyTable *table)
 {
