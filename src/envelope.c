@@ -19,17 +19,17 @@
 struct RgSealer
 {
 	uint32_t	key_id;
-	EVP_CIPHER_CTX *block;		/* AES-256 of single blocks, under the key */
+	EVP_CIPHER_CTX *block;		/* AES-256 of bare blocks, under the key */
 	EVP_CIPHER_CTX *gcm;		/* keyed anew for every message */
 	uint8_t		k1[16];			/* the CMAC subkey */
 };
 
 static bool
-encrypt_block(RgSealer *sealer, const uint8_t in[16], uint8_t out[16])
+encrypt_blocks(RgSealer *sealer, const uint8_t *in, int len, uint8_t *out)
 {
-	int			len;
+	int			written;
 
-	return EVP_EncryptUpdate(sealer->block, out, &len, in, 16) && len == 16;
+	return EVP_EncryptUpdate(sealer->block, out, &written, in, len) && written == len;
 }
 
 /* K1 = AES(K, 0) doubled in GF(2^128), without a branch on its top bit. */
@@ -40,7 +40,7 @@ derive_k1(RgSealer *sealer)
 	uint8_t		l[16];
 	uint8_t		carry = 0;
 
-	if (!encrypt_block(sealer, zero, l))
+	if (!encrypt_blocks(sealer, zero, sizeof l, l))
 		return false;
 	for (int i = 15; i >= 0; i--)
 	{
@@ -84,16 +84,19 @@ rg_sealer_free(RgSealer *sealer)
 	free(sealer);
 }
 
-/* Half of the message key: AES(K, (0 ‖ counter ‖ 'X' ‖ 0 ‖ N[0:12]) ⊕ K1). */
+/* AES(K, (0 ‖ counter ‖ 'X' ‖ 0 ‖ N[0:12]) ⊕ K1) for the counters 1 and 2. */
 static bool
-derive_half(RgSealer *sealer, uint8_t counter, const uint8_t nonce[24], uint8_t out[16])
+derive_key(RgSealer *sealer, const uint8_t nonce[24], uint8_t key[RG_GCM_KEY])
 {
-	uint8_t		block[16] = {0, counter, 'X', 0};
+	uint8_t		blocks[2][16] = {{0, 1, 'X', 0}, {0, 2, 'X', 0}};
 
-	memcpy(block + 4, nonce, 12);
-	for (int i = 0; i < 16; i++)
-		block[i] ^= sealer->k1[i];
-	return encrypt_block(sealer, block, out);
+	for (int half = 0; half < 2; half++)
+	{
+		memcpy(blocks[half] + 4, nonce, 12);
+		for (int i = 0; i < 16; i++)
+			blocks[half][i] ^= sealer->k1[i];
+	}
+	return encrypt_blocks(sealer, blocks[0], sizeof blocks, key);
 }
 
 /* Begins a message under the key that belongs to that nonce. */
@@ -101,8 +104,7 @@ static bool
 start(RgSealer *sealer, const uint8_t nonce[24], bool sealing)
 {
 	uint8_t		key[RG_GCM_KEY];
-	bool		started = derive_half(sealer, 1, nonce, key) &&
-	derive_half(sealer, 2, nonce, key + 16) &&
+	bool		started = derive_key(sealer, nonce, key) &&
 	rg_gcm_start(sealer->gcm, key, nonce + 12, sealing);
 
 	sodium_memzero(key, sizeof key);

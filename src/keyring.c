@@ -35,9 +35,8 @@ static uint64 looked_at;		/* ms */
 static pid_t refreshed_by = 0;
 static TimestampTz refreshed_at_reload;
 
-/* The process and ring that guard() was for, and whether memory was locked. */
+/* The process that guarded this ring, and whether that could lock its memory. */
 static pid_t guarded_by = 0;
-static const RgRing *guarded = NULL;
 static bool locked = false;
 
 /* Ready cipher contexts, made when first used, gone when the ring changes. */
@@ -82,6 +81,7 @@ replace_ring(RgRing *fresh)
 	drop_sealers();
 	rg_ring_free(ring);
 	ring = fresh;
+	guarded_by = 0;
 	generation++;
 }
 
@@ -190,11 +190,10 @@ rg_keyring_init(void)
 static void
 guard(void)
 {
-	if (guarded == ring && guarded_by == MyProcPid)
+	if (guarded_by == MyProcPid)
 		return;
 	(void) prctl(PR_SET_DUMPABLE, 0);
 	locked = sodium_mlock(ring, sizeof *ring) == 0;
-	guarded = ring;
 	guarded_by = MyProcPid;
 }
 

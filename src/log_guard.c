@@ -69,12 +69,6 @@ rg_log_guard_context(const char *line)
  * Is it secret?
  */
 
-static const char *
-secret_in(const char *text)
-{
-	return text == NULL ? NULL : rg_secret_word(rg_slice_of(text));
-}
-
 static PreparedStatement *
 find_prepared(RgSlice name)
 {
@@ -93,20 +87,29 @@ find_prepared(RgSlice name)
 
 /* EXECUTE's arguments are the values of a statement that stands elsewhere. */
 static const char *
-secret_in_prepared(const char *statement)
+secret_in_prepared(RgSlice execute)
 {
-	RgSlice		rest = rg_slice_of(statement);
-	RgSlice		name;
 	const char *found = NULL;
+	RgSlice		name;
+	RgSlice		ignored;
 
-	while (found == NULL && rg_sql_next_execute(&rest, &name))
+	while (found == NULL && rg_sql_next_prepared(&execute, &name))
 	{
 		PreparedStatement *prepared = find_prepared(name);
 
 		if (prepared != NULL)
-			found = secret_in(prepared->plansource->query_string);
+			found = rg_secret_word(rg_slice_of(prepared->plansource->query_string), &ignored);
 	}
 	return found;
+}
+
+static const char *
+secret_in(const char *text)
+{
+	RgSlice		execute;
+	const char *found = rg_secret_word(rg_slice_of(text), &execute);
+
+	return found != NULL ? found : secret_in_prepared(execute);
 }
 
 /* Does the message, if there is one, end with the statement? */
@@ -127,21 +130,14 @@ shows_values(const ErrorData *edata)
 		edata->internalquery != NULL;
 }
 
-/* Looked for in the message already, when that is where the statement stands. */
+/* Looked at already, when it is what the message ends with. */
 static const char *
 secret_in_statement(const ErrorData *edata)
 {
-	const char *found = NULL;
-	bool		in_message;
-
-	if (debug_query_string == NULL)
+	if (debug_query_string == NULL || !shows_values(edata) ||
+		ends_with(edata->message, debug_query_string))
 		return NULL;
-	in_message = ends_with(edata->message, debug_query_string);
-	if (!in_message && !shows_values(edata))
-		return NULL;
-	if (!in_message)
-		found = secret_in(debug_query_string);
-	return found != NULL ? found : secret_in_prepared(debug_query_string);
+	return secret_in(debug_query_string);
 }
 
 /*
@@ -219,11 +215,14 @@ is_ours(const ErrorData *edata)
 		dladdr(&used_at, &here) != 0 && raised.dli_fbase == here.dli_fbase;
 }
 
-/* We, and who writes RAISE, say what is meant to be read. */
+/*
+ * We, and who writes RAISE, say what is meant to be read.  An error that was
+ * caught and thrown again has lost its file; class RG is ours or RAISE's.
+ */
 static bool
 is_deliberate(const ErrorData *edata)
 {
-	if (is_ours(edata))
+	if (is_ours(edata) || strncmp(unpack_sql_state(edata->sqlerrcode), "RG", 2) == 0)
 		return true;
 	return edata->message_id != NULL && strcmp(edata->message_id, "%s") == 0 &&
 		strncmp(edata->domain, "plpgsql", 7) == 0;

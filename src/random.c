@@ -50,6 +50,18 @@ get_pool(void)
 	return pool;
 }
 
+/* The kernel's generator works byte by byte; 32 of its bytes are as good a start. */
+static void
+refill(RandomPool *pool)
+{
+	uint8_t		seed[randombytes_SEEDBYTES];
+
+	randombytes_buf(seed, sizeof seed);
+	randombytes_buf_deterministic(pool->bytes, sizeof pool->bytes, seed);
+	sodium_memzero(seed, sizeof seed);
+	pool->left = sizeof pool->bytes;
+}
+
 void
 rg_random(void *out, size_t len)
 {
@@ -61,10 +73,7 @@ rg_random(void *out, size_t len)
 		return;
 	}
 	if (pool->left < len)
-	{
-		randombytes_buf(pool->bytes, sizeof pool->bytes);
-		pool->left = sizeof pool->bytes;
-	}
+		refill(pool);
 	pool->left -= len;
 	memcpy(out, pool->bytes + pool->left, len);
 	sodium_memzero(pool->bytes + pool->left, len);

@@ -9,12 +9,13 @@
 
 #include <stddef.h>
 
-#define RG_RANDOM_BUFFER 512
+#define RG_RANDOM_BUFFER 1024
 
 /*
- * Fills out with bytes of the kernel's generator, drawn RG_RANDOM_BUFFER at a
- * time: a system call for every nonce costs more than the cipher.  A child
- * process never draws what its parent had drawn ahead, and used bytes are wiped.
+ * Fills out with random bytes, made RG_RANDOM_BUFFER at a time of a fresh seed
+ * from the kernel (ChaCha20): a system call for every nonce costs more than the
+ * cipher.  A child process never draws what its parent had drawn ahead, and used
+ * bytes are wiped.
  */
 extern void rg_random(void *out, size_t len);
 

@@ -10,9 +10,9 @@
 #include "refusal.h"
 
 static bool
-is_of_class_rg(const ErrorData *error)
+is_of_class_rg(int sqlerrcode)
 {
-	return strncmp(unpack_sql_state(error->sqlerrcode), "RG", 2) == 0;
+	return strncmp(unpack_sql_state(sqlerrcode), "RG", 2) == 0;
 }
 
 /* By its code: what decrypt_text() and its like raise, in this process or a parallel worker. */
@@ -51,14 +51,13 @@ rg_refusal_rethrow(const RgAnswer *answer, MemoryContext context)
 {
 	ErrorData  *error;
 
+	if (!is_of_class_rg(geterrcode()))
+		PG_RE_THROW();
 	MemoryContextSwitchTo(context);
 	error = CopyErrorData();
 	FlushErrorState();
 	if (does_not_open(error))
 		become_missing(error);
-	if (is_of_class_rg(error))
-		error->constraint_name = header_lines(answer);
-	if (error->hide_ctx)
-		error->context = NULL;	/* the gateway has a log, too */
+	error->constraint_name = header_lines(answer);
 	ReThrowError(error);
 }

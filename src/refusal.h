@@ -15,7 +15,7 @@
  * To be called where an error was caught: throws it again.  answer is the one
  * that was being made; context is one to work in.
  *
- * A value that does not open becomes a row that is not there.  An error of
+ * A value that does not open becomes a row that is not there, and an error of
  * class RG carries the header lines about limits that the answer would have
  * had, in the field for a constraint's name, so that a refusal by application
  * SQL has the headers of any other answer.

@@ -6,34 +6,38 @@
  */
 #include "secret_words.h"
 
+#define FUNCTION(name) {#name "()", sizeof(#name) - 1}
+
 /*
  * Functions with an argument that is a secret, a plaintext or its AAD; sets of
  * public keys may hold a private one by mistake.
  */
-static const char *const secret_functions[] = {
-	"aad()",
-	"api_key_hash()",
-	"api_key_set()",
-	"authenticate()",
-	"authenticate_api_key()",
-	"decrypt()",
-	"decrypt_bytea()",
-	"decrypt_jsonb()",
-	"decrypt_text()",
-	"encrypt()",
-	"jwks_import()",
-	"jwks_keys()",
-	"jwks_put()",
-	"jwt_key_add()",
-	"jwt_public_key_add()",
-	"reencrypt()",
-	"serve()",
-	"try_decrypt_bytea()",
-	"try_decrypt_jsonb()",
-	"try_decrypt_text()",
-	"webhook_secret_set()",
-	"webhook_sign()",
-	"webhook_verify()",
+static const RgSlice secret_functions[] = {
+	FUNCTION(aad),
+	FUNCTION(api_key_hash),
+	FUNCTION(api_key_set),
+	FUNCTION(authenticate),
+	FUNCTION(authenticate_api_key),
+	FUNCTION(decrypt),
+	FUNCTION(decrypt_bytea),
+	FUNCTION(decrypt_jsonb),
+	FUNCTION(decrypt_text),
+	FUNCTION(encrypt),
+	FUNCTION(jwks_import),
+	FUNCTION(jwks_keys),
+	FUNCTION(jwks_put),
+	FUNCTION(jwt_key_add),
+	FUNCTION(jwt_public_key_add),
+	FUNCTION(reencrypt),
+	FUNCTION(serve),
+	FUNCTION(try_decrypt_bytea),
+	FUNCTION(try_decrypt_jsonb),
+	FUNCTION(try_decrypt_text),
+	FUNCTION(webhook_secret_set),
+	FUNCTION(webhook_sign),
+	FUNCTION(webhook_verify),
+	FUNCTION(webhook_verify_body),
+	FUNCTION(webhook_verify_slack),
 };
 
 #define LENGTHOF(array) (sizeof(array) / sizeof((array)[0]))
@@ -43,16 +47,22 @@ static const char *const secret_functions[] = {
 /* Blanks and comments between a name and its parenthesis; more counts as one. */
 #define GAP_MAX 1000
 
-static bool
-is_letter(char c)
+/* The letters that the names above, and decrypted_, begin with. */
+#define LETTER_BIT(letter) (1u << ((letter) & 0x1f))
+#define FIRST_LETTERS (LETTER_BIT('a') | LETTER_BIT('d') | LETTER_BIT('e') | LETTER_BIT('j') | \
+	LETTER_BIT('r') | LETTER_BIT('s') | LETTER_BIT('t') | LETTER_BIT('w'))
+
+/* Bytes of other scripts count as letters, in any encoding. */
+static inline bool
+is_letter(unsigned char c)
 {
-	return ((c | 0x20) >= 'a' && (c | 0x20) <= 'z') || c == '_' || (unsigned char) c >= 0x80;
+	return (unsigned char) ((c | 0x20) - 'a') < 26 || c == '_' || c >= 0x80;
 }
 
-static bool
-is_digit(char c)
+static inline bool
+is_digit(unsigned char c)
 {
-	return c >= '0' && c <= '9';
+	return (unsigned char) (c - '0') < 10;
 }
 
 /* Without the $ that names may have: it may as well end a dollar quote's tag. */
@@ -191,14 +201,10 @@ is_called(RgSlice behind)
 static const char *
 find_function(RgSlice word)
 {
-	if (word.len < SHORTEST || memchr("adejrstw", folded(word.data[0]), 8) == NULL)
-		return NULL;
 	for (size_t i = 0; i < LENGTHOF(secret_functions); i++)
 	{
-		const char *name = secret_functions[i];
-
-		if (strlen(name) == word.len + 2 && starts(word, rg_slice(name, word.len)))
-			return name;
+		if (word.len == secret_functions[i].len && starts(word, secret_functions[i]))
+			return secret_functions[i].data;
 	}
 	return NULL;
 }
@@ -206,13 +212,14 @@ find_function(RgSlice word)
 static const char *
 find_secret(RgSlice word, RgSlice behind)
 {
-	const char *function = find_function(word);
+	const char *function;
 
+	if (word.len < SHORTEST || (LETTER_BIT(word.data[0]) & FIRST_LETTERS) == 0)
+		return NULL;
+	function = find_function(word);
 	if (function != NULL && is_called(behind))
 		return function;
-	if (starts(word, VIEW_PREFIX))
-		return "a decrypted_ view";
-	return NULL;
+	return starts(word, VIEW_PREFIX) ? "a decrypted_ view" : NULL;
 }
 
 /* In JSON, \n and \u000b may stand right before a name, and look like a part of it. */
@@ -226,20 +233,58 @@ find_escaped_secret(RgSlice word, RgSlice behind)
 	return found;
 }
 
+static bool
+is_execute(RgSlice word)
+{
+	return word.len == 7 && starts(word, RG_SLICE("execute"));
+}
+
 const char *
-rg_secret_word(RgSlice text)
+rg_secret_word(RgSlice text, RgSlice *execute)
 {
 	const char *begin = text.data;
 	const char *found = NULL;
 	RgSlice		word;
 
+	*execute = rg_slice(NULL, 0);
 	while (found == NULL && next_word(&text, &word))
 	{
 		found = find_secret(word, text);
 		if (found == NULL && word.data > begin && word.data[-1] == '\\')
 			found = find_escaped_secret(word, text);
+		if (execute->data == NULL && is_execute(word))
+			*execute = text;
 	}
 	return found;
+}
+
+/* Behind the next EXECUTE; nothing where there is none. */
+static void
+skip_to_execute(RgSlice *text)
+{
+	RgSlice		word;
+
+	while (next_word(text, &word))
+		if (is_execute(word))
+			return;
+	*text = rg_slice(NULL, 0);
+}
+
+bool
+rg_sql_next_prepared(RgSlice *execute, RgSlice *name)
+{
+	while (execute->len > 0)
+	{
+		RgSlice		behind = *execute;
+
+		skip_to_execute(execute);
+		if (!skip_gap(&behind))
+			continue;
+		*name = rg_slice(behind.data, word_length(behind));
+		if (name->len > 0)
+			return true;
+	}
+	return false;
 }
 
 /*
@@ -269,24 +314,6 @@ rg_sql_has_literal(RgSlice text)
 		if (len == 0 && (memchr("'\"$", text.data[0], 3) != NULL || is_digit(text.data[0])))
 			return true;
 		text = without(text, len > 0 ? len : 1);
-	}
-	return false;
-}
-
-bool
-rg_sql_next_execute(RgSlice *rest, RgSlice *name)
-{
-	RgSlice		word;
-
-	while (next_word(rest, &word))
-	{
-		RgSlice		behind = *rest;
-
-		if (word.len != 7 || !starts(word, RG_SLICE("execute")) || !skip_gap(&behind))
-			continue;
-		*name = rg_slice(behind.data, word_length(behind));
-		if (name->len > 0)
-			return true;
 	}
 	return false;
 }

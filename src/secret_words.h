@@ -17,9 +17,10 @@
 /*
  * What the text names first that takes secrets, for a message: a call of one of
  * the functions in the table of secret_words.c, whatever its schema, or a
- * relation that begins with decrypted_.  NULL when it names none.
+ * relation that begins with decrypted_.  NULL when it names none; then *execute
+ * is the text behind its first EXECUTE, absent where there is none.
  */
-extern const char *rg_secret_word(RgSlice text);
+extern const char *rg_secret_word(RgSlice text, RgSlice *execute);
 
 /*
  * Whether a value may stand in the text: there is a quote of any kind, or a
@@ -28,9 +29,9 @@ extern const char *rg_secret_word(RgSlice text);
 extern bool rg_sql_has_literal(RgSlice text);
 
 /*
- * The next prepared statement that the text names (EXECUTE name), without its
- * quotes; *rest goes on behind it.  False when there is none.
+ * The next prepared statement that is named in such a text, without its quotes;
+ * *execute goes on behind the next EXECUTE.  False when there is none.
  */
-extern bool rg_sql_next_execute(RgSlice *rest, RgSlice *name);
+extern bool rg_sql_next_prepared(RgSlice *execute, RgSlice *name);
 
 #endif

@@ -21,8 +21,9 @@ static bool
 holds_secret(const char *statement)
 {
 	RgSlice		text = rg_slice_of(statement);
+	RgSlice		execute;
 
-	return rg_sql_has_literal(text) && rg_secret_word(text) != NULL;
+	return rg_sql_has_literal(text) && rg_secret_word(text, &execute) != NULL;
 }
 
 static void

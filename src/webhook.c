@@ -22,6 +22,7 @@
 #include "config_cache.h"
 #include "errcodes.h"
 #include "identity.h"
+#include "log_guard.h"
 #include "secret.h"
 #include "webhook_signature.h"
 
@@ -42,6 +43,7 @@ typedef struct Secrets
 {
 	text	   *name;
 	int32		version;		/* of the row that was read last, or 0 */
+	bool		at_end;			/* whether that was the current one */
 	bool		any;			/* whether there was one */
 	RgSlice		secret;			/* the caller's to wipe */
 } Secrets;
@@ -65,6 +67,8 @@ next_row(Secrets *secrets, Datum values[Natts_webhook], bool nulls[Natts_webhook
 {
 	ScanKeyData keys[2];
 
+	if (secrets->at_end)
+		return false;
 	ScanKeyInit(&keys[0], Anum_webhook_name + 1, BTEqualStrategyNumber, F_TEXTEQ,
 				PointerGetDatum(secrets->name));
 	ScanKeyInit(&keys[1], Anum_webhook_version + 1, BTGreaterStrategyNumber, F_INT4GT,
@@ -72,6 +76,7 @@ next_row(Secrets *secrets, Datum values[Natts_webhook], bool nulls[Natts_webhook
 	if (!rg_config_find(&table, "webhook_secret_pkey", keys, 2, values, nulls))
 		return false;
 	secrets->version = DatumGetInt32(values[Anum_webhook_version]);
+	secrets->at_end = nulls[Anum_webhook_expires_at];
 	return true;
 }
 
@@ -232,12 +237,10 @@ PG_FUNCTION_INFO_V1(relay_guard_webhook_secret_set);
 Datum
 relay_guard_webhook_secret_set(PG_FUNCTION_ARGS)
 {
-	ErrorContextCallback hide = {error_context_stack, rg_secret_hide_statement, NULL};
 	text	   *shown;
 
-	error_context_stack = &hide;
+	rg_log_guard_secret_used();
 	shown = set_secret(fcinfo);
-	error_context_stack = hide.previous;
 	if (shown == NULL)
 		PG_RETURN_NULL();
 	PG_RETURN_TEXT_P(shown);
@@ -336,6 +339,7 @@ relay_guard_webhook_sign(PG_FUNCTION_ARGS)
 	Datum		values[4];
 	bool		nulls[4] = {false};
 
+	rg_log_guard_secret_used();
 	if (get_call_result_type(fcinfo, NULL, &desc) != TYPEFUNC_COMPOSITE)
 		elog(ERROR, "webhook_sign() does not return a row");
 	initStringInfo(&standard);
@@ -392,6 +396,7 @@ verify(text * name, RgWebhookForm form, const RgWebhook *webhook, RgSlice header
 	bool		signs = false;
 	bool		authentic = false;
 
+	rg_log_guard_secret_used();
 	while (next_secret(&secrets))
 	{
 		signs |= rg_webhook_secret_signs(form, secrets.secret);

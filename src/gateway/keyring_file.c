@@ -24,6 +24,9 @@
 
 #define LOCK_TRIES 600			/* 50 ms each */
 
+/* Of a name that nobody would give to a ring of his own. */
+#define SUCCESSOR ".being-edited"
+
 bool
 rg_keyring_file_fail(const char *path, const char *what, const char *why)
 {
@@ -70,12 +73,17 @@ is_current(const RgKeyringFile *file)
 static bool
 try_lock(RgKeyringFile *file, char *problem, size_t size)
 {
+	bool		locked;
+
 	problem[0] = '\0';
 	file->fd = rg_ring_file_open(file->path, &file->status, problem, size);
 	if (file->fd < 0)
 		return false;
-	if (flock(file->fd, LOCK_EX | LOCK_NB) == 0 && is_current(file))
+	locked = flock(file->fd, LOCK_EX | LOCK_NB) == 0;
+	if (locked && is_current(file))
 		return true;
+	if (!locked && errno != EWOULDBLOCK)
+		snprintf(problem, size, "%s", strerror(errno));
 	close(file->fd);
 	file->fd = -1;
 	return false;
@@ -215,7 +223,7 @@ rg_keyring_file_replace(const RgKeyringFile *file, const RgRingText *text)
 {
 	char		name[PATH_MAX];
 
-	if (!make_name(file->path, ".new", name))
+	if (!make_name(file->path, SUCCESSOR, name))
 		return rg_keyring_file_fail(file->path, "cannot be written", strerror(errno));
 	if (!write_successor(file, name, text) || rename(name, file->path) != 0)
 	{

@@ -1,6 +1,7 @@
 """The key ring: its commands, and servers whose ring changes under them."""
 import base64
 import concurrent.futures
+import fcntl
 import hashlib
 import hmac
 import json
@@ -71,7 +72,7 @@ def fresh(server):
     (server.folder / "new").rename(server.keyring)
     server.reload()
     server.run("DELETE FROM relay_guard.issuer")
-    server.run("TRUNCATE relay_guard.api_key, relay_guard.api_key_pepper")
+    server.run("TRUNCATE relay_guard.api_key, relay_guard.api_key_pepper, relay_guard.webhook_secret")
     return server
 
 
@@ -110,8 +111,10 @@ def test_what_is_refused_leaves_the_ring(ring):
     keyring("add", ring)
     keyring("retire", ring, 1)
     assert "retired" in refused("promote", ring, 1)
+    before = ring.stat().st_ino
     keyring("retire", ring, 1)
-    assert states(ring) == [["1", "retired"], ["2", "primary"]]
+    keyring("promote", ring, 2)
+    assert states(ring) == [["1", "retired"], ["2", "primary"]] and ring.stat().st_ino == before
 
 
 def test_a_full_ring_is_refused(folder):
@@ -132,7 +135,10 @@ def test_files_that_hold_no_ring_safely_are_refused(folder, command):
     assert "64 kB" in said(write(folder / "large", "#" * 65537))
     (folder / "link").symlink_to(write(folder / "good", line))
     os.mkfifo(folder / "pipe", 0o600)
-    said(folder / "link"), said(folder / "pipe"), said(folder), said(folder / "missing")
+    if os.geteuid() == 0:
+        shutil.chown(folder / "pipe", "postgres", "postgres")
+    assert "not a regular file" in said(folder / "pipe") and "not a regular file" in said(folder)
+    assert "symbolic links" in said(folder / "link") and "No such file" in said(folder / "missing")
     if os.geteuid() == 0:
         shutil.chown(write(folder / "foreign", line), "daemon")
         assert "another user" in said(folder / "foreign") or "denied" in said(folder / "foreign")
@@ -160,22 +166,58 @@ def test_changes_at_once_are_all_made(ring):
     assert [state[0] for state in states(ring)] == [str(n) for n in range(1, 18)]
 
 
+def test_a_change_that_waited_is_made_to_the_file_that_is_there_then(ring):
+    with open(ring) as former, concurrent.futures.ThreadPoolExecutor(1) as pool:
+        fcntl.flock(former, fcntl.LOCK_EX)
+        waiting = pool.submit(keyring, "add", ring)
+        time.sleep(0.3)
+        assert not waiting.done()
+        keyring("new", ring.with_name("next"))
+        ring.with_name("next").rename(ring)
+        key = ring.read_text().split()[1]
+        fcntl.flock(former, fcntl.LOCK_UN)
+        waiting.result()
+    assert key in ring.read_text() and states(ring) == [["1", "active"], ["2", "primary"]]
+
+
+def test_the_file_that_was_locked_must_still_be_the_one_of_that_name(folder, ring):
+    if shutil.which("cc") is None:
+        pytest.skip("no compiler")
+    slow = folder / "slow.so"
+    subprocess.run(["cc", "-shared", "-fPIC", "-x", "c", "-o", slow, "-"], check=True, text=True, input="""
+        #include <sys/syscall.h>
+        #include <unistd.h>
+        int flock(int fd, int how) { usleep(400000); return syscall(SYS_flock, fd, how); }""")
+    slow.chmod(0o755)
+    with concurrent.futures.ThreadPoolExecutor(1) as pool:
+        waiting = pool.submit(keyring, "add", ring, env=dict(os.environ, LD_PRELOAD=str(slow)))
+        time.sleep(0.2)
+        keyring("add", ring)
+        assert not waiting.done()
+        waiting.result()
+    assert [state[0] for state in states(ring)] == ["1", "2", "3"]
+
+
+def test_what_a_broken_off_command_left_is_in_nobodys_way(ring):
+    write(ring.with_name("ring.being-edited"), "half of a")
+    keyring("add", ring)
+    assert len(states(ring)) == 2 and os.listdir(ring.parent) == ["ring"]
+
+
 def test_a_command_that_breaks_off_leaves_a_ring(ring):
     ring.write_text("#" * 60000 + "\n" + ring.read_text())
     key = ring.read_text().splitlines()[1].split()[1]
-    for n in range(60):
+    for _ in range(60):
         prefix = ["setpriv", "--reuid=postgres", "--regid=postgres", "--init-groups"] if os.geteuid() == 0 else []
         process = subprocess.Popen([*prefix, GATEWAY, "keyring", "add", ring, "--active"], stdout=subprocess.DEVNULL)
         time.sleep(random.uniform(0.002, 0.03))
         process.send_signal(signal.SIGKILL)
         process.wait()
         assert states(ring)[0] == ["1", "primary"] and key in ring.read_text()
-        if n % 20 == 0:
-            write(ring.with_name("ring.new"), "half of a")
         if len(states(ring)) > 50:
             write(ring, "#" * 60000 + f"\n1 {key} primary\n")
     # and a full disk
-    ring.with_name("ring.new").unlink(missing_ok=True)
+    ring.with_name("ring.being-edited").unlink(missing_ok=True)
     before = ring.read_text()
     status, _ = keyring("add", ring, check=False, preexec_fn=lambda: (
         signal.signal(signal.SIGXFSZ, signal.SIG_IGN), resource.setrlimit(resource.RLIMIT_FSIZE, (100, 100))))
@@ -289,6 +331,33 @@ def test_no_read_fails_while_keys_rotate(fresh):
     assert run(reader, KEY_OF_NEW) == [(20,)]
 
 
+def test_no_read_fails_under_load_while_keys_rotate(fresh):
+    fresh.run("CREATE TABLE load (id int PRIMARY KEY, sealed bytea)")
+    end = time.monotonic() + 2
+
+    def client():
+        session = fresh.connect()
+        rounds = 0
+        while time.monotonic() < end:
+            run(session, "INSERT INTO load VALUES (%s, relay_guard.encrypt('x'::text, '')) "
+                         "ON CONFLICT (id) DO UPDATE SET sealed = EXCLUDED.sealed", random.randrange(8))
+            assert set(run(session, "SELECT relay_guard.decrypt_text(sealed, '') FROM load")) == {("x",)}
+            rounds += 1
+        session.close()
+        return rounds
+
+    with concurrent.futures.ThreadPoolExecutor(4) as pool:
+        clients = [pool.submit(client) for _ in range(4)]
+        while time.monotonic() < end:
+            keyring("add", fresh.keyring)
+            time.sleep(0.05)
+            if len(states(fresh.keyring)) > 60:
+                break
+        assert min(one.result() for one in clients) > 20
+    assert fresh.value("SELECT count(*) FROM relay_guard.keyring_status") > 10
+    fresh.run("DROP TABLE load")
+
+
 def test_a_statement_that_is_under_way_sees_a_new_key(fresh):
     fresh.run("CREATE TABLE mail (sealed bytea)")
     reader = fresh.connect()
@@ -395,6 +464,12 @@ def test_the_ring_is_locked_in_memory_after_a_fork(fresh):
     time.sleep(0.15)
     run(session, KEY_OF_NEW)
     assert run(session, "SELECT key_id, locked FROM relay_guard.keyring_status") == [(1, True), (2, True)]
+    # each ring anew
+    as_server("prlimit", "--memlock=0", "--pid", pid)
+    keyring("add", fresh.keyring)
+    time.sleep(0.15)
+    assert run(session, KEY_OF_NEW) == [(3,)]
+    assert run(session, "SELECT DISTINCT locked FROM relay_guard.keyring_status") == [(False,)]
 
 
 def test_a_ring_that_cannot_be_locked_says_so(make_server):
@@ -511,31 +586,34 @@ def verdict(connection, call, argument):
 
 @pytest.fixture
 def secrets(fresh):
-    """Secrets of both tables, under key 1."""
+    """Secrets of every table, under key 1."""
     fresh.run("SELECT relay_guard.issuer_add('https://id.test', 'app')")
     fresh.run(f"SELECT relay_guard.jwt_key_add('https://id.test', 'k1', '{SECRET}')")
     fresh.run(f"SELECT relay_guard.jwt_key_add('https://id.test', 'k2', '{SECRET[::-1]}')")
+    fresh.run("SELECT relay_guard.webhook_secret_set('hook'), relay_guard.webhook_secret_set('hook')")
     fresh.api_key = fresh.value("SELECT key FROM relay_guard.api_key_create('one')")
     return fresh
 
 
 def sealed_under(server):
     return server.run("SELECT relay_guard.key_id(secret), count(*) FROM (SELECT secret FROM relay_guard.jwt_key "
-                      "UNION ALL SELECT secret FROM relay_guard.api_key_pepper) s GROUP BY 1 ORDER BY 1")
+                      "UNION ALL SELECT secret FROM relay_guard.api_key_pepper "
+                      "UNION ALL SELECT secret FROM relay_guard.webhook_secret) s GROUP BY 1 ORDER BY 1")
 
 
 def good(server, session):
     return verdict(session, "authenticate", OUTSIDE) == "alice" and \
-        verdict(session, "authenticate_api_key", server.api_key).startswith("key:")
+        verdict(session, "authenticate_api_key", server.api_key).startswith("key:") and \
+        run(session, "SELECT relay_guard.webhook_sign('hook', 'm1', 'body')") != []
 
 
 def test_secrets_outlive_their_key(secrets):
     session = secrets.connect()
     assert good(secrets, session)
     keyring("add", secrets.keyring)
-    assert sealed_under(secrets) == [(1, 3)] and good(secrets, session)
-    assert secrets.value("SELECT relay_guard.rekey_secrets()") == 3
-    assert sealed_under(secrets) == [(2, 3)]
+    assert sealed_under(secrets) == [(1, 5)] and good(secrets, session)
+    assert secrets.value("SELECT relay_guard.rekey_secrets()") == 5
+    assert sealed_under(secrets) == [(2, 5)]
     assert secrets.value("SELECT relay_guard.rekey_secrets()") == 0
     keyring("retire", secrets.keyring, 1)
     secrets.reload()
@@ -565,14 +643,14 @@ def test_rekey_secrets_is_all_or_nothing(secrets):
     secrets.run("UPDATE relay_guard.jwt_key SET secret = set_byte(secret, 40, get_byte(secret, 40) # 1) WHERE kid = 'k2'")
     with pytest.raises(psycopg2.Error, match=r"relay_guard.jwt_key \(https://id.test, k2\) does not open"):
         secrets.run("SELECT relay_guard.rekey_secrets()")
-    assert sealed_under(secrets) == [(1, 3)]
+    assert sealed_under(secrets) == [(1, 5)]
     # a secret of another row is not taken for this one's
     secrets.run("UPDATE relay_guard.jwt_key SET secret = (SELECT secret FROM relay_guard.jwt_key WHERE kid = 'k1') "
                 "WHERE kid = 'k2'")
     with pytest.raises(psycopg2.Error, match="moved to this row"):
         secrets.run("SELECT relay_guard.rekey_secrets()")
     secrets.run("DELETE FROM relay_guard.jwt_key WHERE kid = 'k2'")
-    assert secrets.value("SELECT relay_guard.rekey_secrets()") == 2 and good(secrets, secrets.connect())
+    assert secrets.value("SELECT relay_guard.rekey_secrets()") == 4 and good(secrets, secrets.connect())
 
 
 def test_rekey_secrets_waits_for_secrets_that_are_coming_in(secrets):
@@ -585,8 +663,8 @@ def test_rekey_secrets_waits_for_secrets_that_are_coming_in(secrets):
         # readers do not wait
         assert not waiting.done() and verdict(secrets.connect(), "authenticate", OUTSIDE) == "alice"
         writer.commit()
-        assert waiting.result(10) == 4
-    assert sealed_under(secrets) == [(2, 4)]
+        assert waiting.result(10) == 6
+    assert sealed_under(secrets) == [(2, 6)]
 
 
 def test_tokens_of_our_own_end_with_their_key(fresh):

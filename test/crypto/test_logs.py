@@ -2,6 +2,7 @@
 
 Every call has a canary of its own, so that what leaks can be named; it is
 looked for as text, as hex and in the decimal bytes of debug_print_plan."""
+import concurrent.futures
 import pathlib
 import re
 import sys
@@ -111,10 +112,11 @@ PLACES = """
 # Arguments of these names are secrets, plaintexts or their AAD, or hold them
 SECRET_ARGUMENTS = {"secret", "key", "token", "plaintext", "ciphertext", "aad", "parts", "payload", "body", "request",
                     "headers", "jwk", "jwks"}
-# Who a limit is for
-NO_SECRETS = {"rate_take_key"}
+# The key is who a limit is for; the secret is sealed already
+NO_SECRETS = {"rate_take_key", "webhook_secret_put"}
 VALUES = {"text": "{v}::text", "bytea": "{v}::text::bytea", "jsonb": "jsonb_build_object('kty', {v}::text)",
           "text[]": "ARRAY[{v}::text]"}
+OTHERS = {"inet": "NULL::inet", "timestamp with time zone": "now()"}
 
 
 def calls_of(server):
@@ -127,7 +129,7 @@ def calls_of(server):
     calls = []
     for name, arguments, variadic, types in functions:
         if SECRET_ARGUMENTS & set(arguments or ()) and name not in NO_SECRETS:
-            values = [VALUES[kind] if argument in SECRET_ARGUMENTS else f"NULL::{kind}" if kind == "inet" else f"'1'::{kind}"
+            values = [VALUES[kind] if argument in SECRET_ARGUMENTS else OTHERS.get(kind, f"'1'::{kind}")
                       for argument, kind in zip(arguments, types)]
             calls.append(f"relay_guard.{name}({'VARIADIC ' if variadic else ''}{', '.join(values)})")
     return calls
@@ -418,3 +420,54 @@ def test_no_value_of_another_type_is_quoted(talkative, database, canaries):
             assert error is not None or kind == "text"
             assert error is None or canaries.leaked(texts_of(error).encode()) == []
             assert error is None or "what was encrypted is no" in texts_of(error)
+
+
+def test_a_deadlock_shows_nobodys_values(talkative, log, canaries):
+    """Its detail for the log quotes the statements of all who take part."""
+    first, second = (talkative.connect(autocommit=False) for _ in range(2))
+    run(first, "INSERT INTO thing VALUES (1), (2)")
+    first.commit()
+    update = "UPDATE thing SET secret = relay_guard.encrypt(%s, 'thing') WHERE id = %s"
+    for connection, row in (first, 1), (second, 2):
+        run(connection, "SET LOCAL deadlock_timeout = 20")
+        run(connection, update, canaries.new("before"), row)
+    crossed = (f"UPDATE thing SET secret = relay_guard.encrypt('{canaries.new('first')}', '') WHERE id = 2",
+               f"UPDATE thing SET name = '{canaries.new('second')}' || relay_guard.aad('x')::text WHERE id = 1")
+    with concurrent.futures.ThreadPoolExecutor() as pool:
+        waiting = [pool.submit(tried, *one) for one in zip((first, second), crossed)]
+        concurrent.futures.wait(waiting, return_when=concurrent.futures.FIRST_COMPLETED)
+        first.cancel()
+        second.cancel()
+    assert "deadlock detected" in [error.diag.message_primary for error in (done.result() for done in waiting) if error]
+    first.rollback()
+    second.rollback()
+    talkative.run("TRUNCATE thing")
+    text = log.read()
+    assert b"deadlock detected" in text and canaries.leaked(text) == []
+
+
+def test_pgsodium_42_secrets_in_logs(make_server, canaries):
+    """A failing statement is logged with its literals at default settings, and each at log_statement = all."""
+    server = make_server({"log_statement": "all"})
+    server.run("CREATE EXTENSION relay_guard")
+    connection = server.connect()
+    run(connection, "SELECT relay_guard.encrypt(%s, relay_guard.aad(%s))", canaries.new("plaintext"), canaries.new("AAD"))
+    assert tried(connection, f"SELECT relay_guard.decrypt_text('\\x00', '{canaries.new('AAD of an error')}')")
+    assert tried(connection, f"SELECT relay_guard.jwt_key_add('nobody', 'kid', '{canaries.new('key') * 4}')")
+    run(connection, f"SELECT '{canaries.new('no secret')}'")
+    server.stop()
+    assert canaries.leaked(server.log().encode()) == ["no secret"]
+
+
+def test_without_preload_a_session_is_guarded_from_its_first_call_on(make_server, canaries):
+    server = make_server({"shared_preload_libraries": "", "log_statement": "all", "log_min_duration_statement": 0})
+    server.run("CREATE EXTENSION relay_guard")
+    connection = server.connect()
+    run(connection, "SELECT relay_guard.encrypt(%s, '')", canaries.new("the first statement"))
+    run(connection, "SELECT relay_guard.encrypt(%s, '')", canaries.new("the second"))
+    assert tried(server.connect(), f"SELECT relay_guard.decrypt_text('\\x00', '{canaries.new('an error')}')")
+    server.stop()
+    text = server.log().encode()
+    assert canaries.leaked(text) == ["an error", "the first statement"]
+    durations = b"\n".join(line for line in text.splitlines() if b"duration:" in line or b"STATEMENT:" in line)
+    assert canaries.leaked(durations) == []

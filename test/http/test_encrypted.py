@@ -1,4 +1,7 @@
 """A value that does not open is not there: moved, damaged or in a route that decrypts by itself."""
+import base64
+import hashlib
+import hmac
 import json
 import time
 
@@ -149,3 +152,24 @@ def test_what_a_route_refuses_by_itself_stays_its_own(gateway, alice):
     assert answer.status == 404
     assert (problem["code"], problem["detail"], problem["suggestion"]) == ("none", "not yours", "Ask.")
     assert answer.header("RateLimit-Policy")
+
+
+def hs256(secret, **claims):
+    """A token as an outside issuer makes it."""
+    parts = [base64.urlsafe_b64encode(json.dumps(part).encode()).rstrip(b"=")
+             for part in ({"alg": "HS256", "kid": "k"}, claims)]
+    mac = hmac.digest(secret.encode(), b".".join(parts), hashlib.sha256)
+    return b".".join([*parts, base64.urlsafe_b64encode(mac).rstrip(b"=")]).decode()
+
+
+def test_an_error_before_the_limits_were_taken_tells_nothing_of_them(gateway, postgres):
+    secret = "a secret of an issuer, 0123456789abcdef"
+    postgres.sql(f"SELECT relay_guard.issuer_add('damaged', 'app'), "
+                 f"relay_guard.jwt_key_add('damaged', 'k', '{secret}')")
+    user = {"token": hs256(secret, iss="damaged", aud="app", sub="dora", exp=int(time.time()) + 60)}
+    assert gateway.get("/test/sealed/1", headers(user)).status == 200
+    postgres.sql("UPDATE relay_guard.jwt_key SET secret = set_byte(secret, 40, get_byte(secret, 40) # 1) "
+                 "WHERE iss = 'damaged'")
+    answer = gateway.get("/test/sealed/1", headers(user))
+    assert answer.status == 503 and answer.header("RateLimit") is None and b"jwt_key" not in answer.body
+    postgres.sql("DELETE FROM relay_guard.issuer WHERE iss = 'damaged'")

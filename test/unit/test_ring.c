@@ -279,19 +279,19 @@ static void
 test_equal(void)
 {
 	static const char *const others[] = {
-		"1 " KEY_A " primary 2026-01-01T00:00:00Z", "1 " KEY_B " primary", "2 " KEY_A " primary",
+		"1 " KEY_A " primary 2026-01-01T00:00:00Z", "1 " KEY_A " primary", "1 " KEY_B " primary", "2 " KEY_A " primary",
 		"1 " KEY_A " primary\n2 " KEY_B, "1 " KEY_A " primary\n2 " KEY_B " retired"
 	};
-	RgRing	   *rings[5];
+	RgRing	   *rings[6];
 	int			same = 0;
 
-	for (int i = 0; i < 5; i++)
+	for (int i = 0; i < 6; i++)
 		rings[i] = parse(others[i]);
-	for (int i = 0; i < 5; i++)
-		for (int j = 0; j < 5; j++)
+	for (int i = 0; i < 6; i++)
+		for (int j = 0; j < 6; j++)
 			same += rg_ring_equal(rings[i], rings[j]) != (i == j);
 	ok(same == 0, "rings are equal in ids, keys, states and times, or are not");
-	for (int i = 0; i < 5; i++)
+	for (int i = 0; i < 6; i++)
 		rg_ring_free(rings[i]);
 }
 

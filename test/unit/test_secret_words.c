@@ -7,10 +7,18 @@
 #include "secret_words.h"
 #include "tap.h"
 
+static const char *
+named(RgSlice text)
+{
+	RgSlice		execute;
+
+	return rg_secret_word(text, &execute);
+}
+
 static bool
 names(const char *text)
 {
-	return rg_secret_word(rg_slice_of(text)) != NULL;
+	return named(rg_slice_of(text)) != NULL;
 }
 
 static void
@@ -86,9 +94,17 @@ test_others(void)
 static void
 test_names(void)
 {
-	ok(strcmp(rg_secret_word(RG_SLICE("x TRY_DECRYPT_TEXT(")), "try_decrypt_text()") == 0, "a function's name");
-	ok(strcmp(rg_secret_word(RG_SLICE("decrypted_x")), "a decrypted_ view") == 0, "a view has no name");
-	ok(strcmp(rg_secret_word(RG_SLICE("serve(aad(")), "serve()") == 0, "the first of several");
+	found("api_key_hash(");
+	found("authenticate_api_key(");
+	found("decrypt_bytea(");
+	found("jwks_import(");
+	found("jwt_key_add(");
+	found("reencrypt(");
+	found("serve(");
+	found("webhook_sign(");
+	ok(strcmp(named(RG_SLICE("x TRY_DECRYPT_TEXT(")), "try_decrypt_text()") == 0, "a function's name");
+	ok(strcmp(named(RG_SLICE("decrypted_x")), "a decrypted_ view") == 0, "a view has no name");
+	ok(strcmp(named(RG_SLICE("serve(aad(")), "serve()") == 0, "the first of several");
 }
 
 static bool
@@ -114,24 +130,28 @@ test_literals(void)
 static bool
 executes(const char *text, const char *name)
 {
-	RgSlice		rest = rg_slice_of(text);
+	RgSlice		execute;
 	RgSlice		found;
 
-	return rg_sql_next_execute(&rest, &found) && rg_slice_is(found, name);
+	return rg_secret_word(rg_slice_of(text), &execute) == NULL &&
+		rg_sql_next_prepared(&execute, &found) && rg_slice_is(found, name);
 }
 
 static void
 test_execute(void)
 {
-	RgSlice		rest = RG_SLICE("EXECUTE a; EXECUTE b; EXECUTE");
+	RgSlice		rest;
 	RgSlice		name;
 
 	ok(executes("EXECUTE s('x')", "s"), "EXECUTE and a name");
 	ok(executes("EXPLAIN execute /* it */ \"S\" ('x')", "S"), "in quotes, behind a comment");
+	ok(executes("EXECUTE 'x'; EXECUTE s", "s"), "behind one that has no name");
 	ok(!executes("EXECUTED s", "s") && !executes("EXECUTE 'SELECT'", "SELECT"), "and nothing else");
-	ok(rg_sql_next_execute(&rest, &name) && rg_slice_is(name, "a"), "the first of several");
-	ok(rg_sql_next_execute(&rest, &name) && rg_slice_is(name, "b"), "the next");
-	ok(!rg_sql_next_execute(&rest, &name), "and no more");
+	ok(!executes("SELECT 1", "1") && !executes("", ""), "nor where there is no EXECUTE");
+	rg_secret_word(RG_SLICE("EXECUTE a; EXECUTE b; EXECUTE"), &rest);
+	ok(rg_sql_next_prepared(&rest, &name) && rg_slice_is(name, "a"), "the first of several");
+	ok(rg_sql_next_prepared(&rest, &name) && rg_slice_is(name, "b"), "the next");
+	ok(!rg_sql_next_prepared(&rest, &name), "and no more");
 }
 
 /* Comments without end after each of many names must not take quadratic time. */
@@ -143,10 +163,10 @@ test_long(void)
 
 	for (size_t i = 0; i < len; i++)
 		text[i] = "aad/*"[i % 5];
-	ok(rg_secret_word(rg_slice(text, len)) != NULL, "a gap longer than anyone writes counts as a call");
+	ok(named(rg_slice(text, len)) != NULL, "a gap longer than anyone writes counts as a call");
 	memset(text, ' ', len);
 	memcpy(text + len - 4, "aad(", 4);
-	ok(rg_secret_word(rg_slice(text, len)) != NULL, "the end of a long text is looked at");
+	ok(named(rg_slice(text, len)) != NULL, "the end of a long text is looked at");
 	free(text);
 }
 
