@@ -266,7 +266,6 @@ report_failures(const RgRekey *run)
 static void
 end_run(RgRekey *run)
 {
-	rg_rekey_publish(run);
 	store_phase(run, run->rows_failed > 0 ? RG_REKEY_INCOMPLETE : RG_REKEY_DONE);
 	if (run->rows_failed > 0)
 		report_failures(run);
@@ -299,6 +298,8 @@ run_passes(RgRekey *run, int size)
 			end_without_column(run);
 			return;
 		}
+		if (run->settled)
+			rg_rekey_publish(run);
 		if (is_complete(run))
 		{
 			end_run(run);

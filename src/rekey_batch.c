@@ -27,7 +27,6 @@
 #include "catalog/pg_namespace.h"
 #include "catalog/pg_operator.h"
 #include "catalog/pg_type.h"
-#include "commands/trigger.h"
 #include "executor/spi.h"
 #include "miscadmin.h"
 #include "utils/acl.h"
@@ -41,6 +40,7 @@
 #include "utils/syscache.h"
 
 #include "crypt.h"
+#include "encrypted_column.h"
 #include "envelope.h"
 #include "keyring.h"
 #include "rekey.h"
@@ -143,18 +143,16 @@ table_name(Relation rel)
 	return rel->rd_rel->relkind == RELKIND_PARTITIONED_TABLE ? name : psprintf("ONLY %s", name);
 }
 
-/* The column's guard, or NULL. */
-static Trigger *
-find_guard(Relation rel, AttrNumber attnum)
+/* What encrypts the column, or NULL; palloc'd. */
+static RgEncryptedColumn *
+find_definition(Relation rel, AttrNumber attnum)
 {
-	for (int i = 0; rel->trigdesc != NULL && i < rel->trigdesc->numtriggers; i++)
-	{
-		Trigger    *trigger = &rel->trigdesc->triggers[i];
+	RgEncryptedColumn *columns;
+	int			count = rg_encrypted_columns(rel, &columns);
 
-		if (strncmp(trigger->tgname, "relay_guard_encrypted_", 22) == 0 &&
-			trigger->tgnattr > 0 && trigger->tgnargs == 2 && trigger->tgattr[0] == attnum)
-			return trigger;
-	}
+	for (int i = 0; i < count; i++)
+		if (columns[i].attnum == attnum)
+			return &columns[i];
 	return NULL;
 }
 
@@ -162,21 +160,21 @@ bool
 rg_rekey_is_encrypted(Oid relation, AttrNumber attnum)
 {
 	Relation	rel = relation_open(relation, AccessShareLock);
-	bool		found = find_guard(rel, attnum) != NULL;
+	bool		found = find_definition(rel, attnum) != NULL;
 
 	relation_close(rel, NoLock);
 	return found;
 }
 
 static char *
-aad_expression(Relation rel, const Trigger * guard)
+aad_expression(Relation rel, const RgEncryptedColumn *column)
 {
 	StringInfoData out;
 
 	initStringInfo(&out);
-	appendStringInfo(&out, "relay_guard.aad(%s", quote_literal_cstr(guard->tgargs[0]));
-	for (int i = 1; i < guard->tgnattr; i++)
-		appendStringInfo(&out, ", t.%s::text", column_name(rel, guard->tgattr[i]));
+	appendStringInfo(&out, "relay_guard.aad(%s", quote_literal_cstr(column->label));
+	for (int i = 0; i < column->naad; i++)
+		appendStringInfo(&out, ", t.%s::text", column_name(rel, column->aad[i]));
 	appendStringInfoChar(&out, ')');
 	return out.data;
 }
@@ -262,14 +260,14 @@ describe_key(RekeyTable *table)
 static bool
 describe(RekeyTable *table, Relation rel, AttrNumber attnum)
 {
-	Trigger    *guard = find_guard(rel, attnum);
+	RgEncryptedColumn *column = find_definition(rel, attnum);
 
-	if (guard == NULL)
+	if (column == NULL)
 		return false;
 	table->rel = rel;
 	table->name = table_name(rel);
 	table->column = column_name(rel, attnum);
-	table->aad = aad_expression(rel, guard);
+	table->aad = aad_expression(rel, column);
 	describe_key(table);
 	return true;
 }
