@@ -18,6 +18,7 @@
 #include "route.h"
 #include "serve.h"
 #include "strict.h"
+#include "upsert.h"
 
 PG_MODULE_MAGIC;
 
@@ -37,5 +38,6 @@ _PG_init(void)
 	rg_route_init();
 	rg_serve_init();
 	rg_strict_init();
+	rg_upsert_init();
 	MarkGUCPrefixReserved("relay_guard");
 }
