@@ -5,6 +5,7 @@ CREATE FUNCTION metrics(OUT name text, OUT type text, OUT help text,
 RETURNS SETOF record
 LANGUAGE sql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 SELECT name, type, help, labels, value FROM relay_guard.rate_metrics()
+UNION ALL SELECT name, type, help, labels, value FROM relay_guard.decrypt_metrics()
 ORDER BY name, labels
 $$;
 COMMENT ON FUNCTION metrics() IS

@@ -25,7 +25,11 @@ BEGIN
             relay_guard.encrypt(text, bytea), relay_guard.encrypt(bytea, bytea), relay_guard.encrypt(jsonb, bytea),
             relay_guard.decrypt_text(bytea, bytea), relay_guard.decrypt_bytea(bytea, bytea),
             relay_guard.decrypt_jsonb(bytea, bytea), relay_guard.try_decrypt_text(bytea, bytea),
-            relay_guard.try_decrypt_bytea(bytea, bytea), relay_guard.try_decrypt_jsonb(bytea, bytea) TO %s', grantee);
+            relay_guard.try_decrypt_bytea(bytea, bytea), relay_guard.try_decrypt_jsonb(bytea, bytea),
+            relay_guard.webhook_sign(text, text, bytea, timestamptz),
+            relay_guard.webhook_verify(text, text, text, text, bytea, interval),
+            relay_guard.webhook_verify_body(text, text, bytea),
+            relay_guard.webhook_verify_slack(text, text, text, bytea, interval) TO %s', grantee);
     WHEN 'trusted' THEN
         PERFORM relay_guard.grant_role('app', role);
         EXECUTE format('GRANT EXECUTE ON FUNCTION relay_guard.assume(text, text, text, text, inet),
@@ -40,20 +44,24 @@ BEGIN
             relay_guard.api_key_create(text, text, text[], text[], timestamptz, text),
             relay_guard.api_key_revoke(uuid), relay_guard.api_key_set(text, text, text),
             relay_guard.api_key_unset(text), relay_guard.reencrypt(bytea, bytea),
+            relay_guard.webhook_secret_set(text, text, interval), relay_guard.webhook_secret_drop(text),
             relay_guard.jwt_public_key_add(text, jsonb, text), relay_guard.jwks_import(text, jsonb),
             relay_guard.protect(regclass, name, name, regrole, boolean), relay_guard.unprotect(regclass),
             relay_guard.identity_match(regclass, name, text), relay_guard.revoke_beyond_policies(regclass),
             relay_guard.has_leading_index(regclass, name[]),
             relay_guard.ensure_leading_index(regclass, name[]), relay_guard.ready(),
             relay_guard.read_counters(), relay_guard.read_counter_status(),
-            relay_guard.read_rate_totals(), relay_guard.rate_address(text), relay_guard.metrics(), %s TO %s', lint, grantee);
+            relay_guard.read_rate_totals(), relay_guard.rate_address(text), relay_guard.metrics(),
+            relay_guard.read_keyring(), relay_guard.rekey_secrets(), %s TO %s', lint, grantee);
         EXECUTE format('GRANT SELECT, INSERT, UPDATE, DELETE ON relay_guard.route, relay_guard.rate_policy,
             relay_guard.rate_override TO %s', grantee);
         EXECUTE format('GRANT SELECT, UPDATE, DELETE ON relay_guard.issuer TO %s', grantee);
         EXECUTE format('GRANT SELECT (id, name, role, workspace, scopes, rate, created_at, expires_at, revoked_at) ON relay_guard.api_key TO %s', grantee);
         EXECUTE format('GRANT SELECT, DELETE ON relay_guard.revocation TO %s', grantee);
         EXECUTE format('GRANT SELECT (iss, kid, alg, public_key, source, created_at, retired_at), DELETE ON relay_guard.jwt_key TO %s', grantee);
-        EXECUTE format('GRANT SELECT ON relay_guard.counter, relay_guard.counter_status, relay_guard.rate_status TO %s', grantee);
+        EXECUTE format('GRANT SELECT (name, version, created_at, expires_at) ON relay_guard.webhook_secret TO %s', grantee);
+        EXECUTE format('GRANT SELECT ON relay_guard.counter, relay_guard.counter_status, relay_guard.rate_status,
+            relay_guard.keyring_status TO %s', grantee);
     WHEN 'keys' THEN
         EXECUTE format('GRANT EXECUTE ON FUNCTION relay_guard.jwks_import(text, jsonb) TO %s', grantee);
     ELSE

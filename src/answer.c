@@ -23,6 +23,7 @@ rg_answer_begin(RgAnswer *answer)
 	answer->route = NULL;
 	answer->signals = 0;
 	answer->limited = false;
+	answer->admitted = false;
 	answer->nhits = 0;
 	initStringInfo(&answer->headers);
 	initStringInfo(&answer->out);

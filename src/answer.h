@@ -22,6 +22,7 @@ typedef struct RgAnswer
 	RgRoute    *route;			/* NULL until one was found */
 	uint32		signals;		/* RG_SIGNAL_…, for the gateway */
 	bool		limited;		/* a refusal that the gateway may repeat */
+	bool		admitted;		/* past all limits and checks of identity */
 	int			nhits;			/* limits that were asked, for the headers */
 	RgRateHit	hits[RG_RATE_MAX_HITS];
 } RgAnswer;

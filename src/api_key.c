@@ -22,6 +22,7 @@
 #include "errcodes.h"
 #include "identity.h"
 #include "keyring.h"
+#include "log_guard.h"
 #include "secret.h"
 #include "verifier.h"
 
@@ -272,12 +273,9 @@ PG_FUNCTION_INFO_V1(relay_guard_authenticate_api_key);
 Datum
 relay_guard_authenticate_api_key(PG_FUNCTION_ARGS)
 {
-	ErrorContextCallback hide = {error_context_stack, rg_secret_hide_statement, NULL};
-
+	rg_log_guard_secret_used();
 	rg_identity_warn_if_lost("authenticate_api_key()");
-	error_context_stack = &hide;
 	authenticate(fcinfo);
-	error_context_stack = hide.previous;
 	PG_RETURN_DATUM(PointerGetDatum(rg_context_datum(&rg_context()->user_id)));
 }
 
@@ -334,12 +332,10 @@ PG_FUNCTION_INFO_V1(relay_guard_api_key_hash);
 Datum
 relay_guard_api_key_hash(PG_FUNCTION_ARGS)
 {
-	ErrorContextCallback hide = {error_context_stack, rg_secret_hide_statement, NULL};
 	Datum		hash;
 
-	error_context_stack = &hide;
+	rg_log_guard_secret_used();
 	hash = hash_new_key(rg_text_argument(fcinfo, 0));
-	error_context_stack = hide.previous;
 	return hash;
 }
 
@@ -368,12 +364,10 @@ PG_FUNCTION_INFO_V1(relay_guard_api_key_set);
 Datum
 relay_guard_api_key_set(PG_FUNCTION_ARGS)
 {
-	ErrorContextCallback hide = {error_context_stack, rg_secret_hide_statement, NULL};
 	bool		changed;
 
-	error_context_stack = &hide;
+	rg_log_guard_secret_used();
 	changed = put_key(PG_GETARG_DATUM(0), hash_new_key(rg_text_argument(fcinfo, 1)),
 					  PG_GETARG_DATUM(2));
-	error_context_stack = hide.previous;
 	PG_RETURN_BOOL(changed);
 }

@@ -20,6 +20,7 @@
 #include "counter_key.h"
 #include "counter_purge.h"
 #include "counter_worker.h"
+#include "decrypt_totals.h"
 #include "rate_totals.h"
 
 #define MAGIC 0x52474354
@@ -109,6 +110,7 @@ request_shmem(void)
 	RequestNamedLWLockTranche(TRANCHE, RG_COUNTER_PARTITIONS);
 	rg_counter_worker_request_shmem();
 	rg_rate_totals_request_shmem();
+	rg_decrypt_totals_request_shmem();
 }
 
 static void
@@ -170,6 +172,7 @@ startup_shmem(void)
 		elog(FATAL, "relay_guard found counters of another layout in shared memory");
 	rg_counter_worker_startup_shmem();
 	rg_rate_totals_startup_shmem();
+	rg_decrypt_totals_startup_shmem();
 	LWLockRelease(AddinShmemInitLock);
 }
 

@@ -16,6 +16,7 @@
 
 #include "counter.h"
 #include "counter_purge.h"
+#include "decrypt_totals.h"
 #include "rate_totals.h"
 
 static object_access_hook_type next_object_access;
@@ -57,7 +58,10 @@ static void
 purge_dropped(void)
 {
 	if (OidIsValid(dropped_database))
+	{
 		purge(dropped_database);
+		rg_decrypt_totals_purge(dropped_database);
+	}
 	if (OidIsValid(dropped_extension))
 		purge(MyDatabaseId);
 }

@@ -8,16 +8,17 @@
 
 #include "catalog/pg_type.h"
 #include "fmgr.h"
-#include "mb/pg_wchar.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/memutils.h"
 
 #include "aad.h"
 #include "crypt.h"
+#include "decrypt_log.h"
+#include "decrypt_totals.h"
 #include "errcodes.h"
 #include "keyring.h"
-#include "secret.h"
+#include "log_guard.h"
 
 #define MAX_PLAINTEXT (MaxAllocSize - VARHDRSZ - RG_ENVELOPE_OVERHEAD)
 
@@ -39,13 +40,8 @@ rg_crypt_aad(RgSlice *parts, int count)
 	char	   *out;
 
 	for (int i = 0; i < count; i++)
-	{
-		char	   *converted = parts[i].data == NULL ? NULL
-		: pg_server_to_any(parts[i].data, parts[i].len, PG_UTF8);
-
-		if (converted != parts[i].data)
-			parts[i] = rg_slice(converted, strlen(converted));
-	}
+		if (parts[i].data != NULL)
+			parts[i] = rg_plaintext_utf8(parts[i].data, parts[i].len);
 	length = rg_aad_length(parts, count);
 	out = palloc(length);
 	rg_aad_write(parts, count, (uint8 *) out);
@@ -65,6 +61,7 @@ relay_guard_aad(PG_FUNCTION_ARGS)
 	RgSlice    *parts;
 	RgSlice		aad;
 
+	rg_log_guard_secret_used();
 	deconstruct_array(array, TEXTOID, -1, false, TYPALIGN_INT, &elements, &nulls, &count);
 	parts = palloc(count * sizeof *parts);
 	for (int i = 0; i < count; i++)
@@ -112,14 +109,12 @@ aad_argument(FunctionCallInfo fcinfo)
 static Datum
 encrypt(FunctionCallInfo fcinfo, RgPlaintext kind)
 {
-	ErrorContextCallback hide = {error_context_stack, rg_secret_hide_statement, NULL};
 	bytea	   *envelope;
 
+	rg_log_guard_secret_used();
 	if (PG_ARGISNULL(0))
 		PG_RETURN_NULL();
-	error_context_stack = &hide;
 	envelope = rg_crypt_seal(kind, PG_GETARG_DATUM(0), aad_argument(fcinfo));
-	error_context_stack = hide.previous;
 	PG_RETURN_BYTEA_P(envelope);
 }
 
@@ -165,12 +160,11 @@ refuse_unknown_version(RgSlice envelope)
 
 /* Opens into a palloc'd varlena; NULL when it does not open. */
 static struct varlena *
-open_envelope(RgSlice envelope, RgSlice aad)
+try_envelope(RgSlice envelope, RgSlice aad)
 {
 	struct varlena *bytes;
 	size_t		size;
 
-	refuse_unknown_version(envelope);
 	if (rg_envelope_key_id(envelope) == 0)
 		return NULL;
 	size = VARHDRSZ + envelope.len - RG_ENVELOPE_OVERHEAD;
@@ -180,6 +174,19 @@ open_envelope(RgSlice envelope, RgSlice aad)
 		return bytes;
 	pfree(bytes);
 	return NULL;
+}
+
+/* The same, counted.  A key that is missing is an error and no failure. */
+static struct varlena *
+open_envelope(RgSlice envelope, RgSlice aad)
+{
+	struct varlena *bytes;
+
+	refuse_unknown_version(envelope);
+	bytes = try_envelope(envelope, aad);
+	if (bytes == NULL)
+		rg_decrypt_totals_add();
+	return bytes;
 }
 
 bool
@@ -208,20 +215,21 @@ rg_crypt_opens(RgSlice envelope, RgSlice aad)
 static Datum
 try_decrypt(FunctionCallInfo fcinfo, RgPlaintext kind, bool required)
 {
-	ErrorContextCallback hide = {error_context_stack, rg_secret_hide_statement, NULL};
 	Datum		value = (Datum) 0;
 
+	rg_log_guard_secret_used();
 	if (PG_ARGISNULL(0))
 		PG_RETURN_NULL();
-	error_context_stack = &hide;
 	fcinfo->isnull = !rg_crypt_open(kind, bytes_of(PG_GETARG_BYTEA_PP(0)), aad_argument(fcinfo),
 									&value);
+	if (fcinfo->isnull)
+		rg_decrypt_log(fcinfo->flinfo != NULL ? fcinfo->flinfo->fn_oid : InvalidOid);
 	if (fcinfo->isnull && required)
 		ereport(ERROR,
 				errcode(ERRCODE_RG_NOT_FOUND),
 				errmsg("the value does not open"),
+				errdetail(RG_CODE_DOES_NOT_OPEN),
 				errhint("It was changed, or encrypted with another AAD: for another row, user or column."));
-	error_context_stack = hide.previous;
 	return value;
 }
 

@@ -7,6 +7,9 @@
 
 #include "plaintext.h"
 
+/* The DETAIL, that is code, of the RG404 for a value that does not open. */
+#define RG_CODE_DOES_NOT_OPEN "value_does_not_open"
+
 /* The encoding of the parts (aad.h), which are text of the server; palloc'd. */
 extern RgSlice rg_crypt_aad(RgSlice *parts, int count);
 

@@ -39,8 +39,8 @@ extern bool rg_envelope_seal(RgSealer *sealer, RgSlice aad, RgSlice plaintext,
 
 /*
  * Opens an envelope into out, which holds its length - RG_ENVELOPE_OVERHEAD.
- * False unless key id, AAD and every byte are what was sealed; out is then
- * wiped.
+ * False unless key id, AAD and every byte are what was sealed; nothing of the
+ * plaintext is then in out.
  */
 extern bool rg_envelope_open(RgSealer *sealer, RgSlice aad, RgSlice envelope,
 							 uint8_t *out)
@@ -50,11 +50,15 @@ extern bool rg_envelope_open(RgSealer *sealer, RgSlice aad, RgSlice envelope,
 extern uint32_t rg_envelope_key_id(RgSlice envelope);
 
 /*
- * XAES-256-GCM and AES-256-GCM as published, for the test vectors: nonce and
- * raw AAD are the caller's.  out holds plaintext length + tag.
+ * XAES-256-GCM as published, of which envelopes are made: the nonce is the
+ * caller's, and what is authenticated is header and then AAD.  Sealed are the
+ * ciphertext and its tag, RG_ENVELOPE_TAG bytes more than the plaintext.
  */
-extern bool rg_xaes_seal(RgSealer *sealer, const uint8_t nonce[24], RgSlice aad,
-						 RgSlice plaintext, uint8_t *out)
+extern bool rg_xaes_seal(RgSealer *sealer, const uint8_t nonce[RG_ENVELOPE_NONCE],
+						 RgSlice header, RgSlice aad, RgSlice plaintext, uint8_t *out)
+			__attribute__((warn_unused_result));
+extern bool rg_xaes_open(RgSealer *sealer, const uint8_t nonce[RG_ENVELOPE_NONCE],
+						 RgSlice header, RgSlice aad, RgSlice sealed, uint8_t *out)
 			__attribute__((warn_unused_result));
 
 #endif

@@ -13,6 +13,7 @@
 
 #include "cursor.h"
 #include "execute.h"
+#include "refusal.h"
 
 static void
 open_body(RgAnswer *answer)
@@ -110,8 +111,8 @@ answer_missing(RgAnswer *answer, const RgRequest *request)
 {
 	RgProblem	problem = {
 		.status = 404,
-		.code = RG_SLICE("not_found"),
-		.detail = RG_SLICE("there is no such thing here"),
+		.code = RG_SLICE(RG_MISSING_CODE),
+		.detail = RG_SLICE(RG_MISSING_DETAIL),
 	};
 
 	rg_answer_problem(answer, request, &problem);

@@ -49,8 +49,8 @@ typedef struct Key
 	RgSlice		sealed;			/* HS256 */
 	const char *jwk;			/* all others */
 	RgVerifier *verifier;
-	bool		unusable;		/* under the ring of that generation */
-	uint64		ring_generation;
+	bool		unusable;		/* a JWK that is none */
+	uint64		ring_generation;	/* that the secret was opened under */
 	MemoryContextCallback cleanup;
 } Key;
 
@@ -251,32 +251,36 @@ secret_verifier(RgSlice secret)
 	return verifier;
 }
 
+/*
+ * Of a sealed secret, made anew when the ring has changed: what opens no more
+ * verifies no more.  One that does not open is tried again each time, since
+ * that is when the ring is looked for.
+ */
 static RgVerifier *
-make_verifier(const Key *key)
+prepare_sealed(Key *key)
 {
+	uint64		generation = rg_keyring_generation();
 	RgSlice		secret;
 
-	if (key->jwk != NULL)
-		return rg_jwk_verifier(rg_slice_of(key->jwk));
-	if (!rg_secret_try_open("jwt_key", key->iss, key->kid, key->sealed, &secret))
-		return NULL;
-	return secret_verifier(secret);
+	if (key->verifier != NULL && key->ring_generation == generation)
+		return key->verifier;
+	rg_verifier_free(key->verifier);
+	key->verifier = NULL;
+	if (rg_secret_try_open("jwt_key", key->iss, key->kid, key->sealed, &secret))
+		key->verifier = secret_verifier(secret);
+	key->ring_generation = generation;
+	return key->verifier;
 }
 
-/*
- * The key's verifier; NULL when none can be made, which is tried again only
- * when the ring has changed.
- */
+/* The key's verifier; NULL when none can be made. */
 static RgVerifier *
 prepare(Key *key)
 {
-	uint64		generation = rg_keyring_generation();
-
-	if (key->verifier != NULL || (key->unusable && key->ring_generation == generation))
-		return key->verifier;
-	key->verifier = make_verifier(key);
+	if (key->jwk == NULL)
+		return prepare_sealed(key);
+	if (key->verifier == NULL && !key->unusable)
+		key->verifier = rg_jwk_verifier(rg_slice_of(key->jwk));
 	key->unusable = key->verifier == NULL;
-	key->ring_generation = generation;
 	return key->verifier;
 }
 
@@ -381,8 +385,6 @@ rg_issuer_key(const RgIssuer *issuer, const char *kid, const char *alg)
 
 	if (!issuer->builtin)
 		return kid[0] != '\0' ? named_key(issuer, kid) : only_key(issuer, alg);
-	if (!rg_keyring_available())
-		return NULL;
 	id = kid[0] != '\0' ? ring_key_id(kid) : rg_keyring_primary();
 	return id != 0 && rg_keyring_usable(id) ? ring_key(id) : NULL;
 }

@@ -18,8 +18,8 @@
 #include "identity.h"
 #include "issuer.h"
 #include "jwt.h"
+#include "log_guard.h"
 #include "revocation.h"
-#include "secret.h"
 
 #define MAX_TTL_SECONDS (INT64CONST(366) * 86400)
 #define NEVER_ASKED PG_UINT64_MAX	/* a generation that no table reaches */
@@ -159,13 +159,11 @@ PG_FUNCTION_INFO_V1(relay_guard_authenticate);
 Datum
 relay_guard_authenticate(PG_FUNCTION_ARGS)
 {
-	ErrorContextCallback hide = {error_context_stack, rg_secret_hide_statement, NULL};
 	const RgIdentity *identity;
 
+	rg_log_guard_secret_used();
 	rg_identity_warn_if_lost("authenticate()");
-	error_context_stack = &hide;
 	authenticate(fcinfo);
-	error_context_stack = hide.previous;
 	identity = rg_context();
 	PG_RETURN_TEXT_P(cstring_to_text_with_len(identity->user_id.data,
 											  identity->user_id.len));

@@ -13,6 +13,7 @@
 
 #include "identity.h"
 #include "jwk.h"
+#include "log_guard.h"
 #include "secret.h"
 
 static void
@@ -49,15 +50,13 @@ PG_FUNCTION_INFO_V1(relay_guard_jwt_key_add);
 Datum
 relay_guard_jwt_key_add(PG_FUNCTION_ARGS)
 {
-	ErrorContextCallback hide = {error_context_stack, rg_secret_hide_statement, NULL};
 	char	   *iss = text_to_cstring(PG_GETARG_TEXT_PP(0));
 	char	   *kid = text_to_cstring(PG_GETARG_TEXT_PP(1));
 	RgSlice		secret = rg_text_argument(fcinfo, 2);
 
-	error_context_stack = &hide;
+	rg_log_guard_secret_used();
 	refuse_weak_secret(secret);
 	store_key(iss, kid, rg_secret_seal("jwt_key", iss, kid, secret));
-	error_context_stack = hide.previous;
 	PG_RETURN_VOID();
 }
 
@@ -123,17 +122,15 @@ PG_FUNCTION_INFO_V1(relay_guard_jwks_keys);
 Datum
 relay_guard_jwks_keys(PG_FUNCTION_ARGS)
 {
-	ErrorContextCallback hide = {error_context_stack, rg_secret_hide_statement, NULL};
 	RgJwkSet   *set = palloc(sizeof *set);
 
-	error_context_stack = &hide;
+	rg_log_guard_secret_used();
 	InitMaterializedSRF(fcinfo, 0);
 	read_set(PG_GETARG_JSONB_P(0), set);
 	warn_of_refused(set);
 	for (int i = 0; i < set->count; i++)
 		put_key((ReturnSetInfo *) fcinfo->resultinfo, &set->keys[i]);
 	pfree(set);
-	error_context_stack = hide.previous;
 	return (Datum) 0;
 }
 
@@ -162,11 +159,9 @@ PG_FUNCTION_INFO_V1(relay_guard_jwks_import);
 Datum
 relay_guard_jwks_import(PG_FUNCTION_ARGS)
 {
-	ErrorContextCallback hide = {error_context_stack, rg_secret_hide_statement, NULL};
 	int32		live;
 
-	error_context_stack = &hide;
+	rg_log_guard_secret_used();
 	live = put_set(PG_GETARG_DATUM(0), PG_GETARG_DATUM(1));
-	error_context_stack = hide.previous;
 	PG_RETURN_INT32(live);
 }

@@ -4,29 +4,40 @@
  */
 #include "postgres.h"
 
-#include <fcntl.h>
 #include <sodium.h>
 #include <sys/prctl.h>
-#include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
-#include "fmgr.h"
 #include "miscadmin.h"
 #include "utils/guc.h"
 #include "utils/timestamp.h"
 
 #include "errcodes.h"
 #include "keyring.h"
+#include "ring_file.h"
 
-#define MAX_FILE_SIZE 65536
+/* How long new values may still be sealed under a former primary key. */
+#define LOOK_MS 100
 
 static char *keyring_file;
+static const char *path = "";	/* its value, in assign_file() already */
 
 static RgRing *ring = NULL;
 static uint64 generation = 0;
 
-/* The configuration reload that the ring was read after. */
-static TimestampTz read_at_reload = -1;
+/* The file as it was when last looked at; zeros where there was none. */
+static struct stat seen;
+static bool bad = true;			/* it was no ring then */
+static uint64 looked_at;		/* ms */
+
+/* The process and reload of the configuration that refresh() was for. */
+static pid_t refreshed_by = 0;
+static TimestampTz refreshed_at_reload;
+
+/* The process that guarded this ring, and whether that could lock its memory. */
+static pid_t guarded_by = 0;
+static bool locked = false;
 
 /* Ready cipher contexts, made when first used, gone when the ring changes. */
 static RgSealer *sealers[RG_PURPOSES][RG_RING_MAX_KEYS];
@@ -42,84 +53,122 @@ drop_sealers(void)
 		}
 }
 
-/* What makes the open file unfit to hold keys, or NULL. */
-static const char *
-refuse_file(const struct stat *status)
-{
-	if (!S_ISREG(status->st_mode))
-		return "it is not a regular file";
-	if (status->st_uid != geteuid() && status->st_uid != 0)
-		return "it belongs to another user";
-	if (status->st_mode & (status->st_uid == 0 ? S_IRWXO | S_IWGRP : S_IRWXO | S_IRWXG))
-		return "others may read it";
-	if (status->st_size > MAX_FILE_SIZE)
-		return "it is larger than 64 kB";
-	return NULL;
-}
-
-/* Parses the open file; on failure says why in problem. */
+/* Reads and parses the file; on failure says why in problem. */
 static RgRing *
-read_ring(int fd, char *problem, size_t size)
+read_ring(char *problem, size_t size)
 {
-	struct stat status;
-	const char *unfit = fstat(fd, &status) == 0 ? refuse_file(&status) : strerror(errno);
-	char	   *text;
-	ssize_t		len;
+	int			fd = rg_ring_file_open(path, &seen, problem, size);
+	RgRingText	text = {NULL, 0};
 	RgRing	   *parsed = NULL;
 
-	if (unfit != NULL)
-	{
-		strlcpy(problem, unfit, size);
+	if (fd < 0)
 		return NULL;
-	}
-	text = palloc(MAX_FILE_SIZE);
-	len = read(fd, text, MAX_FILE_SIZE);
-	if (len < 0)
-		strlcpy(problem, strerror(errno), size);
-	else
-		parsed = rg_ring_parse(rg_slice(text, len), problem, size);
-	sodium_memzero(text, MAX_FILE_SIZE);
-	pfree(text);
+	if (rg_ring_file_read(fd, &seen, &text, problem, size))
+		parsed = rg_ring_parse(rg_slice(text.data, text.len), problem, size);
+	rg_ring_text_free(&text);
+	close(fd);
 	return parsed;
 }
 
+static void
+replace_ring(RgRing *fresh)
+{
+	if (ring != NULL && rg_ring_equal(fresh, ring))
+	{
+		rg_ring_free(fresh);
+		return;
+	}
+	drop_sealers();
+	rg_ring_free(ring);
+	ring = fresh;
+	guarded_by = 0;
+	generation++;
+}
+
+/* A file that went bad leaves the ring that was good. */
+static void
+read_file(void)
+{
+	char		problem[128];
+	RgRing	   *fresh = read_ring(problem, sizeof problem);
+
+	bad = fresh == NULL;
+	if (fresh != NULL)
+		replace_ring(fresh);
+	else
+		ereport(LOG_SERVER_ONLY,
+				errcode(ERRCODE_CONFIG_FILE_ERROR),
+				errmsg("key ring \"%s\" cannot be used: %s", path, problem),
+				ring ? errdetail("The ring that was read before stays in use.") : 0,
+				errhint("It must be a file of the server's user with mode 0600, made by relay_gateway keyring new."));
+}
+
+static uint64
+now_ms(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC_COARSE, &now);
+	return (uint64) now.tv_sec * 1000 + now.tv_nsec / 1000000;
+}
+
+/* Reads the file if it is not what it was, or again if it was bad. */
+static void
+look(bool again)
+{
+	struct stat status;
+
+	looked_at = now_ms();
+	if (path[0] == '\0')
+		return;
+	if (lstat(path, &status) != 0)
+		memset(&status, 0, sizeof status);
+	if (rg_ring_file_same(&status, &seen) && !(bad && again))
+		return;
+	seen = status;
+	read_file();
+}
+
 /*
- * Reads the file after the first use and after every reload of the
- * configuration.  A file that went bad leaves the ring that was good.
+ * At a process's first use, whose copy of the ring may be its postmaster's of
+ * long ago, and after every reload of the configuration.
  */
 static void
 refresh(void)
 {
-	char		problem[128];
-	RgRing	   *fresh = NULL;
-	int			fd;
+	bool		inherited = refreshed_by != MyProcPid && refreshed_by != 0;
 
-	if (read_at_reload == PgReloadTime)
+	if (refreshed_by == MyProcPid && refreshed_at_reload == PgReloadTime)
 		return;
-	read_at_reload = PgReloadTime;
-	if (keyring_file[0] == '\0')
-		return;
-	fd = open(keyring_file, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
-	if (fd < 0)
-		strlcpy(problem, strerror(errno), sizeof problem);
-	else
-	{
-		fresh = read_ring(fd, problem, sizeof problem);
-		close(fd);
-	}
-	if (fresh == NULL)
-	{
-		ereport(LOG_SERVER_ONLY,
-				errcode(ERRCODE_CONFIG_FILE_ERROR),
-				errmsg("key ring \"%s\" cannot be used: %s", keyring_file, problem),
-				errhint("It must be a file of the server's user with mode 0600, made by relay_gateway keyring new."));
-		return;
-	}
-	drop_sealers();
-	if (ring != NULL)
-		rg_ring_free(ring);
-	ring = fresh;
-	generation++;
+	refreshed_by = MyProcPid;
+	refreshed_at_reload = PgReloadTime;
+	look(!inherited);
+}
+
+/*
+ * Before a new value is sealed: a backend reads its configuration again only
+ * between a client's statements, and one that fills a table for an hour must
+ * not do that under a key that was replaced meanwhile.
+ */
+static void
+refresh_for_sealing(void)
+{
+	refresh();
+	if (now_ms() - looked_at >= LOOK_MS)
+		look(false);
+}
+
+/*
+ * A reload assigns even what has not changed.  That is where the postmaster
+ * looks, which would otherwise hand new backends the ring of its start: while
+ * the file is bad, they have nothing else.
+ */
+static void
+assign_file(const char *value, void *extra)
+{
+	path = value;
+	if (IsPostmasterEnvironment && !IsUnderPostmaster && refreshed_by == MyProcPid)
+		look(true);
 }
 
 void
@@ -129,33 +178,56 @@ rg_keyring_init(void)
 							   "File that holds the key ring.",
 							   "Owned by the server's user, mode 0600; read again after a reload of the configuration.",
 							   &keyring_file, "", PGC_SIGHUP, GUC_SUPERUSER_ONLY,
-							   NULL, NULL, NULL);
+							   NULL, assign_file, NULL);
 	if (process_shared_preload_libraries_in_progress)
 		refresh();
+}
+
+/*
+ * From here on the process holds key bytes: no core dump may take them out, and
+ * its copy of the ring is locked into memory, since locks do not outlast a fork.
+ */
+static void
+guard(void)
+{
+	if (guarded_by == MyProcPid)
+		return;
+	(void) prctl(PR_SET_DUMPABLE, 0);
+	locked = sodium_mlock(ring, sizeof *ring) == 0;
+	guarded_by = MyProcPid;
+}
+
+const RgRing *
+rg_keyring(void)
+{
+	refresh();
+	if (ring == NULL)
+		look(false);
+	if (ring != NULL)
+		guard();
+	return ring;
 }
 
 bool
 rg_keyring_available(void)
 {
-	refresh();
-	return ring != NULL;
+	return rg_keyring() != NULL;
 }
 
-/* From here on the process holds key bytes: no core dump may take them out. */
+bool
+rg_keyring_locked(void)
+{
+	return locked;
+}
+
 static void
 require_ring(void)
 {
-	static bool dumpable = true;
-
-	refresh();
-	if (ring == NULL)
+	if (rg_keyring() == NULL)
 		ereport(ERROR,
 				errcode(ERRCODE_RG_UNAVAILABLE),
 				errmsg("the server has no key ring"),
-				errhint("Make one with \"relay_gateway keyring new FILE\" as the server's user, set relay_guard.keyring_file to it and reload."));
-	if (dumpable)
-		(void) prctl(PR_SET_DUMPABLE, 0);
-	dumpable = false;
+				errhint("Make one with \"relay_gateway keyring new FILE\" as the server's user, or bring the old one back, set relay_guard.keyring_file to it and reload."));
 }
 
 uint64
@@ -165,40 +237,66 @@ rg_keyring_generation(void)
 	return generation;
 }
 
+static const RgRingKey *
+primary(void)
+{
+	refresh_for_sealing();
+	require_ring();
+	return rg_ring_primary(ring);
+}
+
 uint32
 rg_keyring_primary(void)
 {
+	return primary()->id;
+}
+
+static bool
+usable(const RgRingKey *key)
+{
+	return key != NULL && key->state != RG_KEY_RETIRED;
+}
+
+/*
+ * The key of that id, or NULL.  Before a value is refused for its key the file
+ * is looked at once more: during a rotation other backends write under a key
+ * that this one has not heard of.
+ */
+static const RgRingKey *
+find_key(uint32 key_id)
+{
+	const RgRingKey *key;
+
 	require_ring();
-	return rg_ring_primary(ring)->id;
+	key = rg_ring_find(ring, key_id);
+	if (usable(key))
+		return key;
+	look(false);
+	guard();
+	return rg_ring_find(ring, key_id);
 }
 
 bool
 rg_keyring_usable(uint32 key_id)
 {
-	const RgRingKey *key;
-
-	require_ring();
-	key = rg_ring_find(ring, key_id);
-	return key != NULL && key->state != RG_KEY_RETIRED;
+	return usable(find_key(key_id));
 }
 
 static const RgRingKey *
 require_key(uint32 key_id)
 {
-	const RgRingKey *key;
+	const RgRingKey *key = find_key(key_id);
 
-	require_ring();
-	key = rg_ring_find(ring, key_id);
 	if (key == NULL)
 		ereport(ERROR,
 				errcode(ERRCODE_RG_UNAVAILABLE),
 				errmsg("key %u is not in the key ring", key_id),
-				errhint("Add that key's line to the file of relay_guard.keyring_file and reload."));
+				errhint("Add that key's line to the file of relay_guard.keyring_file."));
 	if (key->state == RG_KEY_RETIRED)
 		ereport(ERROR,
 				errcode(ERRCODE_RG_UNAVAILABLE),
 				errmsg("key %u is retired", key_id),
-				errhint("Take \"retired\" off its line in the key ring and reload to use it again."));
+				errhint("Take \"retired\" off its line in the key ring to use it again."));
 	return key;
 }
 
@@ -209,16 +307,15 @@ rg_keyring_subkey(RgPurpose purpose, uint32 key_id, uint8 subkey[RG_KEY_BYTES])
 }
 
 static RgSealer *
-sealer_for(RgPurpose purpose, uint32 key_id)
+sealer_for(RgPurpose purpose, const RgRingKey *key)
 {
-	const RgRingKey *key = require_key(key_id);
 	RgSealer  **sealer = &sealers[purpose][key - ring->keys];
 	uint8		subkey[RG_KEY_BYTES];
 
 	if (*sealer == NULL)
 	{
 		rg_ring_subkey(key, purpose, subkey);
-		*sealer = rg_sealer_new(subkey, key_id);
+		*sealer = rg_sealer_new(subkey, key->id);
 		sodium_memzero(subkey, sizeof subkey);
 	}
 	if (*sealer == NULL)
@@ -231,7 +328,7 @@ sealer_for(RgPurpose purpose, uint32 key_id)
 void
 rg_keyring_seal_to(RgPurpose purpose, RgSlice aad, RgSlice plaintext, uint8 *out)
 {
-	RgSealer   *sealer = sealer_for(purpose, rg_keyring_primary());
+	RgSealer   *sealer = sealer_for(purpose, primary());
 
 	if (!rg_envelope_seal(sealer, aad, plaintext, out))
 		ereport(ERROR,
@@ -242,7 +339,7 @@ rg_keyring_seal_to(RgPurpose purpose, RgSlice aad, RgSlice plaintext, uint8 *out
 bool
 rg_keyring_open_to(RgPurpose purpose, RgSlice aad, RgSlice envelope, uint8 *out)
 {
-	RgSealer   *sealer = sealer_for(purpose, rg_envelope_key_id(envelope));
+	RgSealer   *sealer = sealer_for(purpose, require_key(rg_envelope_key_id(envelope)));
 
 	return rg_envelope_open(sealer, aad, envelope, out);
 }
@@ -269,12 +366,4 @@ rg_keyring_open(RgPurpose purpose, RgSlice aad, RgSlice envelope, RgSlice *plain
 	out[plaintext->len] = '\0';
 	plaintext->data = out;
 	return rg_keyring_open_to(purpose, aad, envelope, (uint8 *) out);
-}
-
-PG_FUNCTION_INFO_V1(relay_guard_keyring_available);
-
-Datum
-relay_guard_keyring_available(PG_FUNCTION_ARGS)
-{
-	PG_RETURN_BOOL(rg_keyring_available());
 }

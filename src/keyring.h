@@ -4,6 +4,12 @@
  *
  * Every function here raises an error with a hint when the server has no key
  * ring, or not the key that is asked for.
+ *
+ * The file is read again when it has changed, and that is looked for after a
+ * reload of the configuration, before a key is refused as unknown or retired,
+ * and, at most every 100 ms, before a new value is sealed.  So no read fails
+ * while keys rotate, and soon after a new key is primary every backend uses it,
+ * whatever it is doing.
  */
 #ifndef RG_KEYRING_H
 #define RG_KEYRING_H
@@ -16,6 +22,12 @@ extern void rg_keyring_init(void);
 
 /* Whether there is a ring; raises nothing. */
 extern bool rg_keyring_available(void);
+
+/* The ring, or NULL; good until the next call of anything here.  Raises nothing. */
+extern const RgRing *rg_keyring(void);
+
+/* Whether this process's copy of the ring is locked into memory. */
+extern bool rg_keyring_locked(void);
 
 /* The id of the key that makes new values. */
 extern uint32 rg_keyring_primary(void);

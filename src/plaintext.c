@@ -39,10 +39,18 @@ rg_plaintext_type(RgPlaintext kind)
 	return types[kind];
 }
 
-static RgSlice
-utf8_of(const char *text, int len)
+/* Only in a database of SQL_ASCII can text be no UTF-8; PostgreSQL would quote it. */
+RgSlice
+rg_plaintext_utf8(const char *text, int len)
 {
-	char	   *converted = pg_server_to_any(text, len, PG_UTF8);
+	char	   *converted;
+
+	if (GetDatabaseEncoding() == PG_SQL_ASCII && !pg_verify_mbstr(PG_UTF8, text, len, true))
+		ereport(ERROR,
+				errcode(ERRCODE_CHARACTER_NOT_IN_REPERTOIRE),
+				errmsg("text to be encrypted, and AAD, must be UTF-8 in a database of SQL_ASCII"),
+				errhint("Convert it, or encrypt it as bytea."));
+	converted = pg_server_to_any(text, len, PG_UTF8);
 
 	return rg_slice(converted, converted == text ? (size_t) len : strlen(converted));
 }
@@ -59,10 +67,10 @@ rg_plaintext_bytes(RgPlaintext kind, Datum value)
 
 		initStringInfo(&text);
 		JsonbToCString(&text, &jsonb->root, VARSIZE(jsonb));
-		return utf8_of(text.data, text.len);
+		return rg_plaintext_utf8(text.data, text.len);
 	}
 	if (kind == RG_PLAIN_TEXT)
-		return utf8_of(VARDATA_ANY(bytes), VARSIZE_ANY_EXHDR(bytes));
+		return rg_plaintext_utf8(VARDATA_ANY(bytes), VARSIZE_ANY_EXHDR(bytes));
 	return rg_slice(VARDATA_ANY(bytes), VARSIZE_ANY_EXHDR(bytes));
 }
 

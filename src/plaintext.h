@@ -23,6 +23,9 @@ extern RgPlaintext rg_plaintext_of(Oid type);
 /* The type of that kind. */
 extern Oid	rg_plaintext_type(RgPlaintext kind);
 
+/* Text of the server in UTF-8: itself, or palloc'd. */
+extern RgSlice rg_plaintext_utf8(const char *text, int len);
+
 /* The value's bytes: its own, or palloc'd ones. */
 extern RgSlice rg_plaintext_bytes(RgPlaintext kind, Datum value);
 

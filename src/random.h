@@ -2,17 +2,20 @@
  * random.h
  *		Random bytes at the price of a copy.
  *
- * Pure C.
+ * Pure C; for one thread of a process.
  */
 #ifndef RG_RANDOM_H
 #define RG_RANDOM_H
 
 #include <stddef.h>
 
+#define RG_RANDOM_BUFFER 1024
+
 /*
- * Fills out with bytes of the kernel's generator, drawn 512 at a time: a
- * system call for every nonce costs more than the cipher.  A buffer is never
- * shared across fork(), and used bytes are wiped.  len is at most 512.
+ * Fills out with random bytes, made RG_RANDOM_BUFFER at a time of a fresh seed
+ * from the kernel (ChaCha20): a system call for every nonce costs more than the
+ * cipher.  A child process never draws what its parent had drawn ahead, and used
+ * bytes are wiped.
  */
 extern void rg_random(void *out, size_t len);
 

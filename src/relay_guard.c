@@ -13,10 +13,12 @@
 #include "identity.h"
 #include "issuer.h"
 #include "keyring.h"
+#include "log_guard.h"
 #include "rate.h"
 #include "revocation.h"
 #include "route.h"
 #include "serve.h"
+#include "stats_guard.h"
 #include "strict.h"
 #include "upsert.h"
 
@@ -27,6 +29,8 @@ void		_PG_init(void);
 void
 _PG_init(void)
 {
+	rg_log_guard_init();
+	rg_stats_guard_init();
 	rg_context_init();
 	rg_identity_init();
 	rg_keyring_init();

@@ -2,9 +2,10 @@
  * ring.h
  *		The key ring: a few 256-bit master keys and the subkeys made of them.
  *
- * A ring is a text file, one key a line: "<id> <base64 of 32 bytes> [state]",
- * the state being primary (exactly one: makes new values), retired (refused)
- * or absent (opens old values).  Blank lines and lines starting with # are
+ * A ring is a text file, one key a line: "<id> <base64 of 32 bytes> [state]
+ * [created]", the state being primary (exactly one: makes new values), retired
+ * (refused) or absent (active: opens old values), and created the time in UTC
+ * as in 2026-02-28T23:59:59Z.  Blank lines and lines starting with # are
  * skipped.
  *
  * Pure C: shared by the extension, the gateway, unit tests and fuzzers.
@@ -18,6 +19,7 @@
 
 #define RG_KEY_BYTES 32
 #define RG_RING_MAX_KEYS 64
+#define RG_CREATED_LEN 20
 
 typedef enum RgKeyState
 {
@@ -43,6 +45,7 @@ typedef struct RgRingKey
 	uint32_t	id;				/* never 0 */
 	RgKeyState	state;
 	uint8_t		secret[RG_KEY_BYTES];
+	char		created[RG_CREATED_LEN + 1];	/* empty when not known */
 } RgRingKey;
 
 /* In libsodium's guarded memory: locked where allowed, wiped when freed. */
@@ -66,6 +69,9 @@ extern const RgRingKey *rg_ring_find(const RgRing *ring, uint32_t id);
 
 /* The key that makes new values; every ring has one. */
 extern const RgRingKey *rg_ring_primary(const RgRing *ring);
+
+/* Whether both have the same keys in the same order and states. */
+extern bool rg_ring_equal(const RgRing *a, const RgRing *b);
 
 /*
  * The subkey of a purpose: crypto_kdf of libsodium, that is BLAKE2b keyed by

@@ -47,7 +47,8 @@ rg_secret_open(const char *table, const char *key1, const char *key2, RgSlice se
 	if (!rg_keyring_open(RG_FOR_SECRETS, row_aad(table, key1, key2), sealed, &secret))
 		ereport(ERROR,
 				errcode(ERRCODE_RG_UNAVAILABLE),
-				errmsg("the secret of relay_guard.%s (%s, %s) does not open", table, key1, key2),
+				errmsg("the secret of relay_guard.%s (%s%s%s) does not open", table, key1,
+					   *key2 != '\0' ? ", " : "", key2),
 				errhint("Its row was made with another key ring or changed by hand: register the secret again."));
 	return secret;
 }

@@ -13,6 +13,8 @@
 #include "arguments.h"
 #include "context.h"
 #include "execute.h"
+#include "log_guard.h"
+#include "refusal.h"
 #include "run_as.h"
 #include "serve.h"
 #include "statement_guard.h"
@@ -151,6 +153,7 @@ serve_routed(const RgRequest *request, RgRouteMatch *match, RgAnswer *answer)
 	answer->route = match->route;
 	if (!rg_admit(request, match->route, &identity, inet_space, answer))
 		return;
+	answer->admitted = true;
 	if (!check_body_size(request, match->route, answer))
 		return;
 	if (identity.user_id.data != NULL)
@@ -166,10 +169,10 @@ name_request(void *arg)
 {
 	const RgRequest *request = arg;
 
-	errcontext("request %.*s: %.*s %.*s",
-			   (int) request->request_id.len, request->request_id.data,
-			   (int) request->method.len, request->method.data,
-			   (int) request->path.len, request->path.data);
+	rg_log_guard_context(psprintf("request %.*s: %.*s %.*s",
+								  (int) request->request_id.len, request->request_id.data,
+								  (int) request->method.len, request->method.data,
+								  (int) request->path.len, request->path.data));
 }
 
 static void
@@ -198,10 +201,13 @@ rg_serving(void)
 void
 rg_serve(const RgRequest *request, RgAnswer *answer)
 {
+	MemoryContext context = CurrentMemoryContext;
+
 	if (serving)
 		ereport(ERROR,
 				errcode(ERRCODE_OBJECT_IN_USE),
 				errmsg("serve() cannot be called by a route"));
+	rg_log_guard_secret_used();
 	AcceptInvalidationMessages();
 	rg_answer_begin(answer);
 	serving = true;
@@ -213,7 +219,7 @@ rg_serve(const RgRequest *request, RgAnswer *answer)
 	{
 		serving = false;
 		error_leaving = true;
-		PG_RE_THROW();
+		rg_refusal_rethrow(answer, context);
 	}
 	PG_END_TRY();
 	serving = false;

@@ -72,16 +72,32 @@ rg_verifier_alg(const RgVerifier *verifier)
 	return verifier->alg;
 }
 
+static bool
+hash_parts(EVP_MAC_CTX *mac, const RgSlice *parts, int nparts)
+{
+	for (int i = 0; i < nparts; i++)
+		if (!EVP_MAC_update(mac, (const uint8_t *) parts[i].data, parts[i].len))
+			return false;
+	return true;
+}
+
 bool
-rg_verifier_sign(RgVerifier *verifier, RgSlice input, uint8_t signature[RG_HS256_BYTES])
+rg_verifier_sign_parts(RgVerifier *verifier, const RgSlice *parts, int nparts,
+					   uint8_t signature[RG_HS256_BYTES])
 {
 	size_t		len;
 
 	return verifier->mac != NULL &&
 		EVP_MAC_init(verifier->mac, NULL, 0, NULL) &&
-		EVP_MAC_update(verifier->mac, (const uint8_t *) input.data, input.len) &&
+		hash_parts(verifier->mac, parts, nparts) &&
 		EVP_MAC_final(verifier->mac, signature, &len, RG_HS256_BYTES) &&
 		len == RG_HS256_BYTES;
+}
+
+bool
+rg_verifier_sign(RgVerifier *verifier, RgSlice input, uint8_t signature[RG_HS256_BYTES])
+{
+	return rg_verifier_sign_parts(verifier, &input, 1, signature);
 }
 
 /*

@@ -58,11 +58,19 @@ extern bool rg_verifier_sign(RgVerifier *verifier, RgSlice input,
 							 uint8_t signature[RG_HS256_BYTES])
 			__attribute__((warn_unused_result));
 
+/* The same for what stands in several pieces. */
+extern bool rg_verifier_sign_parts(RgVerifier *verifier, const RgSlice *parts, int nparts,
+								   uint8_t signature[RG_HS256_BYTES])
+			__attribute__((warn_unused_result));
+
 /*
  * What is wrong with a secret for HS256, as the end of a sentence that starts
  * with "the secret"; NULL when it will do.  It finds what people type or copy
  * in place of random bytes; it cannot measure how random bytes are.
  */
 extern const char *rg_verifier_weak_secret(RgSlice secret);
+
+/* The same but for its length, which is 10 bytes or more. */
+extern const char *rg_verifier_guessable_secret(RgSlice secret);
 
 #endif

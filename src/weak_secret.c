@@ -29,7 +29,8 @@ static const char *const known_words[] = {
 static const char *const published[] = {
 	"a-string-secret-at-least-256-bits-long",
 	"your-super-secret-jwt-token-with-at-least-32-characters-long",
-	"your-secret-key-at-least-32-characters-long"
+	"your-secret-key-at-least-32-characters-long",
+	"MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"	/* Standard Webhooks, behind whsec_ */
 };
 
 static size_t
@@ -146,10 +147,8 @@ is_published(RgSlice secret)
 }
 
 const char *
-rg_verifier_weak_secret(RgSlice secret)
+rg_verifier_guessable_secret(RgSlice secret)
 {
-	if (secret.len < MIN_SECRET)
-		return "is shorter than 32 bytes";
 	if (is_public_key(secret))
 		return "is a key in PEM, SSH or JSON form";
 	if (count_distinct(secret) < MIN_DISTINCT)
@@ -163,4 +162,12 @@ rg_verifier_weak_secret(RgSlice secret)
 	if (count_unknown(secret) < MIN_UNKNOWN)
 		return "is made of well-known words";
 	return NULL;
+}
+
+const char *
+rg_verifier_weak_secret(RgSlice secret)
+{
+	if (secret.len < MIN_SECRET)
+		return "is shorter than 32 bytes";
+	return rg_verifier_guessable_secret(secret);
 }

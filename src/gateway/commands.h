@@ -16,9 +16,9 @@ extern int	rg_configure(void);
 extern int	rg_keys_once(void);
 
 /*
- * Makes a key ring with one random key.  A file must not be there yet, since
- * overwriting a ring loses all that was encrypted under it; NULL is stdout.
+ * Makes, shows and changes key rings: argv starts with new, add, promote,
+ * retire, list or fetch.  2 when the arguments are not understood.
  */
-extern int	rg_keyring_new(const char *file);
+extern int	rg_keyring_command(int argc, char **argv);
 
 #endif

@@ -38,6 +38,7 @@ static const Mapping mappings[] = {
 	{"22P03", 422, INVALID},
 	{"22P05", 422, INVALID},
 	{"2203", 422, INVALID},
+	{"RG503", 503, BUSY},
 	{"42501", 403, SAY("forbidden"), SAY("this is not allowed to you"), {NULL, 0}},
 	{"40001", 503, BUSY},
 	{"40P01", 503, BUSY},
@@ -65,6 +66,20 @@ refusal_status(const char *sqlstate)
 	return status >= 400 && status <= 599 ? status : 0;
 }
 
+/* A word of lower-case letters, digits and underscores. */
+static bool
+is_code(const char *detail)
+{
+	return detail != NULL && detail[0] != '\0' &&
+		strspn(detail, "abcdefghijklmnopqrstuvwxyz0123456789_") == strlen(detail);
+}
+
+static bool
+is_for_clients(const RgDbError *error, int status)
+{
+	return status != 0 && (status < 500 || is_code(error->detail));
+}
+
 static void
 take_refusal(const RgDbError *error, int status, RgProblem *problem)
 {
@@ -90,12 +105,12 @@ rg_db_error_problem(const RgDbError *error, RgProblem *problem)
 	int			status = refusal_status(sqlstate);
 	const Mapping *mapping = find_mapping(sqlstate);
 
-	if (status != 0)
+	if (is_for_clients(error, status))
 	{
 		take_refusal(error, status, problem);
 		return status < 500;
 	}
-	problem->status = mapping ? mapping->status : 500;
+	problem->status = mapping ? mapping->status : status ? status : 500;
 	problem->code = mapping ? mapping->code : RG_SLICE("internal");
 	problem->detail = mapping ? mapping->detail : rg_slice(NULL, 0);
 	problem->suggestion = mapping ? mapping->suggestion : rg_slice(NULL, 0);

@@ -3,8 +3,10 @@
  *		What a client learns of an error in the database.
  *
  * SQLSTATEs of class RG are meant for clients: the rest is the status, the
- * message the detail, DETAIL the code, HINT the suggestion.  Of every other
- * error only its class is told: nothing of SQL, tables or paths.
+ * message the detail, DETAIL the code, HINT the suggestion.  Not so those of
+ * RG500 and above whose DETAIL is no code: they say what an operator has to
+ * mend.  Of every error that is not for clients only its class is told: nothing
+ * of SQL, tables, keys or paths.
  *
  * Pure C: needs no server, no event loop.
  */
@@ -21,6 +23,7 @@ typedef struct RgDbError
 	const char *detail;
 	const char *hint;
 	const char *context;
+	const char *headers;		/* lines about limits; from serve() */
 } RgDbError;
 
 /*

@@ -65,23 +65,6 @@ log_error(const RgExchange *exchange, const RgDbError *error, RgLogLevel level)
 		   "hint", error->hint, "context", error->context, NULL);
 }
 
-static void
-answer_error(RgConn *conn, const RgExchange *exchange, const PGresult *result)
-{
-	RgDbError	error = {
-		.sqlstate = PQresultErrorField(result, PG_DIAG_SQLSTATE),
-		.message = PQresultErrorField(result, PG_DIAG_MESSAGE_PRIMARY),
-		.detail = PQresultErrorField(result, PG_DIAG_MESSAGE_DETAIL),
-		.hint = PQresultErrorField(result, PG_DIAG_MESSAGE_HINT),
-		.context = PQresultErrorField(result, PG_DIAG_CONTEXT),
-	};
-	RgProblem	problem = {0};
-	bool		expected = rg_db_error_problem(&error, &problem);
-
-	log_error(exchange, &error, expected ? RG_LOG_INFO : RG_LOG_ERROR);
-	rg_respond_problem(conn, exchange, &problem, none, none);
-}
-
 /* Takes one line off; false when it is no header, or could be two. */
 static bool
 take_line(RgSlice *lines, RgHeader *header)
@@ -122,6 +105,40 @@ check_headers(RgSlice lines, bool *cacheable)
 			*cacheable = true;
 	}
 	return true;
+}
+
+/*
+ * The lines about limits that serve() gives a refusal.  The errors of other
+ * classes name a constraint there, which is not for clients.
+ */
+static RgSlice
+error_headers(const RgDbError *error)
+{
+	RgSlice		lines = rg_slice_of(error->headers);
+	bool		cacheable;
+
+	if (error->sqlstate == NULL || strncmp(error->sqlstate, "RG", 2) != 0 ||
+		!check_headers(lines, &cacheable) || cacheable)
+		return none;
+	return lines;
+}
+
+static void
+answer_error(RgConn *conn, const RgExchange *exchange, const PGresult *result)
+{
+	RgDbError	error = {
+		.sqlstate = PQresultErrorField(result, PG_DIAG_SQLSTATE),
+		.message = PQresultErrorField(result, PG_DIAG_MESSAGE_PRIMARY),
+		.detail = PQresultErrorField(result, PG_DIAG_MESSAGE_DETAIL),
+		.hint = PQresultErrorField(result, PG_DIAG_MESSAGE_HINT),
+		.context = PQresultErrorField(result, PG_DIAG_CONTEXT),
+		.headers = PQresultErrorField(result, PG_DIAG_CONSTRAINT_NAME),
+	};
+	RgProblem	problem = {0};
+	bool		expected = rg_db_error_problem(&error, &problem);
+
+	log_error(exchange, &error, expected ? RG_LOG_INFO : RG_LOG_ERROR);
+	rg_respond_problem(conn, exchange, &problem, none, error_headers(&error));
 }
 
 static void

@@ -20,6 +20,13 @@ print_help(void)
 		 "  relay_gateway configure           writes settings of the environment to the database\n"
 		 "  relay_gateway keys                fetches the identity provider's keys once, as for cron\n"
 		 "  relay_gateway keyring new [FILE]  makes a key ring with one random key\n"
+		 "  relay_gateway keyring add FILE [--active]         adds a key, which becomes primary, or only active\n"
+		 "  relay_gateway keyring promote FILE ID [--retired] makes a key primary, one that is retired if so meant\n"
+		 "  relay_gateway keyring retire FILE ID              lets a key open nothing any more\n"
+		 "  relay_gateway keyring list FILE                   shows ids, states and ages\n"
+		 "  relay_gateway keyring fetch [--force] [--timeout SECONDS] FILE COMMAND [ARGUMENT...]\n"
+		 "                                    writes what a command prints to FILE, if that is a key ring that\n"
+		 "                                    lacks no key of the present one\n"
 		 "  relay_gateway --version | --help\n"
 		 "\n"
 		 "Settings come from the environment, or from a file of NAME=value lines that\n"
@@ -60,6 +67,14 @@ is(const char *argument, const char *word)
 	return argument != NULL && strcmp(argument, word) == 0;
 }
 
+static int
+keyring(int argc, char **argv)
+{
+	int			status = rg_keyring_command(argc, argv);
+
+	return status == 2 ? fail_usage() : status;
+}
+
 int
 main(int argc, char **argv)
 {
@@ -76,8 +91,8 @@ main(int argc, char **argv)
 		return rg_configure();
 	if (argc == 2 && is(argv[1], "keys"))
 		return rg_keys_once();
-	if (argc >= 3 && argc <= 4 && is(argv[1], "keyring") && is(argv[2], "new"))
-		return rg_keyring_new(argv[3]);
+	if (argc >= 3 && is(argv[1], "keyring"))
+		return keyring(argc - 2, argv + 2);
 	if (argc == 2 && is(argv[1], "--help"))
 		print_help();
 	else if (argc == 2 && is(argv[1], "--version"))

@@ -163,7 +163,8 @@ rg_respond(RgConn *conn, const RgExchange *exchange, const RgResponse *response)
 static void
 put_problem_headers(RgText *headers, const RgExchange *exchange, int status)
 {
-	rg_text_put(headers, RG_SLICE("Content-Type: " RG_PROBLEM_TYPE "\r\n"));
+	rg_text_put(headers, RG_SLICE("Content-Type: " RG_PROBLEM_TYPE "\r\n"
+								  "Cache-Control: no-store\r\n"));
 	if (status == 401)
 		rg_text_put(headers, exchange->sent_token ?
 					RG_SLICE("WWW-Authenticate: Bearer realm=\"relay\", error=\"invalid_token\"\r\n") :
@@ -204,7 +205,8 @@ rg_respond_problem(RgConn *conn, const RgExchange *exchange, RgProblem *problem,
 	problem->request_id = rg_exchange_id(exchange);
 	put_problem_headers(&text, exchange, problem->status);
 	rg_text_put(&text, headers);
-	response.headers = rg_slice(lines, text.len < text.cap ? text.len : 0);
+	response.cacheable = text.len <= text.cap;
+	response.headers = rg_slice(lines, response.cacheable ? text.len : 0);
 	response.body = make_body(body, sizeof body, problem);
 	rg_respond(conn, exchange, &response);
 }

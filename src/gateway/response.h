@@ -29,7 +29,8 @@ extern void rg_respond(RgConn *conn, const RgExchange *exchange, const RgRespons
 
 /*
  * Answers with a problem; instance and request_id are filled in here, and so
- * are the headers that go with 401 and 503.  route and headers may be empty.
+ * are Cache-Control and the headers that go with 401 and 503.  route and headers
+ * may be empty.
  */
 extern void rg_respond_problem(RgConn *conn, const RgExchange *exchange,
 							   RgProblem *problem, RgSlice route, RgSlice headers);

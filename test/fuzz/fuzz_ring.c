@@ -1,29 +1,13 @@
 /*
  * fuzz_ring.c
  *		Key ring files: what is accepted is a ring, written again it is the same
- *		one, and no error shows a key.
+ *		one, an edit changes what it says and nothing else, and no error shows a
+ *		key.
  */
-#include <sodium.h>
-
 #include "fuzz.h"
 
-#include "ring.h"
-
-static const char *
-state_word(RgKeyState state)
-{
-	return state == RG_KEY_PRIMARY ? " primary" : state == RG_KEY_RETIRED ? " retired" : "";
-}
-
-static size_t
-write_key(const RgRingKey *key, char *out, size_t size)
-{
-	char		secret[64];
-
-	sodium_bin2base64(secret, sizeof secret, key->secret, sizeof key->secret,
-					  sodium_base64_VARIANT_ORIGINAL);
-	return snprintf(out, size, "%u %s%s\n", key->id, secret, state_word(key->state));
-}
+#include "ring_line.h"
+#include "ring_text.h"
 
 static void
 require_key(const RgRing *ring, int number)
@@ -41,20 +25,9 @@ require_key(const RgRing *ring, int number)
 }
 
 static void
-require_same(const RgRing *a, const RgRing *b)
-{
-	require(a->nkeys == b->nkeys);
-	for (int i = 0; i < a->nkeys; i++)
-	{
-		require(a->keys[i].id == b->keys[i].id && a->keys[i].state == b->keys[i].state);
-		require(memcmp(a->keys[i].secret, b->keys[i].secret, RG_KEY_BYTES) == 0);
-	}
-}
-
-static void
 check_ring(const RgRing *ring)
 {
-	char		text[RG_RING_MAX_KEYS * 80];
+	char		text[RG_RING_MAX_KEYS * RG_RING_LINE_SIZE];
 	char		error[128];
 	size_t		len = 0;
 	RgRing	   *again;
@@ -64,12 +37,66 @@ check_ring(const RgRing *ring)
 	for (int i = 0; i < ring->nkeys; i++)
 	{
 		require_key(ring, i);
-		len += write_key(&ring->keys[i], text + len, sizeof text - len);
+		len += rg_ring_line_write(&ring->keys[i], text + len);
 	}
 	again = rg_ring_parse(rg_slice(text, len), error, sizeof error);
 	require(again != NULL);
-	require_same(ring, again);
+	require(rg_ring_equal(ring, again));
 	rg_ring_free(again);
+}
+
+/* Comments and blank lines of both, which no edit touches, are the same. */
+static void
+require_comments_kept(RgSlice before, RgSlice after)
+{
+	while (before.len > 0)
+	{
+		RgSlice		line = rg_ring_take_line(&before);
+		RgSlice		other = rg_ring_take_line(&after);
+
+		require(rg_ring_line_has_key(line) == rg_ring_line_has_key(other));
+		require(rg_ring_line_has_key(line) || rg_slice_equal(line, other));
+	}
+}
+
+/* What an edit made: every key is still there, and the states are as expected. */
+static void
+check_edit(RgSlice text, const RgRing *ring, RgRingText *out, uint32_t primary, uint32_t retired)
+{
+	char		error[128];
+	RgRing	   *after = rg_ring_parse(rg_slice(out->data, out->len), error, sizeof error);
+
+	require(after != NULL && rg_ring_covers(after, ring, error, sizeof error));
+	require(rg_ring_primary(after)->id == primary);
+	require(retired == 0 || rg_ring_find(after, retired)->state == RG_KEY_RETIRED);
+	for (int i = 0; i < ring->nkeys; i++)
+	{
+		require(after->keys[i].id == ring->keys[i].id);
+		require(strcmp(after->keys[i].created, ring->keys[i].created) == 0);
+	}
+	require_comments_kept(text, rg_slice(out->data, out->len));
+	rg_ring_free(after);
+	rg_ring_text_free(out);
+}
+
+static void
+check_edits(RgSlice text, const RgRing *ring)
+{
+	const RgRingKey *primary = rg_ring_primary(ring);
+	const RgRingKey *last = &ring->keys[ring->nkeys - 1];
+	char		error[128];
+	RgRingText	out;
+	uint32_t	id;
+
+	if (rg_ring_text_add(text, false, &id, &out, error, sizeof error))
+		check_edit(text, ring, &out, id, 0);
+	if (rg_ring_text_add(text, true, &id, &out, error, sizeof error))
+		check_edit(text, ring, &out, primary->id, 0);
+	if (rg_ring_text_promote(text, last->id, true, &out, error, sizeof error))
+		check_edit(text, ring, &out, last->id, 0);
+	if (rg_ring_text_retire(text, last->id, &out, error, sizeof error))
+		check_edit(text, ring, &out, primary->id, last->id);
+	require(!rg_ring_text_retire(text, primary->id, &out, error, sizeof error));
 }
 
 /* An error is of our own words: it has no run of the input, such as a secret. */
@@ -95,7 +122,11 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	if (ring == NULL)
 		check_error(error, sizeof error, text);
 	else
+	{
 		check_ring(ring);
+		if (size <= RG_RING_MAX_TEXT)
+			check_edits(text, ring);
+	}
 	rg_ring_free(ring);
 	return 0;
 }

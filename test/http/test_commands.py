@@ -1,9 +1,11 @@
 """What relay_gateway does besides serving."""
 import base64
 import hashlib
+import re
+import shutil
 import subprocess
 
-from conftest import clean_environment, gateway_binary
+from conftest import Postgres, clean_environment, gateway_binary, running, wait_until
 
 SECRET = "a secret of more than 32 characters"
 ADMIN = "an-admin-key-of-the-tests-8f2b71c90e"
@@ -46,12 +48,32 @@ def test_a_new_key_ring(tmp_path):
     ring = tmp_path / "ring"
     assert run("keyring", "new", ring).returncode == 0
     assert ring.stat().st_mode & 0o777 == 0o600
-    number, key, state = ring.read_text().split()
+    number, key, state, created = ring.read_text().split()
     assert (number, state, len(base64.b64decode(key))) == ("1", "primary", 32)
+    assert re.fullmatch(r"20\d\d-\d\d-\d\dT\d\d:\d\d:\d\dZ", created)
     again = run("keyring", "new", ring)
     assert again.returncode == 1 and "exists" in again.stderr
     assert ring.read_text().split()[1] == key
     assert run("keyring", "new").stdout.split()[1] != key
+
+
+def test_ready_says_that_the_key_ring_is_missing():
+    server = Postgres()
+    server.keyring.rename(server.dir / "elsewhere")
+    try:
+        server.start()
+        server.sql("CREATE DATABASE relay", database="postgres")
+        server.sql("CREATE EXTENSION relay_guard; CREATE ROLE gate LOGIN; "
+                   "SELECT relay_guard.grant_role('gateway', 'gate')")
+        with running(server.url("gate"), WORKERS=1) as gateway:
+            wait_until(lambda: gateway.get("/ready").json()["checks"]["extension"], what="the database")
+            answer = gateway.get("/ready")
+            assert answer.status == 503 and "keyring" in answer.json()["missing"]
+            (server.dir / "elsewhere").rename(server.keyring)
+            wait_until(lambda: gateway.get("/ready").json()["checks"]["keyring"], what="the key ring")
+    finally:
+        server.stop()
+        shutil.rmtree(server.dir)
 
 
 def test_configure_writes_what_is_missing(postgres):

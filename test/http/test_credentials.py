@@ -79,7 +79,10 @@ def test_statements_that_register_or_present_credentials_are_in_no_log(postgres)
     before = len((postgres.dir / "log").read_text())
     for statement in ("SELECT relay_guard.api_key_set('anon', 'Wq8hN2xkTz5vLr0cYb7mJd4pFs9gKe3u', 'anonymous')",
                       "SELECT relay_guard.api_key_set('weak', 'Wq8hN2xkTz5v', 'admin')",
-                      "SELECT relay_guard.authenticate_api_key('Wq8hN2xkTz5vLr0cYb7mJd4pFs9gKe3u')"):
+                      "SELECT relay_guard.authenticate_api_key('Wq8hN2xkTz5vLr0cYb7mJd4pFs9gKe3u')",
+                      "SELECT relay_guard.webhook_secret_set('weak', 'Wq8hN2xkTz5v')",
+                      "SELECT relay_guard.webhook_secret_set('', 'Wq8hN2xkTz5vLr0cYb7mJd4pFs9gKe3u')",
+                      "SELECT relay_guard.webhook_secret_set('x', 'Wq8hN2xkTz5vLr0cYb7mJd4pFs9gKe3u', '-1 s')"):
         with pytest.raises(psycopg2.Error):
             postgres.sql(statement)
     postgres.sql("ALTER ROLE postgres SET log_min_error_statement = warning")

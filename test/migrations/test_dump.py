@@ -6,6 +6,7 @@ import psycopg2
 import pytest
 
 SECRET = "a secret for one test only, 0123456789abcdef"
+WEBHOOK_SECRET = "whsec_q1HPm3uaNAP0svHB9VhOYfCXFrsyK2N7JUQbbDDWLGY="
 PUBLIC = '{"kty": "OKP", "crv": "Ed25519", "x": "11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"}'
 CALL = """SELECT status, convert_from(body, 'UTF8')
           FROM relay_guard.serve('GET', '/api/v1/knowledge/files', '',
@@ -27,7 +28,13 @@ def configuration(database):
     return query(database, """SELECT method, path, query, run_as::text, rate::text FROM relay_guard.route
                               UNION ALL SELECT iss, kid, alg, coalesce(encode(secret, 'hex'), public_key::text),
                                                source || coalesce(retired_at::text, '')
-                              FROM relay_guard.jwt_key ORDER BY 1, 2""")
+                              FROM relay_guard.jwt_key
+                              UNION ALL SELECT name, version::text, encode(secret, 'hex'), created_at::text, expires_at::text
+                              FROM relay_guard.webhook_secret ORDER BY 1, 2""")
+
+
+def signed(database):
+    return query(database, "SELECT relay_guard.webhook_sign('dumped', 'msg_1', 'body', 'epoch')::text")
 
 
 @pytest.fixture(scope="module")
@@ -35,16 +42,18 @@ def dump():
     subprocess.run(["ops/create_database"], check=True)
     query("relay", f"""SELECT relay_guard.issuer_add('dumped', 'app');
                        SELECT relay_guard.jwt_key_add('dumped', 'k', '{SECRET}');
-                       SELECT relay_guard.jwks_import('dumped', '{{"keys": [{PUBLIC}]}}')""")
+                       SELECT relay_guard.jwks_import('dumped', '{{"keys": [{PUBLIC}]}}');
+                       SELECT relay_guard.webhook_secret_set('dumped'), relay_guard.webhook_secret_set('dumped', '{WEBHOOK_SECRET}')""")
     query("relay", """INSERT INTO relay.knowledge_file (user_id, name, content_type)
                       VALUES ('alice', 'kept.txt', 'text/plain')""")
     yield subprocess.run(["pg_dump", "relay"], check=True, capture_output=True, text=True).stdout
-    query("relay", "DELETE FROM relay_guard.issuer; DELETE FROM relay.knowledge_file")
+    query("relay", "DELETE FROM relay_guard.issuer; DELETE FROM relay_guard.webhook_secret; DELETE FROM relay.knowledge_file")
 
 
 def test_no_secret_is_in_the_dump(dump):
-    assert SECRET not in dump
-    assert SECRET.encode().hex() not in dump
+    for secret in SECRET, WEBHOOK_SECRET, WEBHOOK_SECRET.removeprefix("whsec_"):
+        assert secret not in dump
+        assert secret.encode().hex() not in dump
 
 
 def test_the_restored_database_serves_the_same(dump):
@@ -54,6 +63,7 @@ def test_the_restored_database_serves_the_same(dump):
                               input=dump, text=True, capture_output=True)
         assert done.returncode == 0, done.stderr
         assert configuration("restored") == configuration("relay")
+        assert signed("restored") == signed("relay")
         status, body = query("restored", CALL)[0]
         assert status == 200 and "kept.txt" in body
         # ids go on where they were

@@ -11,7 +11,7 @@
 static RgProblem
 problem_of(const char *sqlstate)
 {
-	RgDbError	error = {sqlstate, "secret text", "secret detail", "secret hint", "secret"};
+	RgDbError	error = {sqlstate, "secret text", "secret_detail", "secret hint", "secret", "secret"};
 	RgProblem	problem = {0};
 
 	rg_db_error_problem(&error, &problem);
@@ -54,18 +54,46 @@ test_mapped(void)
 static void
 test_refusals(void)
 {
-	RgDbError	sparse = {"RG409", "m", "", NULL, NULL};
-	RgDbError	empty = {NULL, NULL, NULL, NULL, NULL};
+	RgDbError	sparse = {"RG409", "m", "", NULL, NULL, NULL};
+	RgDbError	empty = {NULL, NULL, NULL, NULL, NULL, NULL};
 	RgProblem	problem = problem_of("RG404");
 
 	ok(problem.status == 404 && rg_slice_is(problem.detail, "secret text") &&
-	   rg_slice_is(problem.code, "secret detail") &&
+	   rg_slice_is(problem.code, "secret_detail") &&
 	   rg_slice_is(problem.suggestion, "secret hint"), "class RG is told");
 	memset(&problem, 0, sizeof problem);
 	ok(rg_db_error_problem(&sparse, &problem) &&
 	   problem.code.data == NULL && problem.suggestion.data == NULL, "but for what is empty");
 	ok(!rg_db_error_problem(&empty, &problem) &&
 	   problem.status == 500, "an error without anything");
+}
+
+static void
+keeps_to_itself(const char *sqlstate, const char *detail, int status)
+{
+	RgDbError	error = {sqlstate, "secret text", detail, "secret hint", NULL, NULL};
+	RgProblem	problem = {0};
+	bool		expected = rg_db_error_problem(&error, &problem);
+
+	ok(!expected && problem.status == status && problem.code.data != NULL &&
+	   strstr(problem.code.data, "ecret") == NULL &&
+	   (problem.detail.data == NULL || strstr(problem.detail.data, "secret") == NULL) &&
+	   (problem.suggestion.data == NULL || strstr(problem.suggestion.data, "secret") == NULL),
+	   "%s with detail %s is the operator's", sqlstate, detail ? detail : "none");
+}
+
+static void
+test_operators_errors(void)
+{
+	RgDbError	told = {"RG503", "text", "closed_for_today", NULL, NULL, NULL};
+	RgProblem	problem = {0};
+
+	keeps_to_itself("RG503", NULL, 503);
+	keeps_to_itself("RG503", "", 503);
+	keeps_to_itself("RG503", "Secret sentences say how to mend it.", 503);
+	keeps_to_itself("RG502", NULL, 502);
+	ok(!rg_db_error_problem(&told, &problem) && rg_slice_is(problem.detail, "text"),
+	   "RG503 with a code is told");
 }
 
 static void
@@ -93,6 +121,7 @@ main(void)
 {
 	test_mapped();
 	test_refusals();
+	test_operators_errors();
 	test_request_ids();
 	return done();
 }

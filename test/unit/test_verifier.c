@@ -2,10 +2,6 @@
  * test_verifier.c
  *		Verifiers against published vectors, and keys and secrets that are
  *		refused.
- *
- * The vectors' folder is named by RELAY_VECTORS, else it is ../shared/vectors
- * where that is there.  Without it the rows are skipped, which under CI=true
- * is a failure.
  */
 #include <openssl/core_names.h>
 #include <openssl/err.h>
@@ -17,42 +13,8 @@
 
 #include "jwk.h"
 #include "tap.h"
+#include "vectors.h"
 #include "verifier.h"
-
-#define MAX_COLUMNS 12
-#define MAX_BYTES 4096
-
-/* One row of a table of vectors; columns by number, NUL-terminated. */
-typedef struct VectorRow
-{
-	int			ncolumns;
-	char	   *columns[MAX_COLUMNS];
-} VectorRow;
-
-/* A table: its file, how many rows it has, and how one is checked. */
-typedef struct VectorTable
-{
-	const char *file;
-	int			rows;
-	int			ncolumns;
-	bool		(*agrees) (const VectorRow *row);
-} VectorTable;
-
-static bool
-is_valid(const VectorRow *row)
-{
-	return strcmp(row->columns[1], "valid") == 0;
-}
-
-static RgSlice
-unhex(const char *hex, uint8_t bytes[MAX_BYTES])
-{
-	RgSlice		slice = {(const char *) bytes, 0};
-
-	if (sodium_hex2bin(bytes, MAX_BYTES, hex, strlen(hex), NULL, &slice.len, NULL) != 0)
-		abort();
-	return slice;
-}
 
 static EVP_PKEY *
 read_pem(const char *escaped)
@@ -190,69 +152,6 @@ hmac_row_agrees(const VectorRow *row)
 }
 
 static void
-split(char *line, VectorRow *row)
-{
-	line[strcspn(line, "\n")] = '\0';
-	row->ncolumns = 0;
-	for (char *column = line; column != NULL && row->ncolumns < MAX_COLUMNS;)
-		row->columns[row->ncolumns++] = strsep(&column, "\t");
-}
-
-/* Checks every row behind the header; returns how many there were. */
-static int
-read_rows(FILE *file, const VectorTable *table, int *wrong)
-{
-	char	   *line = NULL;
-	size_t		size = 0;
-	VectorRow	row;
-	int			rows = -1;
-
-	while (getline(&line, &size, file) > 0)
-	{
-		split(line, &row);
-		if (++rows == 0 || (row.ncolumns == table->ncolumns && table->agrees(&row)))
-			continue;
-		printf("# %s, tcId %s: should be %s\n", table->file, row.columns[0], row.columns[1]);
-		++*wrong;
-	}
-	free(line);
-	return rows;
-}
-
-static void
-skip(const VectorTable *table)
-{
-	const char *ci = getenv("CI");
-	bool		must_run = ci != NULL && strcmp(ci, "true") == 0;
-
-	ok(!must_run, "vectors %s%s %d rows: RELAY_VECTORS is not set", table->file,
-	   must_run ? ": not run," : " # skip", table->rows);
-}
-
-static void
-test_table(const VectorTable *table)
-{
-	const char *folder = getenv("RELAY_VECTORS");
-	char		path[4096];
-	FILE	   *file;
-	int			rows;
-	int			wrong = 0;
-
-	snprintf(path, sizeof path, "%s/%s",
-			 folder != NULL && *folder != '\0' ? folder : "../shared/vectors", table->file);
-	file = fopen(path, "r");
-	if (file == NULL)
-	{
-		skip(table);
-		return;
-	}
-	rows = read_rows(file, table, &wrong);
-	fclose(file);
-	ok(rows == table->rows && wrong == 0, "vectors %s: %d rows, %d not as published",
-	   table->file, rows, wrong);
-}
-
-static void
 test_vectors(void)
 {
 	static const VectorTable tables[] = {
@@ -263,7 +162,7 @@ test_vectors(void)
 	};
 
 	for (size_t i = 0; i < sizeof tables / sizeof *tables; i++)
-		test_table(&tables[i]);
+		check_vectors(&tables[i]);
 }
 
 /* RFC 8037, appendix A.4; RFC 7515, appendices A.2 and A.3 */

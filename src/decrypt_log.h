@@ -1,0 +1,16 @@
+/*
+ * decrypt_log.h
+ *		Tells the server's log of values that did not open, so that an operator
+ *		notices who moves or damages them.
+ */
+#ifndef RG_DECRYPT_LOG_H
+#define RG_DECRYPT_LOG_H
+
+/*
+ * Notes that a value did not open in that SQL function.  A backend writes a
+ * line a second at most, with the number of values since the line before;
+ * neither the value nor its AAD is in it.
+ */
+extern void rg_decrypt_log(Oid function);
+
+#endif

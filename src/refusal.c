@@ -1,0 +1,63 @@
+/*
+ * refusal.c
+ *		What an error says when it leaves serve(); refusal.h has the contract.
+ */
+#include "postgres.h"
+
+#include "crypt.h"
+#include "errcodes.h"
+#include "rate_headers.h"
+#include "refusal.h"
+
+static bool
+is_of_class_rg(int sqlerrcode)
+{
+	return strncmp(unpack_sql_state(sqlerrcode), "RG", 2) == 0;
+}
+
+/* By its code: what decrypt_text() and its like raise, in this process or a parallel worker. */
+static bool
+does_not_open(const ErrorData *error)
+{
+	return error->sqlerrcode == ERRCODE_RG_NOT_FOUND && error->detail != NULL &&
+		strcmp(error->detail, RG_CODE_DOES_NOT_OPEN) == 0;
+}
+
+/* Whoever moves values about learns nothing that a wrong id would not tell. */
+static void
+become_missing(ErrorData *error)
+{
+	error->message = RG_MISSING_DETAIL;
+	error->detail = RG_MISSING_CODE;
+	error->hint = NULL;
+	error->context = NULL;
+}
+
+/* Before the limits were taken the hits have no results. */
+static char *
+header_lines(const RgAnswer *answer)
+{
+	StringInfoData lines;
+
+	if (!answer->admitted)
+		return NULL;
+	initStringInfo(&lines);
+	rg_rate_headers(&lines, answer->hits, answer->nhits);
+	return lines.len > 0 ? lines.data : NULL;
+}
+
+void
+rg_refusal_rethrow(const RgAnswer *answer, MemoryContext context)
+{
+	ErrorData  *error;
+
+	if (!is_of_class_rg(geterrcode()))
+		PG_RE_THROW();
+	MemoryContextSwitchTo(context);
+	error = CopyErrorData();
+	FlushErrorState();
+	if (does_not_open(error))
+		become_missing(error);
+	error->constraint_name = header_lines(answer);
+	ReThrowError(error);
+}

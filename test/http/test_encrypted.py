@@ -1,0 +1,175 @@
+"""A value that does not open is not there: moved, damaged or in a route that decrypts by itself."""
+import base64
+import hashlib
+import hmac
+import json
+import time
+
+import pytest
+
+from conftest import running, wait_until
+
+TABLES = """
+    CREATE TABLE relay.test_sealed (id int PRIMARY KEY, value bytea);
+    INSERT INTO relay.test_sealed
+    SELECT i, relay_guard.encrypt('value ' || i, relay_guard.aad('test', i::text)) FROM generate_series(1, 4) AS i;
+    UPDATE relay.test_sealed SET value = (SELECT value FROM relay.test_sealed WHERE id = 1) WHERE id = 2;
+    UPDATE relay.test_sealed SET value = set_byte(value, 40, get_byte(value, 40) # 1) WHERE id = 3;
+    UPDATE relay.test_sealed SET value = set_byte(value, 4, 99) WHERE id = 4;
+    GRANT SELECT ON relay.test_sealed TO relay_app;
+    CREATE FUNCTION relay.test_open(wanted int) RETURNS text LANGUAGE plpgsql AS $$
+    BEGIN
+        RETURN (SELECT relay_guard.decrypt_text(value, relay_guard.aad('test', id::text))
+                FROM relay.test_sealed WHERE id = wanted);
+    END $$;
+    INSERT INTO relay_guard.route (method, path, query, auth, rate, result, parameters, run_as)
+    SELECT 'GET', path, query, 'anonymous', '{ip,user}', 'row',
+           '[{"name": "id", "in": "path", "required": true, "schema": {"type": "integer"}}]', 'relay_app'
+    FROM (VALUES
+        ('/test/sealed/{id}', 'SELECT relay_guard.decrypt_text(value, relay_guard.aad(''test'', id::text)) AS value
+                               FROM relay.test_sealed WHERE id = request.id'),
+        ('/test/inside/{id}', 'SELECT relay.test_open(id) AS value FROM relay.test_sealed WHERE id = request.id'),
+        ('/test/refuse/{id}', 'SELECT relay_guard.fail(404, ''none'', ''not yours'', ''Ask.'') WHERE request.id > 0')
+    ) AS r (path, query);
+"""
+
+# No other test's limits are used up
+ADDRESS = {"X-Forwarded-For": "203.0.113.77"}
+
+# What tells a request from another, not its answer
+OWN = {"date", "x-request-id", "ratelimit", "x-ratelimit-remaining", "x-ratelimit-reset", "content-length"}
+
+
+@pytest.fixture(scope="module", autouse=True)
+def tables(postgres):
+    postgres.sql(TABLES, user="relay_owner")
+    postgres.sql("UPDATE relay_guard.rate_policy SET quota = 100000 WHERE name IN ('ip', 'user', 'knowledge')")
+    yield
+    postgres.sql("UPDATE relay_guard.rate_policy SET quota = CASE name WHEN 'ip' THEN 60 WHEN 'user' THEN 30 "
+                 "ELSE 100 END WHERE name IN ('ip', 'user', 'knowledge')")
+
+
+@pytest.fixture(scope="module")
+def gateway(postgres):
+    with running(postgres.url("relay_gateway"), TRUSTED_PROXIES="127.0.0.1") as gateway:
+        wait_until(gateway.is_ready, what="readiness")
+        yield gateway
+
+
+@pytest.fixture(scope="module")
+def alice(gateway):
+    return gateway.ask("POST", "/api/v1/anon_session", ADDRESS).json()
+
+
+def headers(user, **more):
+    return {"Authorization": f"Bearer {user['token']}", **ADDRESS, **more}
+
+
+def failures(postgres):
+    return postgres.sql("SELECT value::int FROM relay_guard.metrics() "
+                        "WHERE name = 'relay_guard_decrypt_failures_total'")[0][0]
+
+
+def shape(answer):
+    """Everything of an answer that does not belong to its request alone, in order."""
+    body = answer.json()
+    assert body.pop("request_id") == answer.header("X-Request-ID")
+    body.pop("instance")
+    return answer.status, body, [(name, None if name in OWN else value) for name, value in answer.headers]
+
+
+def same_as_missing(found, missing):
+    assert missing.status == 404 and missing.json()["code"] == "not_found"
+    assert shape(found) == shape(missing)
+    assert found.header("RateLimit") and found.header("X-RateLimit-Remaining")
+
+
+@pytest.mark.parametrize("path", ["sealed", "inside"])
+@pytest.mark.parametrize("row", [2, 3])
+def test_a_route_that_decrypts_answers_as_if_the_row_were_missing(gateway, alice, path, row):
+    assert gateway.get(f"/test/{path}/1", headers(alice)).json() == {"value": "value 1"}
+    same_as_missing(gateway.get(f"/test/{path}/{row}", headers(alice)),
+                    gateway.get(f"/test/{path}/999", headers(alice)))
+
+
+def test_it_counts_as_any_request(gateway, alice):
+    left = int(gateway.get("/test/sealed/1", headers(alice)).header("X-RateLimit-Remaining"))
+    for path in "sealed/2", "sealed/999", "refuse/1":
+        left -= 1
+        assert gateway.get(f"/test/{path}", headers(alice)).header("X-RateLimit-Remaining") == str(left)
+
+
+def test_both_kinds_of_missing_take_comparable_time(gateway, alice):
+    def best(path):
+        connection = gateway.connect()
+        times = []
+        for _ in range(40):
+            started = time.perf_counter()
+            connection.request("GET", path, headers(alice))
+            assert connection.read().status == 404
+            times.append(time.perf_counter() - started)
+        connection.close()
+        return min(times)
+
+    assert best("/test/sealed/2") < best("/test/sealed/999") + 0.002
+
+
+def test_the_logs_know_the_cause_and_the_client_does_not(gateway, postgres, alice):
+    time.sleep(1.1)    # a backend says it once a second
+    answer = gateway.get("/test/sealed/2", headers(alice, **{"X-Request-ID": "moved-1"}))
+    assert b"open" not in answer.body and b"AAD" not in answer.body
+    wait_until(lambda: "request moved-1" in (postgres.dir / "log").read_text(), 3, "a line in the log")
+    log = (postgres.dir / "log").read_text()
+    assert "Last in function decrypt_text(), request moved-1." in log
+    assert "ERROR:  there is no such thing here" not in log and "ERROR:  the value does not open" not in log
+    told = [json.loads(line) for line in gateway.errors().splitlines() if "moved-1" in line]
+    assert [line["sqlstate"] for line in told] == ["RG404"] and "does not open" not in str(told)
+
+
+def test_an_attack_is_counted(gateway, postgres, alice):
+    before = failures(postgres)
+    assert gateway.get("/test/sealed/2", headers(alice)).status == 404
+    assert failures(postgres) == before + 1
+    assert gateway.get("/test/sealed/999", headers(alice)).status == 404
+    assert failures(postgres) == before + 1
+
+
+def test_a_missing_key_is_503_and_only_the_logs_say_which(gateway, postgres, alice):
+    before = failures(postgres)
+    answer = gateway.get("/test/sealed/4", headers(alice, **{"X-Request-ID": "no-key"}))
+    assert answer.status == 503 and answer.json()["code"] == "unavailable"
+    assert answer.header("Retry-After") == "1"
+    assert b"key" not in answer.body.replace(b"no-key", b"") and b"99" not in answer.body
+    assert "key 99 is not in the key ring" in (postgres.dir / "log").read_text()
+    assert any("no-key" in line and "key 99 is not in the key ring" in line
+               for line in gateway.errors().splitlines())
+    assert failures(postgres) == before
+
+
+def test_what_a_route_refuses_by_itself_stays_its_own(gateway, alice):
+    answer = gateway.get("/test/refuse/1", headers(alice))
+    problem = answer.json()
+    assert answer.status == 404
+    assert (problem["code"], problem["detail"], problem["suggestion"]) == ("none", "not yours", "Ask.")
+    assert answer.header("RateLimit-Policy")
+
+
+def hs256(secret, **claims):
+    """A token as an outside issuer makes it."""
+    parts = [base64.urlsafe_b64encode(json.dumps(part).encode()).rstrip(b"=")
+             for part in ({"alg": "HS256", "kid": "k"}, claims)]
+    mac = hmac.digest(secret.encode(), b".".join(parts), hashlib.sha256)
+    return b".".join([*parts, base64.urlsafe_b64encode(mac).rstrip(b"=")]).decode()
+
+
+def test_an_error_before_the_limits_were_taken_tells_nothing_of_them(gateway, postgres):
+    secret = "a secret of an issuer, 0123456789abcdef"
+    postgres.sql(f"SELECT relay_guard.issuer_add('damaged', 'app'), "
+                 f"relay_guard.jwt_key_add('damaged', 'k', '{secret}')")
+    user = {"token": hs256(secret, iss="damaged", aud="app", sub="dora", exp=int(time.time()) + 60)}
+    assert gateway.get("/test/sealed/1", headers(user)).status == 200
+    postgres.sql("UPDATE relay_guard.jwt_key SET secret = set_byte(secret, 40, get_byte(secret, 40) # 1) "
+                 "WHERE iss = 'damaged'")
+    answer = gateway.get("/test/sealed/1", headers(user))
+    assert answer.status == 503 and answer.header("RateLimit") is None and b"jwt_key" not in answer.body
+    postgres.sql("DELETE FROM relay_guard.issuer WHERE iss = 'damaged'")
