@@ -20,7 +20,7 @@
 
 #include "access/sysattr.h"
 #include "access/table.h"
-#include "catalog/pg_type.h"
+#include "commands/trigger.h"
 #include "nodes/makefuncs.h"
 #include "nodes/nodeFuncs.h"
 #include "optimizer/optimizer.h"
@@ -32,7 +32,7 @@
 #include "rewrite/rewriteManip.h"
 #include "utils/rel.h"
 
-#include "decrypting_view.h"
+#include "decrypted_row.h"
 #include "row_source.h"
 #include "upsert.h"
 
@@ -48,11 +48,11 @@ typedef RangeTblEntry RgPermissions;
 typedef struct RgUpsert
 {
 	Query	   *query;
-	RgDecryptingView view;
-	Relation	view_relation;
+	Relation	view;
 	Relation	table;
 	Index		view_index;		/* of the range table */
 	Index		table_index;
+	RgDecryptedRow row;
 	RgRowSource source;
 } RgUpsert;
 
@@ -78,17 +78,6 @@ add_table(RgUpsert *upsert, Alias *alias)
 	entry->requiredPerms = 0;
 #endif
 	return list_length(upsert->query->rtable);
-}
-
-/* The parser has locked the view only. */
-static void
-open_table(RgUpsert *upsert)
-{
-	RgDecryptingView *view = &upsert->view;
-
-	upsert->table = table_open(view->table, RowExclusiveLock);
-	upsert->table_index = add_table(upsert, NULL);
-	ChangeVarNodes((Node *) view->entries, view->varno, upsert->table_index, 0);
 }
 
 /* What the row gives that column of the table, or NULL. */
@@ -117,7 +106,7 @@ to_table_columns(RgUpsert *upsert, List *row)
 		TargetEntry *entry = lfirst(cell);
 
 		if (!entry->resjunk)
-			entry->resno = ((RgViewColumn *) list_nth(upsert->view.columns, entry->resno - 1))->stored;
+			entry->resno = ((RgRowColumn *) list_nth(upsert->row.columns, entry->resno - 1))->stored;
 	}
 }
 
@@ -136,14 +125,20 @@ over_table(RgUpsert *upsert, Node *node, Index of_view, List *entries)
 #endif
 }
 
+static Expr *
+stored_value(RgUpsert *upsert, RgRowColumn *column)
+{
+	return ((TargetEntry *) list_nth(upsert->row.entries, column->number - 1))->expr;
+}
+
 static bool
 in_aad(RgUpsert *upsert, AttrNumber stored)
 {
-	return bms_is_member(stored - FirstLowInvalidHeapAttributeNumber, upsert->view.aad);
+	return bms_is_member(stored - FirstLowInvalidHeapAttributeNumber, upsert->row.aad);
 }
 
 static Form_pg_attribute
-attribute(RgUpsert *upsert, RgViewColumn *column)
+attribute(RgUpsert *upsert, RgRowColumn *column)
 {
 	return TupleDescAttr(RelationGetDescr(upsert->table), column->stored - 1);
 }
@@ -160,15 +155,15 @@ stored_columns(RgUpsert *upsert, Bitmapset *of_view, bool read)
 	ListCell   *cell;
 	int			whole_row = 0 - FirstLowInvalidHeapAttributeNumber;
 
-	foreach(cell, upsert->view.columns)
+	foreach(cell, upsert->row.columns)
 	{
-		RgViewColumn *column = lfirst(cell);
+		RgRowColumn *column = lfirst(cell);
 
 		if (!bms_is_member(column->number + whole_row, of_view) && !bms_is_member(whole_row, of_view))
 			continue;
 		stored = bms_add_member(stored, column->stored + whole_row);
 		if (read)
-			pull_varattnos((Node *) column->entry->expr, upsert->table_index, &stored);
+			pull_varattnos((Node *) stored_value(upsert, column), upsert->table_index, &stored);
 	}
 	return stored;
 }
@@ -212,14 +207,11 @@ in_row(Node *node, List *row)
 	return copyObject(entry != NULL ? (Node *) entry->expr : node);
 }
 
-/* encrypt(value, aad) for a row that has those values, and the table's where it has none */
+/* For a row that has those values, and the table's where it has none. */
 static Expr *
-encrypted(RgViewColumn *column, Expr *value, List *row)
+encrypted(RgRowColumn *column, Expr * value, List *row)
 {
-	Oid			encrypt = rg_crypt_function("encrypt", exprType((Node *) value));
-
-	return (Expr *) makeFuncExpr(encrypt, BYTEAOID, list_make2(value, in_row((Node *) column->aad, row)),
-								 InvalidOid, InvalidOid, COERCE_EXPLICIT_CALL);
+	return rg_encrypt_call(value, (Expr *) in_row((Node *) column->aad, row));
 }
 
 /*
@@ -235,14 +227,14 @@ null_of(Form_pg_attribute attribute)
 
 /* The value of DEFAULT; NULL leaves it to the rewriter, which knows the table's. */
 static Node *
-default_of(RgUpsert *upsert, RgViewColumn *column)
+default_of(RgUpsert *upsert, RgRowColumn *column)
 {
-	Node	   *value = build_column_default(upsert->view_relation, column->number);
+	Node	   *value = build_column_default(upsert->view, column->number);
 
 	if (value != NULL)
 		return value;
 	if (column->aad != NULL)
-		return null_of(TupleDescAttr(RelationGetDescr(upsert->view_relation), column->number - 1));
+		return null_of(TupleDescAttr(RelationGetDescr(upsert->view), column->number - 1));
 	if (!in_aad(upsert, column->stored))
 		return NULL;
 	value = build_column_default(upsert->table, column->stored);
@@ -255,7 +247,7 @@ default_of(RgUpsert *upsert, RgViewColumn *column)
 
 /* Whether an identity column takes its own value instead of the one given. */
 static bool
-is_overridden(RgUpsert *upsert, Form_pg_attribute column, Expr *value)
+is_overridden(RgUpsert *upsert, Form_pg_attribute column, Expr * value)
 {
 	OverridingKind override = upsert->query->override;
 
@@ -273,14 +265,14 @@ is_overridden(RgUpsert *upsert, Form_pg_attribute column, Expr *value)
 
 /* Two evaluations give the same, and are no second reference to a WITH query. */
 static bool
-is_repeatable(Expr *value)
+is_repeatable(Expr * value)
 {
 	return !contain_volatile_functions((Node *) value) && !checkExprHasSubLink((Node *) value);
 }
 
 /* The value that goes into the column, where it is not left to the rewriter. */
 static void
-complete_value(RgUpsert *upsert, RgViewColumn *column, TargetEntry *entry, Node *value)
+complete_value(RgUpsert *upsert, RgRowColumn *column, TargetEntry *entry, Node *value)
 {
 	Form_pg_attribute stored = attribute(upsert, column);
 
@@ -297,7 +289,7 @@ complete_value(RgUpsert *upsert, RgViewColumn *column, TargetEntry *entry, Node 
 }
 
 static void
-complete_column(RgUpsert *upsert, RgViewColumn *column)
+complete_column(RgUpsert *upsert, RgRowColumn *column)
 {
 	List	  **row = &upsert->query->targetList;
 	TargetEntry *entry = assignment(*row, column->stored);
@@ -322,11 +314,11 @@ rewrite_insert(RgUpsert *upsert)
 
 	upsert->source = rg_row_source(query);
 	to_table_columns(upsert, query->targetList);
-	foreach(cell, upsert->view.columns)
+	foreach(cell, upsert->row.columns)
 		complete_column(upsert, lfirst(cell));
-	foreach(cell, upsert->view.columns)
+	foreach(cell, upsert->row.columns)
 	{
-		RgViewColumn *column = lfirst(cell);
+		RgRowColumn *column = lfirst(cell);
 		TargetEntry *entry = assignment(query->targetList, column->stored);
 
 		if (column->aad != NULL)
@@ -341,7 +333,7 @@ rewrite_insert(RgUpsert *upsert)
  */
 
 static void
-check_repeatable(RgUpsert *upsert, RgViewColumn *column, Expr *value)
+check_repeatable(RgUpsert *upsert, RgRowColumn *column, Expr * value)
 {
 	char	   *name = NameStr(attribute(upsert, column)->attname);
 
@@ -355,7 +347,7 @@ check_repeatable(RgUpsert *upsert, RgViewColumn *column, Expr *value)
 }
 
 static void
-complete_assignment(RgUpsert *upsert, RgViewColumn *column, TargetEntry *entry)
+complete_assignment(RgUpsert *upsert, RgRowColumn *column, TargetEntry *entry)
 {
 	if (IsA(entry->expr, SetToDefault) && attribute(upsert, column)->attidentity == '\0')
 	{
@@ -370,7 +362,7 @@ complete_assignment(RgUpsert *upsert, RgViewColumn *column, TargetEntry *entry)
 
 /* Whether the row's new values change the AAD of that column. */
 static bool
-changes_aad(RgUpsert *upsert, RgViewColumn *column, List *row)
+changes_aad(RgUpsert *upsert, RgRowColumn *column, List *row)
 {
 	Bitmapset  *parts = NULL;
 	ListCell   *cell;
@@ -388,7 +380,7 @@ changes_aad(RgUpsert *upsert, RgViewColumn *column, List *row)
 
 /* A value that stays is encrypted again where its AAD changes. */
 static void
-encrypt_assignment(RgUpsert *upsert, RgViewColumn *column)
+encrypt_assignment(RgUpsert *upsert, RgRowColumn *column)
 {
 	List	  **row = &upsert->query->onConflict->onConflictSet;
 	TargetEntry *entry = assignment(*row, column->stored);
@@ -396,7 +388,7 @@ encrypt_assignment(RgUpsert *upsert, RgViewColumn *column)
 
 	if (entry == NULL && changes_aad(upsert, column, *row))
 	{
-		entry = makeTargetEntry(copyObject(column->entry->expr), column->stored, NULL, false);
+		entry = makeTargetEntry(copyObject(stored_value(upsert, column)), column->stored, NULL, false);
 		*row = lappend(*row, entry);
 		table->updatedCols = bms_add_member(table->updatedCols,
 											column->stored - FirstLowInvalidHeapAttributeNumber);
@@ -412,17 +404,17 @@ rewrite_set(RgUpsert *upsert)
 	ListCell   *cell;
 
 	to_table_columns(upsert, conflict->onConflictSet);
-	foreach(cell, upsert->view.columns)
+	foreach(cell, upsert->row.columns)
 	{
-		RgViewColumn *column = lfirst(cell);
+		RgRowColumn *column = lfirst(cell);
 		TargetEntry *entry = assignment(conflict->onConflictSet, column->stored);
 
 		if (entry != NULL)
 			complete_assignment(upsert, column, entry);
 	}
-	foreach(cell, upsert->view.columns)
+	foreach(cell, upsert->row.columns)
 	{
-		RgViewColumn *column = lfirst(cell);
+		RgRowColumn *column = lfirst(cell);
 
 		if (column->aad != NULL)
 			encrypt_assignment(upsert, column);
@@ -435,7 +427,7 @@ rewrite_excluded(RgUpsert *upsert)
 {
 	OnConflictExpr *conflict = upsert->query->onConflict;
 	Index		of_view = conflict->exclRelIndex;
-	List	   *entries = copyObject(upsert->view.entries);
+	List	   *entries = copyObject(upsert->row.entries);
 
 	conflict->exclRelIndex = add_table(upsert, makeAlias("excluded", NIL));
 	conflict->exclRelTlist = BuildOnConflictExcludedTargetlist(upsert->table, conflict->exclRelIndex);
@@ -454,19 +446,45 @@ rewrite_upsert(RgUpsert *upsert)
 {
 	Query	   *query = upsert->query;
 
-	open_table(upsert);
+	upsert->table_index = add_table(upsert, NULL);
 	require_privileges(upsert, upsert->view_index);
 	rewrite_insert(upsert);
 	query->returningList = (List *) over_table(upsert, (Node *) query->returningList,
-											   upsert->view_index, upsert->view.entries);
+											   upsert->view_index, upsert->row.entries);
 	query->onConflict = (OnConflictExpr *) over_table(upsert, (Node *) query->onConflict,
-													  upsert->view_index, upsert->view.entries);
+													  upsert->view_index, upsert->row.entries);
 	if (query->onConflict->action == ONCONFLICT_UPDATE)
 	{
 		rewrite_excluded(upsert);
 		rewrite_set(upsert);
 	}
 	query->resultRelation = upsert->table_index;
+}
+
+/* Rules and other triggers of the view would be passed by. */
+static bool
+writes_table_only(Relation view)
+{
+	TriggerDesc *triggers = view->trigdesc;
+
+	for (int i = 1; i < triggers->numtriggers; i++)
+		if (triggers->triggers[i].tgfoid != triggers->triggers[0].tgfoid)
+			return false;
+	return triggers->trig_insert_instead_row && view->rd_rules->numLocks == 1;
+}
+
+/* What cannot be rewritten is left to PostgreSQL, which refuses it. */
+static void
+rewrite_if_encrypted(RgUpsert *upsert)
+{
+	RgEncryptedView view;
+
+	if (!rg_encrypted_view(upsert->view, &view) || !writes_table_only(upsert->view))
+		return;
+	/* The parser has locked the view only. */
+	upsert->table = table_open(view.table, RowExclusiveLock);
+	if (rg_decrypted_row(&view, upsert->table, list_length(upsert->query->rtable) + 1, &upsert->row))
+		rewrite_upsert(upsert);
 	table_close(upsert->table, NoLock);
 }
 
@@ -481,15 +499,14 @@ rewrite_if_upsert(Query *query)
 	target = rt_fetch(query->resultRelation, query->rtable);
 	if (target->relkind != RELKIND_VIEW)
 		return;
-	upsert.view_relation = table_open(target->relid, NoLock);
-	if (rg_decrypting_view_read(upsert.view_relation, &upsert.view))
-		rewrite_upsert(&upsert);
-	table_close(upsert.view_relation, NoLock);
+	upsert.view = table_open(target->relid, NoLock);
+	rewrite_if_encrypted(&upsert);
+	table_close(upsert.view, NoLock);
 }
 
 /* Statements that change data are at the top, or in its WITH; EXPLAIN and others call the hook for theirs. */
 static void
-after_analysis(ParseState *pstate, Query *query, JumbleState *jumble)
+after_analysis(ParseState *pstate, Query *query, JumbleState * jumble)
 {
 	ListCell   *cell;
 
