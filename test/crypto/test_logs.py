@@ -124,8 +124,8 @@ PLACES = """
 # Arguments of these names are secrets, plaintexts or their AAD, or hold them
 SECRET_ARGUMENTS = {"secret", "key", "token", "plaintext", "ciphertext", "aad", "parts", "payload", "body", "request",
                     "headers", "jwk", "jwks"}
-# The key is who a limit is for; the secret is sealed already
-NO_SECRETS = {"rate_take_key", "webhook_secret_put"}
+# The key is who a limit is for, the secret is sealed already, the AAD is names of columns
+NO_SECRETS = {"rate_take_key", "webhook_secret_put", "encrypt_column", "check_aad_columns", "aad_expression"}
 VALUES = {"text": "{v}::text", "bytea": "{v}::text::bytea", "jsonb": "jsonb_build_object('kty', {v}::text)",
           "text[]": "ARRAY[{v}::text]"}
 OTHERS = {"inet": "NULL::inet", "timestamp with time zone": "now()"}
