@@ -334,7 +334,7 @@ def test_values_that_do_not_open_are_left_and_reported(server, table):
     assert "3 values" in said and "(id)=(7): it does not open" in said
     assert "(id)=(8): key 99 is retired or not" in said and "(id)=(9): it is no encrypted value" in said
     assert progress(server) == ("incomplete", 997, 3, 0)
-    assert opened(server) == 997 and (new, 997) in keys(server)
+    assert (new, 997) in keys(server)
     connection.close()
 
 
@@ -345,7 +345,7 @@ def test_failures_are_named_up_to_a_number(server, table):
     connection = server.connect()
     run(connection, "CALL relay_guard.rekey('t', 'c')")
     said = "".join(connection.notices)
-    assert "1000 values" in said and said.count("key ") < 30
+    assert "1000 values" in said and said.count("not in the key ring") == 20
     connection.close()
 
 
@@ -378,14 +378,14 @@ def owners_table(server):
     """s.t of the role owner, 100 rows, as table; with what an owner may attach to it."""
     server.run("""
         DROP ROLE IF EXISTS owner; CREATE ROLE owner LOGIN; CREATE ROLE other LOGIN;
-        CREATE SCHEMA s AUTHORIZATION owner;
+        CREATE SCHEMA s AUTHORIZATION owner; GRANT USAGE ON SCHEMA s TO other;
         SELECT relay_guard.grant_role('admin', 'owner'), relay_guard.grant_role('app', 'owner'),
                relay_guard.grant_role('admin', 'other');
         SET ROLE owner;
         CREATE TABLE s.t (id bigint PRIMARY KEY, c text);
         INSERT INTO s.t SELECT i, 'value ' || i FROM generate_series(1, 100) i;
         CREATE TABLE s.ran (what text, who text, path text)""")
-    encrypt_column(server, "s.t", ["id"], "l.t.c")
+    encrypt_column(server, "s.t", ["id"], "l.s.c")
     yield "s.t"
     drop(server, "SCHEMA s CASCADE; DROP OWNED BY owner, other; DROP ROLE owner, other")
 
@@ -405,8 +405,10 @@ def test_what_the_owner_attached_to_the_table_runs_as_the_owner(server, owners_t
         CREATE TRIGGER after AFTER UPDATE ON s.t FOR EACH STATEMENT EXECUTE FUNCTION s.after();
         CREATE CONSTRAINT TRIGGER deferred AFTER UPDATE ON s.t DEFERRABLE INITIALLY DEFERRED
         FOR EACH ROW EXECUTE FUNCTION s.deferred();
+        CREATE FUNCTION s.write(what text) RETURNS void LANGUAGE plpgsql AS $$ BEGIN
+            INSERT INTO s.ran VALUES (what, current_user, current_setting('search_path')); END $$;
         CREATE FUNCTION s.note(what text, id bigint) RETURNS bigint LANGUAGE plpgsql IMMUTABLE AS $$ BEGIN
-            INSERT INTO s.ran VALUES (what, current_user, current_setting('search_path')); RETURN id; END $$;
+            PERFORM s.write(what); RETURN id; END $$;
         CREATE INDEX ON s.t (s.note('index', length(c) + id));
         ALTER TABLE s.t ADD CHECK (s.note('check', id) > 0);
         TRUNCATE s.ran""")
