@@ -11,8 +11,9 @@ from conftest import GATEWAY, as_server, run, sqlstate
 
 
 def rotate(server):
-    """Makes a new key primary; its id."""
+    """Makes a new key primary; its id.  Keys of earlier tests go: a ring holds 64."""
     as_server(GATEWAY, "keyring", "add", server.keyring)
+    server.write_ring("".join(server.keyring.read_text().splitlines(keepends=True)[-4:]))
     return primary(server)
 
 
@@ -190,6 +191,35 @@ def test_row_that_a_running_transaction_wrote_under_the_old_key_is_not_forgotten
     writer.close()
 
 
+def test_prepared_transaction_is_waited_for(server, table):
+    writer = server.connect()
+    run(writer, "BEGIN")
+    run(writer, "INSERT INTO decrypted_t VALUES (0, 'late', 'value 0')")
+    run(writer, "PREPARE TRANSACTION 'late'")
+    new = rotate(server)
+    with calling(server) as call:
+        wait_for(lambda: keys(server) == [(new, 1000)] and progress(server)[0] == "waiting")
+        time.sleep(0.3)
+        assert not call.done()
+        server.run("COMMIT PREPARED 'late'")
+        call.result(15)
+    assert keys(server) == [(new, 1001)] and opened(server) == 1001
+    writer.close()
+
+
+@pytest.mark.parametrize("what", ["SELECT FROM t FOR KEY SHARE", "LOCK t IN SHARE UPDATE EXCLUSIVE MODE",
+                                  "SELECT count(c) FROM decrypted_t"])
+def test_foreign_keys_vacuum_and_readers_are_not_waited_for(server, table, what):
+    """What refers to a row locks it so; VACUUM the table so."""
+    new = rotate(server)
+    holder = server.connect(autocommit=False)
+    run(holder, what)
+    with calling(server) as call:
+        call.result(15)
+    assert keys(server) == [(new, 1000)]
+    holder.close()
+
+
 def test_update_of_a_row_between_reading_and_writing_it_is_not_lost(server, table):
     """A trigger, so that it is between: row 1's update changes row 2, which the page holds already."""
     server.run("""
@@ -286,9 +316,9 @@ def test_run_that_was_broken_off_goes_on(server, table, how):
 
 def test_statement_timeout_breaks_it_off_between_or_within_batches(server, table):
     new = rotate(server)
-    slow_down(server, 0.002)
+    slow_down(server, 0.001)
     connection = server.connect()
-    run(connection, "SET statement_timeout = '500ms'")
+    run(connection, "SET statement_timeout = '400ms'")
     calls = 0
     while sqlstate(connection, "CALL relay_guard.rekey('t', 'c', 50)") == "57014":
         calls += 1
