@@ -23,4 +23,4 @@ CREATE FUNCTION rekey_secrets() RETURNS bigint
 LANGUAGE C SECURITY DEFINER PARALLEL UNSAFE SET search_path = pg_catalog, pg_temp
 AS 'MODULE_PATHNAME', 'relay_guard_rekey_secrets';
 COMMENT ON FUNCTION rekey_secrets() IS
-'Seals every stored secret (HS256 keys, the pepper of API keys) anew under the primary key, all or none of them; returns how many were under another.';
+'Seals every stored secret (HS256 keys, the pepper of API keys, secrets of webhooks) anew under the primary key, all or none of them; returns how many were under another.';

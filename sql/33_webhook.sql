@@ -30,6 +30,12 @@ BEGIN
         RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value',
             MESSAGE = 'keep_old must be an interval of zero or more';
     END IF;
+    -- Before the table's CHECK, which would quote it
+    IF NOT relay_guard.is_envelope($2) THEN
+        RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value',
+            MESSAGE = 'the secret is not sealed',
+            HINT = 'Call relay_guard.webhook_secret_set(name, secret), which seals it.';
+    END IF;
     -- One at a time for each name; who signs or verifies does not wait
     LOCK TABLE relay_guard.webhook_secret IN SHARE ROW EXCLUSIVE MODE;
     UPDATE relay_guard.webhook_secret s SET expires_at = least(s.expires_at, clock_timestamp() + $3)

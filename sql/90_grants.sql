@@ -8,6 +8,11 @@ DECLARE
     grantee CONSTANT text := role::text;
     lint CONSTANT text := (SELECT string_agg(oid::regprocedure::text, ', ') FROM pg_proc
                            WHERE pronamespace = 'relay_guard'::regnamespace AND proname ~ '^lint(_|$)');
+    -- What encrypt_column() calls in its caller's name
+    encrypting CONSTANT text := (SELECT string_agg(oid::regprocedure::text, ', ') FROM pg_proc
+                                 WHERE pronamespace = 'relay_guard'::regnamespace
+                                   AND (proname ~ '^(check_encrypt|decrypted_view|decrypting|create_decrypted|drop_decrypted|encrypted_|set_view_)'
+                                        OR proname = ANY ('{aad_expression,check_aad_columns,check_plaintext_unused,encrypt_values,envelope_check,grants_for,guard_column,has_unique_index_within,require_opening,stored_column}')));
 BEGIN
     CASE kind
     WHEN 'gateway' THEN
@@ -26,6 +31,8 @@ BEGIN
             relay_guard.decrypt_text(bytea, bytea), relay_guard.decrypt_bytea(bytea, bytea),
             relay_guard.decrypt_jsonb(bytea, bytea), relay_guard.try_decrypt_text(bytea, bytea),
             relay_guard.try_decrypt_bytea(bytea, bytea), relay_guard.try_decrypt_jsonb(bytea, bytea),
+            relay_guard.opened_text(bytea, bytea), relay_guard.opened_bytea(bytea, bytea),
+            relay_guard.opened_jsonb(bytea, bytea), relay_guard.opens(bytea, bytea),
             relay_guard.webhook_sign(text, text, bytea, timestamptz),
             relay_guard.webhook_verify(text, text, text, text, bytea, interval),
             relay_guard.webhook_verify_body(text, text, bytea),
@@ -53,6 +60,11 @@ BEGIN
             relay_guard.read_counters(), relay_guard.read_counter_status(),
             relay_guard.read_rate_totals(), relay_guard.rate_address(text), relay_guard.metrics(),
             relay_guard.read_keyring(), relay_guard.rekey_secrets(), %s TO %s', lint, grantee);
+        EXECUTE format('GRANT EXECUTE ON FUNCTION relay_guard.encrypt_column(regclass, name, name[], text, regtype),
+            relay_guard.encrypt_column_stop(regclass, name), relay_guard.encrypt_column_refresh(regclass), %s,
+            relay_guard.encrypt(text, bytea), relay_guard.encrypt(bytea, bytea), relay_guard.encrypt(jsonb, bytea),
+            relay_guard.decrypt_text(bytea, bytea), relay_guard.decrypt_bytea(bytea, bytea),
+            relay_guard.decrypt_jsonb(bytea, bytea), relay_guard.opens(bytea, bytea) TO %s', encrypting, grantee);
         EXECUTE format('GRANT SELECT, INSERT, UPDATE, DELETE ON relay_guard.route, relay_guard.rate_policy,
             relay_guard.rate_override TO %s', grantee);
         EXECUTE format('GRANT SELECT, UPDATE, DELETE ON relay_guard.issuer TO %s', grantee);
@@ -61,7 +73,8 @@ BEGIN
         EXECUTE format('GRANT SELECT (iss, kid, alg, public_key, source, created_at, retired_at), DELETE ON relay_guard.jwt_key TO %s', grantee);
         EXECUTE format('GRANT SELECT (name, version, created_at, expires_at) ON relay_guard.webhook_secret TO %s', grantee);
         EXECUTE format('GRANT SELECT ON relay_guard.counter, relay_guard.counter_status, relay_guard.rate_status,
-            relay_guard.keyring_status TO %s', grantee);
+            relay_guard.keyring_status, relay_guard.encrypted_column, relay_guard.rekey_progress TO %s', grantee);
+        EXECUTE format('GRANT EXECUTE ON PROCEDURE relay_guard.rekey(regclass, name, integer), relay_guard.rekey_all(integer) TO %s', grantee);
     WHEN 'keys' THEN
         EXECUTE format('GRANT EXECUTE ON FUNCTION relay_guard.jwks_import(text, jsonb) TO %s', grantee);
     ELSE
@@ -82,7 +95,7 @@ BEGIN
     FOR command IN
         SELECT format('REVOKE ALL ON %s %s FROM %s', o.kind, o.name,
                       CASE a.grantee WHEN 0 THEN 'PUBLIC' ELSE a.grantee::regrole::text END)
-        FROM (SELECT 'FUNCTION' AS kind, p.oid::regprocedure::text AS name, p.proowner AS owner,
+        FROM (SELECT 'ROUTINE' AS kind, p.oid::regprocedure::text AS name, p.proowner AS owner,
                      coalesce(p.proacl, acldefault('f', p.proowner)) AS acl
               FROM pg_proc p WHERE p.pronamespace = 'relay_guard'::regnamespace
               UNION ALL

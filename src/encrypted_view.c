@@ -4,7 +4,9 @@
  */
 #include "postgres.h"
 
+#include "access/relation.h"
 #include "catalog/namespace.h"
+#include "fmgr.h"
 #include "nodes/parsenodes.h"
 #include "nodes/primnodes.h"
 #include "parser/parsetree.h"
@@ -89,4 +91,23 @@ rg_encrypted_view(Relation view, RgEncryptedView *mapping)
 			mapping->base[entry->resno - 1] = shown(entry->expr, table, &mapping->decrypted[entry->resno - 1]);
 	}
 	return true;
+}
+
+PG_FUNCTION_INFO_V1(relay_guard_stored_column);
+
+/* stored_column(view regclass, number smallint) → smallint, or NULL */
+Datum
+relay_guard_stored_column(PG_FUNCTION_ARGS)
+{
+	Relation	view = relation_open(PG_GETARG_OID(0), AccessShareLock);
+	int			number = PG_GETARG_INT16(1);
+	RgEncryptedView mapping;
+	AttrNumber	stored = 0;
+
+	if (rg_encrypted_view(view, &mapping) && number >= 1 && number <= mapping.natts)
+		stored = mapping.base[number - 1];
+	relation_close(view, AccessShareLock);
+	if (stored == 0)
+		PG_RETURN_NULL();
+	PG_RETURN_INT16(stored);
 }

@@ -15,7 +15,6 @@
 
 #include "keyring.h"
 #include "ring_line.h"
-#include "secret.h"
 
 PG_FUNCTION_INFO_V1(relay_guard_keyring_available);
 
@@ -81,16 +80,10 @@ PG_FUNCTION_INFO_V1(relay_guard_keyring_new_line);
 Datum
 relay_guard_keyring_new_line(PG_FUNCTION_ARGS)
 {
-	ErrorContextCallback hide = {error_context_stack, rg_secret_hide_statement, NULL};
-	text	   *line;
-
-	error_context_stack = &hide;
 	if (!superuser())
 		ereport(ERROR,
 				errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
 				errmsg("only superusers make keys in SQL"),
 				errhint("Use \"relay_gateway keyring new FILE\" as the server's user."));
-	line = make_line();
-	error_context_stack = hide.previous;
-	PG_RETURN_TEXT_P(line);
+	PG_RETURN_TEXT_P(make_line());
 }

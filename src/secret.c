@@ -52,10 +52,3 @@ rg_secret_open(const char *table, const char *key1, const char *key2, RgSlice se
 				errhint("Its row was made with another key ring or changed by hand: register the secret again."));
 	return secret;
 }
-
-void
-rg_secret_hide_statement(void *arg)
-{
-	errhidestmt(true);
-	errhidecontext(true);
-}

@@ -28,11 +28,4 @@ extern bool rg_secret_try_open(const char *table, const char *key1, const char *
 extern RgSlice rg_secret_open(const char *table, const char *key1, const char *key2,
 							  RgSlice sealed);
 
-/*
- * For functions that take secrets as arguments: a callback for
- * error_context_stack, to be pushed first thing.  While it is there, an error
- * is logged without its statement, which holds the secret.
- */
-extern void rg_secret_hide_statement(void *arg);
-
 #endif

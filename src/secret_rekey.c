@@ -30,6 +30,7 @@ static const SecretTable tables[] = {
 	{"jwt_key", "iss", "kid"},
 	{"api_key_pepper", "''", "''"},
 	{"webhook_secret", "name", "''"},
+	{"webhook_secret", "name", "''"},
 };
 
 /* Columns of select_secrets() */

@@ -33,7 +33,6 @@ static const RgSlice secret_functions[] = {
 	FUNCTION(try_decrypt_bytea),
 	FUNCTION(try_decrypt_jsonb),
 	FUNCTION(try_decrypt_text),
-	FUNCTION(webhook_secret_put),
 	FUNCTION(webhook_secret_set),
 	FUNCTION(webhook_sign),
 	FUNCTION(webhook_verify),

@@ -22,6 +22,7 @@
 #include "config_cache.h"
 #include "errcodes.h"
 #include "identity.h"
+#include "log_guard.h"
 #include "secret.h"
 #include "webhook_signature.h"
 
@@ -236,12 +237,10 @@ PG_FUNCTION_INFO_V1(relay_guard_webhook_secret_set);
 Datum
 relay_guard_webhook_secret_set(PG_FUNCTION_ARGS)
 {
-	ErrorContextCallback hide = {error_context_stack, rg_secret_hide_statement, NULL};
 	text	   *shown;
 
-	error_context_stack = &hide;
+	rg_log_guard_secret_used();
 	shown = set_secret(fcinfo);
-	error_context_stack = hide.previous;
 	if (shown == NULL)
 		PG_RETURN_NULL();
 	PG_RETURN_TEXT_P(shown);
@@ -340,6 +339,7 @@ relay_guard_webhook_sign(PG_FUNCTION_ARGS)
 	Datum		values[4];
 	bool		nulls[4] = {false};
 
+	rg_log_guard_secret_used();
 	if (get_call_result_type(fcinfo, NULL, &desc) != TYPEFUNC_COMPOSITE)
 		elog(ERROR, "webhook_sign() does not return a row");
 	initStringInfo(&standard);
@@ -396,6 +396,7 @@ verify(text * name, RgWebhookForm form, const RgWebhook *webhook, RgSlice header
 	bool		signs = false;
 	bool		authentic = false;
 
+	rg_log_guard_secret_used();
 	while (next_secret(&secrets))
 	{
 		signs |= rg_webhook_secret_signs(form, secrets.secret);

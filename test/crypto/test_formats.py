@@ -148,6 +148,13 @@ def test_secret_of_a_row_opens_elsewhere(server):
         formats.open_envelope(ring, "secrets", sealed, formats.row_aad("jwt_key", "https://id.example", "k2"))
 
 
+def test_secret_of_a_webhook_opens_elsewhere(server):
+    ring = formats.read_ring(server.keyring.read_text())
+    secret = server.value("SELECT relay_guard.webhook_secret_set('shop')")
+    sealed = bytes(server.value("SELECT secret FROM relay_guard.webhook_secret"))
+    assert formats.open_envelope(ring, "secrets", sealed, formats.row_aad("webhook_secret", "shop", "")) == secret.encode()
+
+
 def test_pepper_and_api_key_of_the_page():
     sealed = formats.make_envelope(RING, "secrets", 7, EXAMPLE["nonce"], EXAMPLE["pepper"], EXAMPLE["pepper aad"])
     assert formats.row_aad("api_key_pepper", "", "") == EXAMPLE["pepper aad"]

@@ -113,3 +113,16 @@ def test_a_secret_of_a_webhook_is_in_no_log(make_server):
     for secret in given, made, made.removeprefix("whsec_"), given.encode().hex():
         assert secret not in log
     server.stop()
+
+
+def test_nor_where_the_statement_does_not_show_that_it_takes_one(hooks):
+    hooks.run("""CREATE OR REPLACE FUNCTION public.keep(secret text) RETURNS text LANGUAGE sql
+                 AS $$ SELECT relay_guard.webhook_secret_set('kept', secret) $$""")
+    hooks.run("""CREATE OR REPLACE FUNCTION public.came(body text) RETURNS boolean LANGUAGE sql
+                 AS $$ SELECT relay_guard.webhook_verify('nobody', '', '', '', convert_to(body, 'UTF8')) $$""")
+    for statement in "SELECT public.keep('short but secret')", "SELECT public.came('short but secret')":
+        with pytest.raises(psycopg2.Error):
+            hooks.run(statement)
+    log = hooks.log()
+    assert "is shorter than 32 bytes" in log and 'there is no webhook secret "nobody"' in log
+    assert "short but secret" not in log

@@ -15,6 +15,11 @@ SELECT relay_guard.rekey_secrets();
 RESET ROLE;
 SELECT kid, j.secret IS NOT DISTINCT FROM b.secret AS untouched FROM relay_guard.jwt_key j JOIN rg_before b USING (kid) ORDER BY 1;
 
+-- the tables whose secrets it knows; one more is one more line in src/secret_rekey.c
+SELECT a.attrelid::regclass AS holds_secrets FROM pg_attribute a JOIN pg_class c ON c.oid = a.attrelid
+WHERE c.relnamespace = 'relay_guard'::regnamespace AND c.relkind = 'r' AND a.attname = 'secret' AND a.atttypid = 'bytea'::regtype
+ORDER BY c.relname;
+
 -- a secret that does not open: the row is named
 UPDATE relay_guard.jwt_key SET secret = overlay(secret PLACING '\x00000063' FROM 2) WHERE kid = 'k2';
 \set VERBOSITY default

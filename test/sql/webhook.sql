@@ -158,6 +158,9 @@ SELECT relay_guard.webhook_verify_body('made', 'sha256=', '');
 -- and a new one can be stored all the same; the former does not stand in its way
 SELECT relay_guard.webhook_secret_set('made') IS NOT NULL AS made;
 SELECT rg_passes('made');
+\set VERBOSITY default
+SELECT relay_guard.webhook_secret_put('clear', :'secret', '0');
+\set VERBOSITY terse
 INSERT INTO relay_guard.webhook_secret (name, version, secret) VALUES ('clear', 1, :'secret');
 INSERT INTO relay_guard.webhook_secret (name, version, secret) SELECT name, 99, secret FROM relay_guard.webhook_secret WHERE name = 'github';
 
