@@ -284,8 +284,7 @@ static void
 append_returned(StringInfo out, RgWriter *writer)
 {
 	for (int i = 0; i < writer->nread; i++)
-		appendStringInfo(out, "%s, ", column_name(writer, writer->read[i]));
-	appendStringInfoString(out, "xmin");
+		appendStringInfo(out, "%s%s", i == 0 ? "" : ", ", column_name(writer, writer->read[i]));
 }
 
 static void
@@ -348,7 +347,7 @@ statement_text(RgWriter *writer, RgStatement statement, Bitmapset *columns)
 	{
 		appendStringInfoString(&out, "SELECT ");
 		append_returned(&out, writer);
-		appendStringInfo(&out, " FROM %s", writer->name);
+		appendStringInfo(&out, ", xmin FROM %s", writer->name);
 		append_key(&out, writer, 0);
 		appendStringInfoString(&out, " FOR NO KEY UPDATE");
 		return out.data;

@@ -40,7 +40,7 @@ typedef struct RgWriter
 	Oid		   *key_equals;		/* and their operators for = */
 	int			nread;
 	AttrNumber *read;			/* the table's columns that every statement
-								 * returns, xmin after them */
+								 * returns; RG_WRITE_LOCK also xmin */
 	List	   *plans;
 } RgWriter;
 
