@@ -139,9 +139,9 @@ run: installed
 test: installed
 	@test/run
 
-# Rate limits for minutes, and with millions of keys
+# Rate limits for minutes, and with millions of keys; encryption by the million
 test-long: installed
-	@RG_LONG=1 test/run rates
+	@RG_LONG=1 test/run unit crypto rates
 
 # Of the database that DATABASE_URL or libpq's environment names
 lint-db:

@@ -73,7 +73,8 @@ BEGIN
         EXECUTE format('GRANT SELECT (iss, kid, alg, public_key, source, created_at, retired_at), DELETE ON relay_guard.jwt_key TO %s', grantee);
         EXECUTE format('GRANT SELECT (name, version, created_at, expires_at) ON relay_guard.webhook_secret TO %s', grantee);
         EXECUTE format('GRANT SELECT ON relay_guard.counter, relay_guard.counter_status, relay_guard.rate_status,
-            relay_guard.keyring_status, relay_guard.encrypted_column TO %s', grantee);
+            relay_guard.keyring_status, relay_guard.encrypted_column, relay_guard.rekey_progress TO %s', grantee);
+        EXECUTE format('GRANT EXECUTE ON PROCEDURE relay_guard.rekey(regclass, name, integer), relay_guard.rekey_all(integer) TO %s', grantee);
     WHEN 'keys' THEN
         EXECUTE format('GRANT EXECUTE ON FUNCTION relay_guard.jwks_import(text, jsonb) TO %s', grantee);
     ELSE
@@ -94,7 +95,7 @@ BEGIN
     FOR command IN
         SELECT format('REVOKE ALL ON %s %s FROM %s', o.kind, o.name,
                       CASE a.grantee WHEN 0 THEN 'PUBLIC' ELSE a.grantee::regrole::text END)
-        FROM (SELECT 'FUNCTION' AS kind, p.oid::regprocedure::text AS name, p.proowner AS owner,
+        FROM (SELECT 'ROUTINE' AS kind, p.oid::regprocedure::text AS name, p.proowner AS owner,
                      coalesce(p.proacl, acldefault('f', p.proowner)) AS acl
               FROM pg_proc p WHERE p.pronamespace = 'relay_guard'::regnamespace
               UNION ALL

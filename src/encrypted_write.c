@@ -250,7 +250,7 @@ stored_value(RgWriter *writer, AttrNumber attnum, RgRow *row)
 
 /* Whether it found its row, which SPI_tuptable then holds. */
 static bool
-execute(RgWriter *writer, RgStatement statement, Bitmapset * columns, RgRow *row,
+execute(RgWriter *writer, RgStatement statement, Bitmapset *columns, RgRow *row,
 		const RgRow *key)
 {
 	SPIPlanPtr	plan = rg_writer_plan(writer, statement, columns);
@@ -416,7 +416,7 @@ lock_row(RgWriter *writer, const RgRow *old, RgRow *row)
 
 /* Encrypted columns whose AAD changes, too. */
 static Bitmapset *
-with_rebound(RgWriter *writer, Bitmapset * changed)
+with_rebound(RgWriter *writer, Bitmapset *changed)
 {
 	Bitmapset  *columns = bms_copy(changed);
 

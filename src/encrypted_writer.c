@@ -301,7 +301,7 @@ append_key(StringInfo out, RgWriter *writer, int parameter)
 }
 
 static void
-append_insert(StringInfo out, RgWriter *writer, Bitmapset * columns)
+append_insert(StringInfo out, RgWriter *writer, Bitmapset *columns)
 {
 	StringInfoData values;
 	int			parameter = 0;
@@ -323,7 +323,7 @@ append_insert(StringInfo out, RgWriter *writer, Bitmapset * columns)
 }
 
 static void
-append_update(StringInfo out, RgWriter *writer, Bitmapset * columns)
+append_update(StringInfo out, RgWriter *writer, Bitmapset *columns)
 {
 	int			parameter = 0;
 
@@ -338,7 +338,7 @@ append_update(StringInfo out, RgWriter *writer, Bitmapset * columns)
 }
 
 static char *
-statement_text(RgWriter *writer, RgStatement statement, Bitmapset * columns)
+statement_text(RgWriter *writer, RgStatement statement, Bitmapset *columns)
 {
 	StringInfoData out;
 
@@ -367,7 +367,7 @@ statement_text(RgWriter *writer, RgStatement statement, Bitmapset * columns)
 }
 
 static SPIPlanPtr
-prepare(RgWriter *writer, RgStatement statement, Bitmapset * columns)
+prepare(RgWriter *writer, RgStatement statement, Bitmapset *columns)
 {
 	Oid		   *types = palloc((writer->desc->natts + writer->nkey) * sizeof *types);
 	int			count = 0;
@@ -385,7 +385,7 @@ prepare(RgWriter *writer, RgStatement statement, Bitmapset * columns)
 }
 
 SPIPlanPtr
-rg_writer_plan(RgWriter *writer, RgStatement statement, Bitmapset * columns)
+rg_writer_plan(RgWriter *writer, RgStatement statement, Bitmapset *columns)
 {
 	MemoryContext caller;
 	RgWriterPlan *kept;

@@ -85,9 +85,22 @@ replace_ring(RgRing *fresh)
 	generation++;
 }
 
+/* Whatever statement is under way, it has no part in this, but may hold secrets. */
+static void
+log_problem(const char *problem)
+{
+	ereport(LOG_SERVER_ONLY,
+			errcode(ERRCODE_CONFIG_FILE_ERROR),
+			errmsg("key ring \"%s\" cannot be used: %s", path, problem),
+			ring ? errdetail("The ring that was read before stays in use.") : 0,
+			errhint("It must be a file of the server's user with mode 0600, made by relay_gateway keyring new."),
+			errhidestmt(true),
+			errhidecontext(true));
+}
+
 /* A file that went bad leaves the ring that was good. */
 static void
-read_file(void)
+read_file(bool tell)
 {
 	char		problem[128];
 	RgRing	   *fresh = read_ring(problem, sizeof problem);
@@ -95,12 +108,8 @@ read_file(void)
 	bad = fresh == NULL;
 	if (fresh != NULL)
 		replace_ring(fresh);
-	else
-		ereport(LOG_SERVER_ONLY,
-				errcode(ERRCODE_CONFIG_FILE_ERROR),
-				errmsg("key ring \"%s\" cannot be used: %s", path, problem),
-				ring ? errdetail("The ring that was read before stays in use.") : 0,
-				errhint("It must be a file of the server's user with mode 0600, made by relay_gateway keyring new."));
+	else if (tell)
+		log_problem(problem);
 }
 
 static uint64
@@ -112,21 +121,27 @@ now_ms(void)
 	return (uint64) now.tv_sec * 1000 + now.tv_nsec / 1000000;
 }
 
-/* Reads the file if it is not what it was, or again if it was bad. */
+/*
+ * Reads the file if it is not what it was; or was bad, since the reason may have
+ * been another one, such as too many open files.  That is told once of a file,
+ * and again if so wished.
+ */
 static void
 look(bool again)
 {
 	struct stat status;
+	bool		same;
 
 	looked_at = now_ms();
 	if (path[0] == '\0')
 		return;
 	if (lstat(path, &status) != 0)
 		memset(&status, 0, sizeof status);
-	if (rg_ring_file_same(&status, &seen) && !(bad && again))
+	same = rg_ring_file_same(&status, &seen);
+	if (same && !bad)
 		return;
 	seen = status;
-	read_file();
+	read_file(again || !same);
 }
 
 /*

@@ -24,7 +24,9 @@
 #include "access/xact.h"
 #include "commands/prepare.h"
 #include "mb/pg_wchar.h"
+#include "miscadmin.h"
 #include "tcop/tcopprot.h"
+#include "utils/backend_status.h"
 
 #include "log_guard.h"
 #include "secret_words.h"
@@ -150,6 +152,19 @@ is_from_worker(const ErrorData *edata)
 	return edata->message != NULL && edata->message_id == NULL;
 }
 
+/*
+ * Other backends' statements, as pg_stat_activity has them: after a crash the
+ * postmaster's detail quotes one, a deadlock's detail for the log several.  What
+ * was cut off may have named anything.
+ */
+static bool
+may_be_cut(const ErrorData *edata)
+{
+	const char *quoting = IsUnderPostmaster ? edata->detail_log : edata->detail;
+
+	return quoting != NULL && strlen(quoting) >= (size_t) pgstat_track_activity_query_size - MAX_MULTIBYTE_CHAR_LEN;
+}
+
 /* What makes the report secret; NULL when nothing does. */
 static const char *
 secret_of(const ErrorData *edata)
@@ -166,6 +181,8 @@ secret_of(const ErrorData *edata)
 		found = "what takes secrets";
 	if (found == NULL && is_from_worker(edata))
 		found = "a parallel worker, which has reported it";
+	if (found == NULL && may_be_cut(edata))
+		found = "a statement too long to tell";
 	return found;
 }
 
@@ -283,8 +300,6 @@ hide_details(ErrorData *edata)
 	if (!deliberate && strncmp(unpack_sql_state(edata->sqlerrcode), "40", 2) != 0)
 		edata->detail = NULL;
 	if (!deliberate && edata->elevel != LOG)
-		edata->detail_log = NULL;
-	if (secret_in(edata->detail_log) != NULL)
 		edata->detail_log = NULL;
 }
 

@@ -20,6 +20,7 @@
 #include "serve.h"
 #include "stats_guard.h"
 #include "strict.h"
+#include "upsert.h"
 
 PG_MODULE_MAGIC;
 
@@ -41,5 +42,6 @@ _PG_init(void)
 	rg_route_init();
 	rg_serve_init();
 	rg_strict_init();
+	rg_upsert_init();
 	MarkGUCPrefixReserved("relay_guard");
 }

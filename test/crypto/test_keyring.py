@@ -18,7 +18,7 @@ import time
 
 import psycopg2
 import pytest
-from conftest import GATEWAY, as_server, key_line, own_folder, run, sqlstate
+from conftest import GATEWAY, as_server, key_line, not_with_sanitizers, own_folder, run, sqlstate
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 SECRET = "k7Qp2xVb9LmZ4tRw8sYc1nDf6hGj3aE0"
@@ -180,6 +180,7 @@ def test_a_change_that_waited_is_made_to_the_file_that_is_there_then(ring):
     assert key in ring.read_text() and states(ring) == [["1", "active"], ["2", "primary"]]
 
 
+@not_with_sanitizers
 def test_the_file_that_was_locked_must_still_be_the_one_of_that_name(folder, ring):
     if shutil.which("cc") is None:
         pytest.skip("no compiler")
@@ -432,6 +433,72 @@ def test_a_file_that_goes_bad_leaves_the_ring_that_was_good(fresh, spoil):
     assert run(session, "SELECT key_id FROM relay_guard.keyring_status") == [(1,), (2,)]
 
 
+def test_a_ring_that_could_not_be_read_once_is_read_again(fresh):
+    """Too many open files at the wrong moment: that is not for ever."""
+    session = fresh.connect()
+    run(session, DECRYPT, run(session, ENCRYPT, "x")[0][0])
+    keyring("add", fresh.keyring)
+    sealed = fresh.value(ENCRYPT, "y")
+    process = pathlib.Path(f"/proc/{pid_of(session)}")
+    limit = re.search(r"^Max open files +(\d+)", (process / "limits").read_text(), re.M)[1]
+    as_server("prlimit", "--nofile=3:", "--pid", process.name)
+    assert sqlstate(session, DECRYPT, sealed) == "RG503" and "Too many open files" in fresh.log()
+    as_server("prlimit", f"--nofile={limit}:", "--pid", process.name)
+    assert run(session, DECRYPT, sealed) == [("y",)]
+
+
+def test_no_statement_is_logged_with_a_bad_ring(fresh):
+    session = fresh.connect()
+    run(session, KEY_OF_NEW)
+    fresh.keyring.chmod(0o604)
+    time.sleep(0.15)
+    logged = len(fresh.log())
+    run(session, "SELECT 'a secret of the statement' <> relay_guard.issue_token('alice')")
+    assert "others may read it" in fresh.log()[logged:] and "a secret of" not in fresh.log()[logged:]
+    fresh.keyring.chmod(0o600)
+
+
+def test_another_file_is_read_after_a_reload(fresh):
+    session = fresh.connect()
+    sealed = run(session, ENCRYPT, "x")[0][0]
+    other = write(fresh.folder / "other", fresh.keyring.read_text().replace(" primary", "") + key_line(5, "primary"))
+    try:
+        fresh.run(f"ALTER SYSTEM SET relay_guard.keyring_file = '{other}'")
+        fresh.reload()
+        for connection in session, fresh.connect():
+            assert run(connection, KEY_OF_NEW) == [(5,)] and run(connection, DECRYPT, sealed) == [("x",)]
+        fresh.run("ALTER SYSTEM SET relay_guard.keyring_file = ''")
+        fresh.reload()
+        assert run(session, KEY_OF_NEW) == [(5,)], "no file is no reason to forget a ring"
+    finally:
+        fresh.run(f"ALTER SYSTEM SET relay_guard.keyring_file = '{fresh.keyring}'")
+        fresh.reload()
+    assert run(session, KEY_OF_NEW) == [(1,)]
+
+
+def test_a_ring_is_read_without_preload(make_server):
+    server = make_server({"shared_preload_libraries": ""})
+    server.run("CREATE EXTENSION relay_guard")
+    session = server.connect()
+    assert run(session, KEY_OF_NEW) == [(1,)]
+    server.write_ring(server.keyring.read_text().replace(" primary", "") + key_line(2, "primary"))
+    time.sleep(0.15)
+    assert run(session, KEY_OF_NEW) == [(2,)]
+    server.stop()
+
+
+def test_a_retired_key_ends_in_new_sessions_at_once_and_in_others_at_a_reload(fresh):
+    fresh.restart()  # the postmaster has the ring of its start
+    session = fresh.connect()
+    sealed = run(session, ENCRYPT, "x")[0][0]
+    keyring("add", fresh.keyring)
+    keyring("retire", fresh.keyring, 1)
+    assert sqlstate(fresh.connect(), DECRYPT, sealed) == "RG503"
+    assert run(session, DECRYPT, sealed) == [("x",)]
+    fresh.reload()
+    assert sqlstate(session, DECRYPT, sealed) == "RG503"
+
+
 def test_keyring_status_says_when_keys_were_made(fresh):
     fresh.write_ring(key_line(1, "retired 2024-02-29T12:30:00Z") + key_line(9, "primary") +
                      key_line(4, "2026-01-02T03:04:05Z"))
@@ -453,6 +520,7 @@ def pid_of(connection):
     return run(connection, "SELECT pg_backend_pid()")[0][0]
 
 
+@not_with_sanitizers
 def test_the_ring_is_locked_in_memory_after_a_fork(fresh):
     session = fresh.connect()
     pid = pid_of(session)
@@ -472,6 +540,7 @@ def test_the_ring_is_locked_in_memory_after_a_fork(fresh):
     assert run(session, "SELECT DISTINCT locked FROM relay_guard.keyring_status") == [(False,)]
 
 
+@not_with_sanitizers
 def test_a_ring_that_cannot_be_locked_says_so(make_server):
     server = make_server()
     server.run("CREATE EXTENSION relay_guard")
@@ -484,14 +553,16 @@ def test_a_ring_that_cannot_be_locked_says_so(make_server):
 
 def test_a_backend_that_used_a_key_is_closed_to_its_own_user(fresh):
     session = fresh.connect()
-    memory = f"/proc/{pid_of(session)}/mem"
-    owner = os.stat(memory).st_uid
-    assert owner == os.stat(fresh.data).st_uid and as_server("head", "-c", "0", memory).returncode == 0
+    process = pathlib.Path(f"/proc/{pid_of(session)}")
+    assert (process / "mem").stat().st_uid == fresh.data.stat().st_uid
+    as_server("cat", process / "environ")
     run(session, KEY_OF_NEW)
-    assert os.stat(memory).st_uid == 0
-    assert as_server("head", "-c", "0", memory, check=False).returncode != 0
+    assert (process / "mem").stat().st_uid == 0
+    for name in "mem", "environ":
+        assert "denied" in as_server("cat", process / name, check=False).stdout
 
 
+@not_with_sanitizers
 @pytest.mark.parametrize("used", [False, True])
 def test_a_backend_that_used_a_key_makes_no_core_dump(make_server, used):
     if pathlib.Path("/proc/sys/kernel/core_pattern").read_text().startswith(("|", "/")):

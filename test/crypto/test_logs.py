@@ -3,8 +3,10 @@
 Every call has a canary of its own, so that what leaks can be named; it is
 looked for as text, as hex and in the decimal bytes of debug_print_plan."""
 import concurrent.futures
+import os
 import pathlib
 import re
+import signal
 import sys
 import time
 
@@ -51,6 +53,13 @@ class Canaries:
         return sorted(self.told[number] for number in numbers)
 
 
+def wait_until(condition):
+    deadline = time.monotonic() + 20
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
 class Log:
     """What a server with the settings above logs, in its three formats."""
 
@@ -63,16 +72,14 @@ class Log:
         """What is new since the last call, of all formats together."""
         mark = f"mark{time.monotonic_ns()}"
         self.server.run(f"SELECT '{mark}'")
-        deadline = time.monotonic() + 20
-        while True:
-            new = {path: path.read_bytes()[self.read_to.get(path, 0):] for path in self.folder.glob("all.*")}
-            if len(new) == 3 and all(mark.encode() in text for text in new.values()):
-                break
-            assert time.monotonic() < deadline, f"{mark} is not in {list(new)}"
-            time.sleep(0.05)
+        wait_until(lambda: sum(mark.encode() in text for text in self.unread().values()) == 3)
+        new = self.unread()
         for path, text in new.items():
             self.read_to[path] = self.read_to.get(path, 0) + len(text)
         return b"\n".join(new.values())
+
+    def unread(self):
+        return {path: path.read_bytes()[self.read_to.get(path, 0):] for path in self.folder.glob("all.*")}
 
 
 @pytest.fixture(scope="module")
@@ -107,13 +114,18 @@ PLACES = """
     CREATE TRIGGER write INSTEAD OF INSERT OR UPDATE ON decrypted_thing FOR EACH ROW EXECUTE FUNCTION thing_write();
     CREATE FUNCTION wrapped(value text) RETURNS bytea LANGUAGE plpgsql AS
         $$BEGIN RETURN relay_guard.encrypt(value, 'wrapped'); END$$;
+    CREATE FUNCTION failing(value text) RETURNS void LANGUAGE plpgsql AS
+        $$BEGIN PERFORM 1 / 0, relay_guard.encrypt(value, 'failing'); END$$;
+    CREATE FUNCTION noted(value text) RETURNS void LANGUAGE plpgsql AS
+        $$BEGIN PERFORM FROM thing WHERE name = value; END$$;
+    CREATE PROCEDURE called(value bytea) LANGUAGE plpgsql AS 'BEGIN END';
 """
 
 # Arguments of these names are secrets, plaintexts or their AAD, or hold them
 SECRET_ARGUMENTS = {"secret", "key", "token", "plaintext", "ciphertext", "aad", "parts", "payload", "body", "request",
                     "headers", "jwk", "jwks"}
-# The key is who a limit is for; the secret is sealed already
-NO_SECRETS = {"rate_take_key", "webhook_secret_put"}
+# The key is who a limit is for; the secret is sealed; the AAD is an expression
+NO_SECRETS = {"rate_take_key", "webhook_secret_put", "encrypt_values", "require_opening"}
 VALUES = {"text": "{v}::text", "bytea": "{v}::text::bytea", "jsonb": "jsonb_build_object('kty', {v}::text)",
           "text[]": "ARRAY[{v}::text]"}
 OTHERS = {"inet": "NULL::inet", "timestamp with time zone": "now()"}
@@ -128,9 +140,9 @@ def calls_of(server):
         ORDER BY p.oid::regprocedure::text""")
     calls = []
     for name, arguments, variadic, types in functions:
-        if SECRET_ARGUMENTS & set(arguments or ()) and name not in NO_SECRETS:
-            values = [VALUES[kind] if argument in SECRET_ARGUMENTS else OTHERS.get(kind, f"'1'::{kind}")
-                      for argument, kind in zip(arguments, types)]
+        secret = [argument in SECRET_ARGUMENTS and kind in VALUES for argument, kind in zip(arguments or (), types)]
+        if any(secret) and name not in NO_SECRETS:
+            values = [VALUES[kind] if is_secret else OTHERS.get(kind, f"'1'::{kind}") for is_secret, kind in zip(secret, types)]
             calls.append(f"relay_guard.{name}({'VARIADIC ' if variadic else ''}{', '.join(values)})")
     return calls
 
@@ -169,6 +181,9 @@ WAYS = {
     "DO": "DO $$BEGIN PERFORM {call}; END$$",
     "DO, which fails": "DO $$BEGIN PERFORM {call}; RAISE division_by_zero; END$$",
     "dynamic SQL": "DO $$BEGIN EXECUTE $x$SELECT {call}$x$; END$$",
+    "dynamic SQL that is none": "DO $$BEGIN EXECUTE $x$SELECT nothing, {call}$x$; END$$",
+    "one with a hint": 'SELECT {call}, nme FROM (SELECT 1 AS name) AS "{bare}"',
+    "one that a message quotes": "DO $$BEGIN RAISE LOG 'next: %', $x$SELECT {call}$x$; END$$",
     "several at once": "SELECT 1; SELECT {call}; SELECT {call}",
     "PREPARE": "PREPARE p AS SELECT {call}; EXECUTE p; DEALLOCATE p",
     "CREATE FUNCTION": "CREATE FUNCTION pg_temp.made() RETURNS void LANGUAGE plpgsql AS "
@@ -210,7 +225,8 @@ def wire(server):
 def test_no_parameter_is_logged(talkative, log, calls, canaries):
     connection = wire(talkative)
     for call in calls:
-        for query in (f"SELECT {call}", f"SELECT {call}, 1 / (length({{v}}) - 11)", f"SELECT {call}, {{v}}::int"):
+        for query in (f"SELECT {call}", f"SELECT {call}, 1 / (length({{v}}) - 11)", f"SELECT {call}, {{v}}::int",
+                      f"SELECT noted({{v}}), {call}"):
             query = query.format(v="$1::text")
             connection.send(*statement(query, canaries.new((call, query))), SYNC)
             connection.send(parse(query, "named"), bind(canaries.new(("named", query)), name="named"),
@@ -255,6 +271,38 @@ def test_no_plaintext_of_a_decrypting_view_is_logged(talkative, log, canaries):
     assert canaries.leaked(log.read()) == []
 
 
+COLUMN_STATEMENTS = [
+    "INSERT INTO decrypted_card (owner, note) VALUES ({v}, {v})",
+    "INSERT INTO decrypted_card (owner, note) VALUES ('carol', {v}) RETURNING *",
+    "INSERT INTO decrypted_card (owner, note) VALUES ('carol', {v}), (NULL, {v})",
+    "INSERT INTO decrypted_card (owner, note) VALUES ('eve', {v}) ON CONFLICT (owner) DO UPDATE SET note = EXCLUDED.note",
+    "INSERT INTO decrypted_card (owner, note) VALUES ('eve', {v}) ON CONFLICT (owner) DO UPDATE SET note = {v}",
+    "INSERT INTO decrypted_card (owner, note) VALUES ('eve', {v}) ON CONFLICT (owner) DO UPDATE SET note = {v} || (1 / 0)",
+    "UPDATE decrypted_card SET note = {v} WHERE note <> {v}",
+    "UPDATE decrypted_card SET owner = {v} WHERE note <> {v}",
+    "UPDATE decrypted_card SET owner = NULL, note = {v}",
+    "SELECT note::int FROM decrypted_card WHERE note <> {v}",
+    "DELETE FROM decrypted_card WHERE note = {v}",
+]
+
+
+def test_no_plaintext_of_an_encrypted_column_is_logged(talkative, log, canaries):
+    connection, parameters = talkative.connect(), wire(talkative)
+    run(connection, "CREATE TABLE card (id int GENERATED ALWAYS AS IDENTITY PRIMARY KEY, owner text NOT NULL UNIQUE, note text)")
+    rows = [canaries.new(f"row {n}") for n in range(2)]
+    run(connection, "INSERT INTO card (owner, note) VALUES ('a', %s), ('b', %s)", *rows)
+    log.read()  # which shows them: nothing is encrypted yet
+    run(connection, "SELECT relay_guard.encrypt_column('card', 'note', '{owner}')")
+    for statement_ in COLUMN_STATEMENTS:
+        tried(connection, statement_.format(v=quoted(canaries.new(statement_))))
+        parameters.send(*statement(statement_.format(v="$1::text"), canaries.new(("$1", statement_))), SYNC)
+    run(connection, "CALL relay_guard.rekey('card', 'note')")
+    assert tried(connection, "SELECT relay_guard.encrypt_column('card', 'id', '{id}')")
+    run(connection, "SELECT relay_guard.encrypt_column_stop('card', 'note')")
+    run(connection, "DROP TABLE card")
+    assert canaries.leaked(log.read()) == []
+
+
 def test_no_plaintext_is_logged_by_what_reads_it_later(talkative, log, canaries):
     """Nothing in FETCH, or in the statement of a wrapper, says what it reads."""
     connection = talkative.connect()
@@ -277,6 +325,7 @@ def test_a_function_that_calls_ours_is_not_logged_once_it_did(talkative, log, ca
                     "SET debug_print_plan = off; SET auto_explain.log_min_duration = -1")
     run(connection, "SELECT wrapped(%s)", canaries.new("duration"))
     assert tried(connection, f"SELECT wrapped('{canaries.new('error')}')::text::int")
+    assert tried(connection, f"SELECT failing('{canaries.new('error before the call')}')")
     plain = wire(talkative)
     plain.query("SET log_statement = none; SET debug_print_parse = off; SET debug_print_rewritten = off;"
                 "SET debug_print_plan = off; SET auto_explain.log_min_duration = -1;"
@@ -294,14 +343,16 @@ def test_a_long_statement_is_hidden_as_a_whole(talkative, log, canaries):
 
 
 def test_the_client_is_told_what_the_log_is_not(talkative):
+    connection = wire(talkative)
+    _, error = connection.query("SELECT 'mistyped'::uuid, relay_guard.encrypt('it', '')")
+    assert str(error) == 'invalid input syntax for type uuid: "mistyped"'
     connection = talkative.connect()
-    error = tried(connection, "SELECT 'mistyped'::uuid, relay_guard.encrypt('it', '')")
-    assert error.diag.message_primary == 'invalid input syntax for type uuid: "mistyped"'
     error = tried(connection, "DO $$BEGIN PERFORM relay_guard.encrypt('it', NULL); END$$")
     assert "PERFORM" in error.diag.context and "encrypt('it', NULL)" in error.diag.context
     run(connection, "SET client_min_messages = log")
     run(connection, "SELECT relay_guard.encrypt('it', '')")
-    assert any("statement: SELECT relay_guard.encrypt('it', '')" in notice for notice in connection.notices)
+    assert sum("encrypt('it', '')" in notice for notice in connection.notices) > 0
+    assert not any("hidden" in notice for notice in connection.notices)
 
 
 def test_the_log_still_says_what_happened(talkative, log):
@@ -309,7 +360,9 @@ def test_the_log_still_says_what_happened(talkative, log):
     tried(connection, "SELECT 'mistyped'::uuid, relay_guard.encrypt('it', '')")
     run(connection, "SELECT relay_guard.encrypt(current_user::text, relay_guard.aad(current_user::text))")
     tried(connection, "INSERT INTO thing VALUES (1, NULL, relay_guard.encrypt('it', '')), (1, NULL, NULL)")
+    tried(connection, "SELECT relay_guard.jwks_keys('{\"keys\": []}')")
     text = log.read().decode()
+    assert "the key set " in text and "the key set %s" not in text
     assert 'invalid input syntax for type %s: "%s" (SQLSTATE 22P02; values hidden: the statement uses encrypt())' in text
     assert "statement: SELECT relay_guard.encrypt(current_user::text, relay_guard.aad(current_user::text))" in text
     assert 'duplicate key value violates unique constraint "thing_pkey"' in text
@@ -368,8 +421,10 @@ def test_nothing_is_left_in_pg_stat_statements(talkative, calls, canaries):
             tried(connection, statement_.format(call=call.format(v=quoted(canary)), v=quoted(canary), bare=canary))
             run(connection, "ROLLBACK")
     run(connection, "SELECT wrapped(%s)", canaries.new("a wrapper"))
+    run(connection, "CALL called(relay_guard.aad(current_user::text))")
     text = stored(talkative)
     assert b"relay_guard.encrypt($1::text" in text and b"wrapped($1)" in text
+    assert b"CALL called(relay_guard.aad(current_user::text))" in text
     assert canaries.leaked(text) == []
 
 
@@ -427,23 +482,42 @@ def test_a_deadlock_shows_nobodys_values(talkative, log, canaries):
     first, second = (talkative.connect(autocommit=False) for _ in range(2))
     run(first, "INSERT INTO thing VALUES (1), (2)")
     first.commit()
-    update = "UPDATE thing SET secret = relay_guard.encrypt(%s, 'thing') WHERE id = %s"
-    for connection, row in (first, 1), (second, 2):
-        run(connection, "SET LOCAL deadlock_timeout = 20")
-        run(connection, update, canaries.new("before"), row)
-    crossed = (f"UPDATE thing SET secret = relay_guard.encrypt('{canaries.new('first')}', '') WHERE id = 2",
-               f"UPDATE thing SET name = '{canaries.new('second')}' || relay_guard.aad('x')::text WHERE id = 1")
+    for connection, row, patience in (first, 1, "10 s"), (second, 2, "20 ms"):
+        run(connection, "SET LOCAL deadlock_timeout = %s", patience)
+        run(connection, "UPDATE thing SET secret = NULL WHERE id = %s", row)
+    crossed = f"UPDATE thing SET secret = relay_guard.encrypt('{canaries.new('first')}', '') WHERE id = 2"
     with concurrent.futures.ThreadPoolExecutor() as pool:
-        waiting = [pool.submit(tried, *one) for one in zip((first, second), crossed)]
-        concurrent.futures.wait(waiting, return_when=concurrent.futures.FIRST_COMPLETED)
-        first.cancel()
-        second.cancel()
-    assert "deadlock detected" in [error.diag.message_primary for error in (done.result() for done in waiting) if error]
+        waiting = pool.submit(tried, first, crossed)
+        wait_until(lambda: talkative.value("SELECT count(*) FROM pg_locks WHERE NOT granted") > 0)
+        error = tried(second, "UPDATE thing SET secret = NULL WHERE id = 1")
+        second.rollback()
+        assert waiting.result() is None
+    assert error.diag.message_primary == "deadlock detected"
     first.rollback()
-    second.rollback()
     talkative.run("TRUNCATE thing")
     text = log.read()
     assert b"deadlock detected" in text and canaries.leaked(text) == []
+
+
+def test_a_crash_shows_no_values(make_server, canaries):
+    """The postmaster quotes what the process was running, as far as pg_stat_activity had room."""
+    server = make_server({"log_min_messages": "warning"})
+    server.run("CREATE EXTENSION relay_guard")
+    statements = [f"SELECT relay_guard.encrypt('{canaries.new('short')}', ''), pg_sleep(60)",
+                  f"SELECT '{canaries.new('before')}', {' ' * 2000} relay_guard.aad('x'), pg_sleep(60)",
+                  f"SELECT '{canaries.new('no secret')}', pg_sleep(60)"]
+    for killed, statement_ in enumerate(statements, 1):
+        connection = server.connect()
+        with concurrent.futures.ThreadPoolExecutor() as pool:
+            dying = pool.submit(tried, connection, statement_)
+            asleep = "SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'PgSleep'"
+            wait_until(lambda: server.value(asleep) > 0)
+            os.kill(connection.get_backend_pid(), signal.SIGKILL)
+            assert dying.result() is not None
+        wait_until(lambda: server.log().count("database system is ready") > killed)
+    server.stop()
+    assert server.log().count("was terminated by signal 9") == 3
+    assert canaries.leaked(server.log().encode()) == ["no secret"]
 
 
 def test_pgsodium_42_secrets_in_logs(make_server, canaries):

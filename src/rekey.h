@@ -1,0 +1,105 @@
+/*
+ * rekey.h
+ *		The values of an encrypted column, sealed anew under the primary key.
+ *
+ * A run reads the table in passes, a pass in batches, a batch in one
+ * transaction that also stores how far it came.  So a run that was broken off
+ * goes on where its last batch ended.
+ */
+#ifndef RG_REKEY_H
+#define RG_REKEY_H
+
+#include "access/attnum.h"
+#include "utils/timestamp.h"
+
+/* Of rows that are left, so many are named. */
+#define RG_REKEY_NAMED 20
+
+/* Phases, as rekey_state has them. */
+#define RG_REKEY_WORKING "rekeying"
+#define RG_REKEY_WAITING "waiting"
+#define RG_REKEY_DONE "done"
+#define RG_REKEY_INCOMPLETE "incomplete"
+
+/* One column's run: a row of rekey_state.  Memory is that of context. */
+typedef struct RgRekey
+{
+	MemoryContext context;
+	Oid			relation;
+	AttrNumber	attnum;
+	uint32		target;			/* the key that values get */
+	const char *phase;
+	TimestampTz started_at;
+	int64		rows_done;		/* sealed anew, by all passes */
+
+	/* The pass */
+	int			pass;			/* from 1 */
+	bool		settled;		/* whoever wrote under an older key had ended */
+	char	   *key_columns;	/* what the place is a place in; NULL before
+								 * the first batch */
+	int			nplace;
+	char	  **place;			/* primary key of the last row read, as text;
+								 * NULL at the start */
+	int64		pass_done;
+	int64		rows_seen;
+	int64		rows_failed;	/* left, for what failures says */
+	int64		rows_locked;	/* left to the next pass */
+	int			nkeys;
+	int32	   *key_ids;		/* which keys the values had when read */
+	int64	   *key_rows;
+	int			nfailures;
+	char	   *failures[RG_REKEY_NAMED];
+} RgRekey;
+
+/* Starts a pass from the first row. */
+extern void rg_rekey_new_pass(RgRekey *run, bool settled);
+
+/*
+ * What is stored: of another session's run, or one that was broken off.  A run
+ * that had ended starts anew.  The caller holds the column's lock.
+ */
+extern void rg_rekey_load(RgRekey *run);
+extern void rg_rekey_store(const RgRekey *run);
+
+/* What a settled pass saw becomes what keyring_status shows. */
+extern void rg_rekey_publish(const RgRekey *run);
+
+/* Forgets the column, which is encrypted no more. */
+extern void rg_rekey_forget(const RgRekey *run);
+
+typedef enum RgRekeyBatch
+{
+	RG_REKEY_MORE,				/* rows may follow */
+	RG_REKEY_LAST,				/* the pass is over */
+	RG_REKEY_GONE				/* there is no such encrypted column any more */
+} RgRekeyBatch;
+
+/*
+ * Reads up to so many rows that follow run->place, for about a second, and
+ * seals anew the values that are not under run->target.  Everything of the
+ * table's (triggers, operators, types) runs as its owner, in a
+ * security-restricted operation.  The caller must own the table.
+ */
+extern RgRekeyBatch rg_rekey_batch(RgRekey *run, int size);
+
+/* Whether it is an encrypted column of an existing table. */
+extern bool rg_rekey_is_encrypted(Oid relation, AttrNumber attnum);
+
+/* Raises an error unless the current user owns the table; false when it is gone. */
+extern bool rg_rekey_require_owner(Oid relation);
+
+/* Another user's rights and pinned settings, for what is run through SPI. */
+typedef struct RgRekeyScope
+{
+	Oid			user;			/* whose rights come back */
+	int			context;
+	int			guc_level;
+} RgRekeyScope;
+
+extern RgRekeyScope rg_rekey_enter(Oid user, const char *search_path);
+extern void rg_rekey_leave(RgRekeyScope scope);
+
+/* A constant query of SPI's, as the extension's owner. */
+extern void rg_rekey_read_as_owner(const char *query, int nargs, Oid *types, Datum *values);
+
+#endif

@@ -1,0 +1,618 @@
+"""CALL rekey(): every value of a column under the primary key, beside the column's users."""
+import collections
+import concurrent.futures
+import contextlib
+import signal
+import time
+
+import psycopg2
+import pytest
+from conftest import GATEWAY, as_server, run, sqlstate
+
+
+def rotate(server):
+    """Makes a new key primary; its id."""
+    as_server(GATEWAY, "keyring", "add", server.keyring)
+    return primary(server)
+
+
+def primary(server):
+    return server.value("SELECT key_id FROM relay_guard.keyring_status WHERE state = 'primary'")
+
+
+def encrypt_column(server, table, aad, label):
+    server.run("SELECT relay_guard.encrypt_column(%s, 'c', %s, %s)", table, aad, label)
+
+
+def drop(server, what):
+    """Of what a test that failed may still be using."""
+    server.run("""SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity
+        WHERE backend_type = 'client backend' AND pid <> pg_backend_pid()""")
+    server.run(f"DROP {what}")
+
+
+@pytest.fixture
+def table(server):
+    """t (id, note, c) of 1000 rows, c encrypted with id as AAD under the key primary now."""
+    server.run("""
+        CREATE TABLE t (id bigint PRIMARY KEY, note text, c text);
+        INSERT INTO t SELECT i, 'note', 'value ' || i FROM generate_series(1, 1000) i""")
+    encrypt_column(server, "t", ["id"], "l.t.c")
+    yield "t"
+    drop(server, "TABLE IF EXISTS t CASCADE")
+
+
+def keys(server, table="t"):
+    return server.run(f"SELECT relay_guard.key_id(c), count(*) FROM {table} GROUP BY 1 ORDER BY 1")
+
+
+def opened(server):
+    """How many values of t open, and are what they were."""
+    return server.value("""SELECT count(*) FROM t
+        WHERE relay_guard.try_decrypt_text(c, relay_guard.aad('l.t.c', id::text)) = 'value ' || id""")
+
+
+def progress(server, columns="phase, rows_done, rows_failed, rows_locked"):
+    return server.run(f"SELECT {columns} FROM relay_guard.rekey_progress WHERE relation = 't'::regclass")[0]
+
+
+def wait_for(condition, seconds=10):
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, "it did not happen"
+        time.sleep(0.02)
+
+
+@contextlib.contextmanager
+def calling(server, statement="CALL relay_guard.rekey('t', 'c')", **where):
+    """The statement, running beside; a future with its connection's notices or its error."""
+    connection = server.connect(**where)
+
+    def call():
+        run(connection, statement)
+        return connection.notices
+
+    with concurrent.futures.ThreadPoolExecutor() as pool:
+        future = pool.submit(call)
+        future.pid = connection.get_backend_pid()
+        try:
+            yield future
+        finally:
+            server.run("SELECT pg_cancel_backend(%s)", future.pid)
+    connection.close()
+
+
+def slow_down(server, seconds=0.01):
+    server.run(f"""
+        CREATE OR REPLACE FUNCTION slow() RETURNS trigger LANGUAGE plpgsql AS $$
+        BEGIN PERFORM pg_sleep({seconds}); RETURN new; END $$;
+        CREATE OR REPLACE TRIGGER slow BEFORE UPDATE ON t FOR EACH ROW EXECUTE FUNCTION slow()""")
+
+
+def test_every_value_ends_under_the_primary_key(server, table):
+    old = keys(server)[0][0]
+    new = rotate(server)
+    server.run("INSERT INTO t VALUES (1001, 'without a value', NULL)")
+    server.run("CALL relay_guard.rekey('t', 'c', 300)")
+    assert keys(server) == [(new, 1000), (None, 1)] and new != old
+    assert opened(server) == 1000
+    assert progress(server) == ("done", 1000, 0, 0)
+    assert progress(server, "target_key, pass, rows_seen, rows_total, pid") == (new, 2, 1001, 1001, None)
+
+
+def test_nothing_is_written_when_all_is_under_the_primary_key(server, table):
+    before = server.run("SELECT id, ctid, xmax FROM t")
+    server.run("CALL relay_guard.rekey('t', 'c')")
+    assert server.run("SELECT id, ctid, xmax FROM t") == before
+
+
+@pytest.mark.parametrize("key, value", [
+    ("smallint", "i"), ("bigint", "-i"), ("text", "'a''\"\\' || i"), ("varchar(20)", "i"), ("char(20)", "i"),
+    ("uuid", "md5(i::text)::uuid"), ("timestamptz", "timestamptz 'now' + i * interval '1 us'"),
+    ("interval", "i * interval '-1 h'"), ("float8", "1 / i::float8"), ("numeric", "i / 7.0"),
+    ("bytea", "sha256(i::text::bytea)"), ("inet", "inet '::/8' + i"), ("boolean[]", "ARRAY[i::bit(10)::text ~ '1$', NULL]"),
+    ("int4range", "int4range(i, NULL)"), ("\"Kind Of\"", "i"), ("citext", "'K' || i"), ("a.email", "'E' || i"),
+])
+def test_any_type_of_primary_key(server, key, value):
+    server.run(f"""
+        CREATE EXTENSION IF NOT EXISTS citext; CREATE SCHEMA a;
+        CREATE DOMAIN "Kind Of" AS integer; CREATE DOMAIN a.email AS citext;
+        CREATE TABLE t (k {key}, "from" {key}, id integer, note text, c text,
+                        PRIMARY KEY (k, "from", id) INCLUDE (note));
+        INSERT INTO t SELECT k, k, i, 'note', 'value ' || i FROM generate_series(1, 40) i,
+            LATERAL (SELECT ({value})::{key}) AS v (k)""")
+    try:
+        encrypt_column(server, "t", ["id"], "l.t.c")
+        new = rotate(server)
+        server.run("SET datestyle = 'german'; SET intervalstyle = 'sql_standard'; SET extra_float_digits = -3;"
+                   "SET search_path = public, pg_catalog")
+        server.run("CALL relay_guard.rekey('t', 'c', 3)")
+        assert keys(server) == [(new, 40)]
+        assert opened(server) == 40
+        assert progress(server, "pass, rows_done, rows_seen") == (2, 40, 40)
+    finally:
+        drop(server, 'TABLE t CASCADE; DROP DOMAIN "Kind Of"; DROP SCHEMA a CASCADE')
+
+
+def test_column_without_rows(server, table):
+    server.run("TRUNCATE t")
+    new = rotate(server)
+    server.run("CALL relay_guard.rekey('t', 'c')")
+    assert progress(server, "phase, target_key, rows_total") == ("done", new, 0)
+
+
+def test_partitioned_table(server):
+    server.run("""
+        CREATE TABLE t (day date, id bigint, c text, PRIMARY KEY (day, id)) PARTITION BY RANGE (day);
+        CREATE TABLE t1 PARTITION OF t FOR VALUES FROM ('2026-01-01') TO ('2026-02-01');
+        CREATE TABLE t2 PARTITION OF t FOR VALUES FROM ('2026-02-01') TO ('2026-03-01') PARTITION BY LIST (id);
+        CREATE TABLE t3 PARTITION OF t2 DEFAULT;
+        INSERT INTO t SELECT date '2026-01-01' + i % 59, i, 'value ' || i FROM generate_series(1, 500) i""")
+    try:
+        encrypt_column(server, "t", ["id"], "l.t.c")
+        server.run("ANALYZE t1; ANALYZE t3")
+        new = rotate(server)
+        server.run("CALL relay_guard.rekey('t', 'c', 30)")
+        assert keys(server) == [(new, 500)] and opened(server) == 500
+        assert progress(server, "phase, rows_done, rows_total") == ("done", 500, 500)
+    finally:
+        drop(server, "TABLE t CASCADE")
+
+
+# Beside the column's users
+
+def test_rows_that_others_have_locked_are_left_to_the_next_pass(server, table):
+    new = rotate(server)
+    holder = server.connect(autocommit=False)
+    run(holder, "SELECT FROM t WHERE id IN (3, 700) FOR UPDATE")
+    with calling(server) as call:
+        wait_for(lambda: keys(server) == [(new - 1, 2), (new, 998)])
+        wait_for(lambda: progress(server)[0] == "waiting")
+        assert progress(server, "rows_locked, pid")[0] > 0 and progress(server, "pid") == (call.pid,)
+        holder.rollback()
+        call.result(15)
+    assert keys(server) == [(new, 1000)] and progress(server) == ("done", 1000, 0, 0)
+    holder.close()
+
+
+def test_row_that_a_running_transaction_wrote_under_the_old_key_is_not_forgotten(server, table):
+    writer = server.connect(autocommit=False)
+    run(writer, "INSERT INTO t VALUES (0, 'late', relay_guard.encrypt('value 0'::text, relay_guard.aad('l.t.c', '0')))")
+    new = rotate(server)
+    with calling(server) as call:
+        wait_for(lambda: keys(server) == [(new, 1000)] and progress(server)[0] == "waiting")
+        time.sleep(0.3)
+        assert progress(server, "phase, pass") == ("waiting", 1)
+        assert server.value("SELECT pg_blocking_pids(%s)", call.pid) == [writer.get_backend_pid()]
+        writer.commit()
+        call.result(15)
+    assert keys(server) == [(new, 1001)] and opened(server) == 1001
+    writer.close()
+
+
+def test_update_of_a_row_between_reading_and_writing_it_is_not_lost(server, table):
+    """A trigger, so that it is between: row 1's update changes row 2, which the page holds already."""
+    server.run("""
+        CREATE FUNCTION meddle() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+            UPDATE public.t SET c = relay_guard.encrypt('changed'::text, relay_guard.aad('l.t.c', '2')) WHERE id = 2;
+            RETURN new; END $$;
+        CREATE TRIGGER meddle BEFORE UPDATE ON t FOR EACH ROW WHEN (old.id = 1) EXECUTE FUNCTION meddle()""")
+    rotate(server)
+    server.run("CALL relay_guard.rekey('t', 'c')")
+    assert server.value("SELECT relay_guard.decrypt_text(c, relay_guard.aad('l.t.c', '2')) FROM t WHERE id = 2") == "changed"
+    assert progress(server) == ("done", 999, 0, 0)
+    server.run("DROP FUNCTION meddle() CASCADE")
+
+
+def test_run_goes_on_towards_the_key_of_a_rotation_meanwhile(server, table):
+    new = rotate(server)
+    slow_down(server)
+    with calling(server, "CALL relay_guard.rekey('t', 'c', 20)") as call:
+        wait_for(lambda: len(keys(server)) == 2)
+        newer = rotate(server)
+        wait_for(lambda: len(keys(server)) == 3)
+        server.run("DROP TRIGGER slow ON t")
+        call.result(15)
+    assert keys(server) == [(newer, 1000)] and opened(server) == 1000 and newer > new
+    assert progress(server, "phase, target_key") == ("done", newer)
+
+
+def test_second_call_for_a_column_is_refused(server, table):
+    rotate(server)
+    slow_down(server)
+    with calling(server) as call:
+        wait_for(lambda: server.value("SELECT count(*) FROM pg_locks WHERE locktype = 'advisory'") == 1)
+        with pytest.raises(psycopg2.errors.ObjectInUse, match="another session"):
+            server.run("CALL relay_guard.rekey('t', 'c')")
+        server.run("SELECT pg_cancel_backend(%s)", call.pid)
+        with pytest.raises(psycopg2.errors.QueryCanceled):
+            call.result(10)
+        assert server.value("SELECT count(*) FROM pg_locks WHERE locktype = 'advisory'") == 0
+
+
+def test_a_lock_of_clients_does_not_keep_it_from_running(server, table):
+    oid = server.value("SELECT 't'::regclass::oid::int")
+    holder = server.connect()
+    run(holder, "SELECT pg_advisory_lock(%s, 3), pg_advisory_lock((%s::bigint << 32) + 3)", oid, oid)
+    server.run("CALL relay_guard.rekey('t', 'c')")
+    holder.close()
+
+
+# Broken off
+
+def break_off(server, how):
+    """Ends a run in its middle; what it has done by then."""
+    slow_down(server)
+    with calling(server, "CALL relay_guard.rekey('t', 'c', 20)") as call:
+        wait_for(lambda: len(keys(server)) == 2 and keys(server)[1][1] >= 60)
+        how(call.pid)
+        with pytest.raises(psycopg2.Error):
+            call.result(15)
+
+
+def kill(server, pid):
+    as_server("kill", f"-{signal.SIGKILL}", pid)
+
+    def is_up():
+        with contextlib.suppress(psycopg2.OperationalError):
+            server.run("SELECT 1")
+            return True
+        return False
+    wait_for(lambda: server.log().count("ready to accept connections") > 1 and is_up(), 20)
+
+
+@pytest.mark.parametrize("how", ["kill -9", "cancel", "terminate"])
+def test_run_that_was_broken_off_goes_on(server, table, how):
+    new = rotate(server)
+    started = server.value("SELECT now()")
+    break_off(server, {"kill -9": lambda pid: kill(server, pid),
+                       "cancel": lambda pid: server.run("SELECT pg_cancel_backend(%s)", pid),
+                       "terminate": lambda pid: server.run("SELECT pg_terminate_backend(%s)", pid)}[how])
+    wait_for(lambda: progress(server)[0] == "interrupted")
+    stored, done = progress(server, "rows_seen, rows_done")
+    assert keys(server)[1] == (new, done) and stored == done and done % 20 == 0
+    server.run("DROP TRIGGER slow ON t; UPDATE t SET note = NULL WHERE id = 1")
+    server.run("CREATE TABLE IF NOT EXISTS updated (id bigint); TRUNCATE updated")
+    server.run("""
+        CREATE OR REPLACE FUNCTION record() RETURNS trigger LANGUAGE plpgsql AS $$
+        BEGIN INSERT INTO public.updated VALUES (new.id); RETURN new; END $$;
+        CREATE TRIGGER record AFTER UPDATE ON t FOR EACH ROW EXECUTE FUNCTION record()""")
+    server.run("CALL relay_guard.rekey('t', 'c')")
+    assert server.run("SELECT min(id), count(*) FROM updated") == [(done + 1, 1000 - done)]
+    assert progress(server, "phase, rows_done, rows_seen, pass") == ("done", 1000, 1000, 2)
+    assert progress(server, "started_at")[0] > started
+    assert opened(server) == 1000
+
+
+def test_statement_timeout_breaks_it_off_between_or_within_batches(server, table):
+    new = rotate(server)
+    slow_down(server, 0.002)
+    connection = server.connect()
+    run(connection, "SET statement_timeout = '500ms'")
+    calls = 0
+    while sqlstate(connection, "CALL relay_guard.rekey('t', 'c', 50)") == "57014":
+        calls += 1
+    assert 1 < calls < 20
+    assert keys(server) == [(new, 1000)] and progress(server, "phase, rows_done") == ("done", 1000)
+    connection.close()
+
+
+def test_changed_primary_key_starts_the_pass_again(server, table):
+    new = rotate(server)
+    break_off(server, lambda pid: server.run("SELECT pg_terminate_backend(%s)", pid))
+    wait_for(lambda: progress(server)[0] == "interrupted")
+    server.run("DROP TRIGGER slow ON t; ALTER TABLE t DROP CONSTRAINT t_pkey, ADD COLUMN n uuid DEFAULT gen_random_uuid(),"
+               "ADD PRIMARY KEY (n)")
+    server.run("CALL relay_guard.rekey('t', 'c')")
+    assert keys(server) == [(new, 1000)]
+
+
+@pytest.mark.parametrize("end", ["DROP TABLE t CASCADE", "ALTER TABLE t DROP COLUMN c CASCADE"])
+def test_table_or_column_is_dropped_meanwhile(server, table, end):
+    rotate(server)
+    slow_down(server)
+    with calling(server, "CALL relay_guard.rekey('t', 'c', 20)") as call:
+        wait_for(lambda: len(keys(server)) == 2)
+        server.run(end)
+        assert "encrypted no more" in call.result(10)[0]
+    assert server.value("SELECT count(*) FROM relay_guard.rekey_state") == 0
+
+
+# What does not open
+
+def test_values_that_do_not_open_are_left_and_reported(server, table):
+    new = rotate(server)
+    server.run("""
+        SET session_replication_role = replica;
+        ALTER TABLE t DROP CONSTRAINT relay_guard_encrypted_c;
+        UPDATE t SET c = (SELECT c FROM t WHERE id = 1) WHERE id = 7;
+        UPDATE t SET c = overlay(c PLACING '\\x00000063' FROM 2) WHERE id = 8;
+        UPDATE t SET c = 'garbage' WHERE id = 9""")
+    connection = server.connect()
+    run(connection, "CALL relay_guard.rekey('t', 'c')")
+    said = "".join(connection.notices)
+    assert "3 values" in said and "(id)=(7): it does not open" in said
+    assert "(id)=(8): key 99 is retired or not" in said and "(id)=(9): it is no encrypted value" in said
+    assert progress(server) == ("incomplete", 997, 3, 0)
+    assert opened(server) == 997 and (new, 997) in keys(server)
+    connection.close()
+
+
+def test_failures_are_named_up_to_a_number(server, table):
+    rotate(server)
+    server.run("SET session_replication_role = replica;"
+               "UPDATE t SET c = overlay(c PLACING int4send((1000 + id)::int) FROM 2)")
+    connection = server.connect()
+    run(connection, "CALL relay_guard.rekey('t', 'c')")
+    said = "".join(connection.notices)
+    assert "1000 values" in said and said.count("key ") < 30
+    connection.close()
+
+
+def test_trigger_that_keeps_the_old_value_does_not_keep_it_going_for_ever(server, table):
+    rotate(server)
+    server.run("""
+        CREATE OR REPLACE FUNCTION keep() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RETURN NULL; END $$;
+        CREATE TRIGGER keep BEFORE UPDATE ON t FOR EACH ROW WHEN (old.id = 5) EXECUTE FUNCTION keep()""")
+    server.run("CALL relay_guard.rekey('t', 'c')")
+    assert progress(server) == ("incomplete", 999, 1, 0)
+
+
+def test_error_of_a_trigger_names_the_row(server, table):
+    rotate(server)
+    server.run("""
+        CREATE OR REPLACE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE 'no'; END $$;
+        CREATE TRIGGER refuse BEFORE UPDATE ON t FOR EACH ROW WHEN (old.id = 555) EXECUTE FUNCTION refuse()""")
+    with pytest.raises(psycopg2.errors.RaiseException, match=r"re-encrypting row \(id\)=\(555\)"):
+        server.run("CALL relay_guard.rekey('t', 'c', 100)")
+    assert progress(server, "phase, rows_done") == ("interrupted", 500)
+    server.run("DROP TRIGGER refuse ON t")
+    server.run("CALL relay_guard.rekey('t', 'c')")
+    assert progress(server, "phase, rows_done") == ("done", 1000)
+
+
+# Whose rights
+
+@pytest.fixture
+def owners_table(server):
+    """s.t of the role owner, 100 rows, as table; with what an owner may attach to it."""
+    server.run("""
+        DROP ROLE IF EXISTS owner; CREATE ROLE owner LOGIN; CREATE ROLE other LOGIN;
+        CREATE SCHEMA s AUTHORIZATION owner;
+        SELECT relay_guard.grant_role('admin', 'owner'), relay_guard.grant_role('app', 'owner'),
+               relay_guard.grant_role('admin', 'other');
+        SET ROLE owner;
+        CREATE TABLE s.t (id bigint PRIMARY KEY, c text);
+        INSERT INTO s.t SELECT i, 'value ' || i FROM generate_series(1, 100) i;
+        CREATE TABLE s.ran (what text, who text, path text)""")
+    encrypt_column(server, "s.t", ["id"], "l.t.c")
+    yield "s.t"
+    drop(server, "SCHEMA s CASCADE; DROP OWNED BY owner, other; DROP ROLE owner, other")
+
+
+def recorder(name, body=""):
+    return f"""
+        CREATE FUNCTION s.{name}() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+            {body}
+            INSERT INTO s.ran VALUES ('{name}', current_user, current_setting('search_path'));
+            RETURN new; END $$;"""
+
+
+def test_what_the_owner_attached_to_the_table_runs_as_the_owner(server, owners_table):
+    """A superuser's CALL: also index expressions, CHECKs, and triggers deferred to COMMIT."""
+    server.run("SET ROLE owner;" + recorder("before") + recorder("after") + recorder("deferred") + """
+        CREATE TRIGGER before BEFORE UPDATE ON s.t FOR EACH ROW EXECUTE FUNCTION s.before();
+        CREATE TRIGGER after AFTER UPDATE ON s.t FOR EACH STATEMENT EXECUTE FUNCTION s.after();
+        CREATE CONSTRAINT TRIGGER deferred AFTER UPDATE ON s.t DEFERRABLE INITIALLY DEFERRED
+        FOR EACH ROW EXECUTE FUNCTION s.deferred();
+        CREATE FUNCTION s.note(what text, id bigint) RETURNS bigint LANGUAGE plpgsql IMMUTABLE AS $$ BEGIN
+            INSERT INTO s.ran VALUES (what, current_user, current_setting('search_path')); RETURN id; END $$;
+        CREATE INDEX ON s.t (s.note('index', length(c) + id));
+        ALTER TABLE s.t ADD CHECK (s.note('check', id) > 0);
+        TRUNCATE s.ran""")
+    new = rotate(server)
+    server.run("CALL relay_guard.rekey('s.t', 'c')")
+    ran = set(server.run("SELECT * FROM s.ran"))
+    assert {what for what, _, _ in ran} == {"before", "after", "deferred", "index", "check"}
+    assert {(who, path) for _, who, path in ran} == {("owner", "pg_catalog, pg_temp")}
+    assert keys(server, "s.t") == [(new, 100)]
+
+
+@pytest.mark.parametrize("attack, state", [
+    ("SET ROLE postgres;", "42501"),
+    ("SET SESSION AUTHORIZATION postgres;", "42501"),
+    ("SET CONSTRAINTS ALL DEFERRED; INSERT INTO s.trap VALUES (1);", "42501"),
+    ("CREATE TEMP TABLE pg_class ();", "42501"),
+    ("COMMIT;", "2D000"),
+    ("CALL relay_guard.rekey('s.t', 'c');", "25001"),
+])
+def test_owner_cannot_become_the_caller(server, owners_table, attack, state):
+    server.run("SET ROLE owner; CREATE TABLE s.trap (id int);" + recorder("attack", attack) + recorder("sprung") + """
+        CREATE CONSTRAINT TRIGGER sprung AFTER INSERT ON s.trap DEFERRABLE INITIALLY IMMEDIATE
+        FOR EACH ROW EXECUTE FUNCTION s.sprung();
+        CREATE TRIGGER attack BEFORE UPDATE ON s.t FOR EACH ROW EXECUTE FUNCTION s.attack()""")
+    rotate(server)
+    connection = server.connect()
+    assert sqlstate(connection, "CALL relay_guard.rekey('s.t', 'c')") == state
+    assert server.run("SELECT * FROM s.ran WHERE who = 'postgres'") == []
+    assert run(connection, "SELECT current_user") == [("postgres",)]
+    connection.close()
+
+
+def test_settings_of_the_owners_triggers_end_with_the_batch(server, owners_table):
+    server.run("SET ROLE owner;" + recorder("sets", "SET search_path = s; SET enable_indexscan = off; SET my.own = 'x';") + """
+        CREATE TRIGGER sets BEFORE UPDATE ON s.t FOR EACH ROW EXECUTE FUNCTION s.sets()""")
+    rotate(server)
+    connection = server.connect()
+    run(connection, "CALL relay_guard.rekey('s.t', 'c')")
+    assert run(connection, "SELECT current_setting('search_path'), current_setting('enable_indexscan'),"
+                           "coalesce(current_setting('my.own', true), '')") == [('"$user", public', "on", "")]
+    assert server.value("SELECT count(*) FROM s.ran") == 100
+    connection.close()
+
+
+def test_only_the_owner_may(server, owners_table):
+    new = rotate(server)
+    with pytest.raises(psycopg2.errors.InsufficientPrivilege, match="must be owner of table t"):
+        server.run("CALL relay_guard.rekey('s.t', 'c')", user="other")
+    server.run("CALL relay_guard.rekey('s.t', 'c')", user="owner")
+    assert keys(server, "s.t") == [(new, 100)]
+    with pytest.raises(psycopg2.errors.InsufficientPrivilege):
+        server.run("UPDATE relay_guard.rekey_state SET seen_rows = NULL", user="owner")
+
+
+def test_table_that_changes_hands_meanwhile_is_left(server, owners_table):
+    rotate(server)
+    server.run("""SET ROLE owner; CREATE FUNCTION s.slow() RETURNS trigger LANGUAGE plpgsql AS $$
+        BEGIN PERFORM pg_sleep(0.01); RETURN new; END $$;
+        CREATE TRIGGER slow BEFORE UPDATE ON s.t FOR EACH ROW EXECUTE FUNCTION s.slow()""")
+    with calling(server, "CALL relay_guard.rekey('s.t', 'c', 5)", user="owner") as call:
+        wait_for(lambda: len(keys(server, "s.t")) == 2)
+        server.run("ALTER TABLE s.t OWNER TO postgres")
+        with pytest.raises(psycopg2.errors.InsufficientPrivilege):
+            call.result(10)
+
+
+def test_protected_table(server, owners_table):
+    """FORCE ROW LEVEL SECURITY hides every row from the owner, who has no identity."""
+    server.run("""
+        SET ROLE owner; ALTER TABLE s.t ADD user_id text DEFAULT 'alice';
+        SELECT relay_guard.protect('s.t')""")
+    new = rotate(server)
+    assert server.value("SELECT count(*) FROM s.t", user="owner") == 0
+    connection = server.connect(user="owner")
+    run(connection, "SET row_security = off")
+    run(connection, "CALL relay_guard.rekey('s.t', 'c')")
+    assert keys(server, "s.t") == [(new, 100)]
+    connection.close()
+
+
+# How it is done
+
+def test_updates_of_a_user_happen_but_for_what_he_keeps_in_columns(server, table):
+    server.run("""
+        ALTER TABLE t ADD size int GENERATED ALWAYS AS (length(c)) STORED, ADD updated_at timestamptz;
+        CREATE OR REPLACE FUNCTION touch() RETURNS trigger LANGUAGE plpgsql AS $$
+        BEGIN new.updated_at := now(); RETURN new; END $$;
+        CREATE TRIGGER touch BEFORE UPDATE ON t FOR EACH ROW EXECUTE FUNCTION touch()""")
+    rotate(server)
+    server.run("CALL relay_guard.rekey('t', 'c')")
+    assert server.run("SELECT count(DISTINCT note), count(updated_at), bool_and(size = length(c)) FROM t") == [(1, 1000, True)]
+
+
+@pytest.mark.parametrize("setting", ["repeatable read", "serializable"])
+def test_whatever_the_session_isolates_by_default(server, table, setting):
+    new = rotate(server)
+    connection = server.connect()
+    run(connection, f"SET default_transaction_isolation = '{setting}'")
+    run(connection, "CALL relay_guard.rekey('t', 'c', 100)")
+    assert keys(server) == [(new, 1000)]
+    connection.close()
+
+
+def test_large_batches_end_after_a_second(server, table):
+    rotate(server)
+    slow_down(server, 0.02)
+    with calling(server, "CALL relay_guard.rekey('t', 'c', 100000)") as call:
+        wait_for(lambda: server.run("SELECT 1 FROM relay_guard.rekey_progress WHERE rows_done > 0"), 3)
+        assert 20 < progress(server, "rows_done")[0] < 200
+        server.run("SELECT pg_cancel_backend(%s)", call.pid)
+
+
+def test_not_in_a_transaction_block(server, table):
+    connection = server.connect(autocommit=False)
+    assert sqlstate(connection, "CALL relay_guard.rekey('t', 'c')") == "25001"
+    connection.close()
+
+
+@pytest.mark.parametrize("arguments, state", [
+    ("NULL, 'c'", "22004"), ("'t', NULL", "22004"), ("'t', 'c', 0", "22023"), ("'t', 'c', NULL", "22023"),
+    ("'t', 'c', 100001", "22023"), ("'t', 'd'", "42703"), ("'t', 'ctid'", "42703"), ("'t', 'note'", "55000"),
+    ("'pg_class', 'relname'", "55000"), ("'pg_locks', 'pid'", "55000"), ("0, 'c'", "42P01"),
+])
+def test_wrong_arguments(server, table, arguments, state):
+    connection = server.connect()
+    assert sqlstate(connection, f"CALL relay_guard.rekey({arguments})") == state
+    connection.close()
+
+
+def test_table_without_primary_key(server, table):
+    server.run("ALTER TABLE t DROP CONSTRAINT t_pkey")
+    with pytest.raises(psycopg2.errors.ObjectNotInPrerequisiteState, match="no primary key"):
+        server.run("CALL relay_guard.rekey('t', 'c')")
+
+
+def test_batches_find_rows_by_the_primary_key(server, table):
+    """Also where statistics say that the table is empty, and in every statement of a batch."""
+    rotate(server)
+    connection = server.connect()
+    run(connection, """LOAD 'auto_explain'; SET auto_explain.log_min_duration = 0;
+        SET auto_explain.log_nested_statements = on; SET auto_explain.log_level = notice""")
+    connection.notices = notices = collections.deque()
+    run(connection, "CALL relay_guard.rekey('t', 'c', 100)")
+    plans = [notice for notice in notices if "t.id" in notice]
+    assert len(plans) > 1000
+    assert all("Index Scan using t_pkey on t" in plan and "Seq Scan on t" not in plan for plan in plans)
+    connection.close()
+
+
+# What an operator sees
+
+def rows_seen(server):
+    return dict(server.run("SELECT key_id, rows_seen FROM relay_guard.keyring_status"))
+
+
+def test_keyring_status_says_how_many_rows_a_key_has_or_that_it_does_not_know(server, table):
+    server.run("CALL relay_guard.rekey('t', 'c')")
+    old = primary(server)
+    assert rows_seen(server)[old] == 1000
+    new = rotate(server)
+    assert set(rows_seen(server).values()) == {None}
+    holder = server.connect(autocommit=False)
+    run(holder, "SELECT FROM t WHERE id < 4 FOR UPDATE")
+    with calling(server) as call:
+        wait_for(lambda: rows_seen(server)[new] is not None)
+        assert rows_seen(server)[old] == 3 and rows_seen(server)[new] == 997
+        holder.rollback()
+        call.result(15)
+    assert rows_seen(server)[old] == 0 and rows_seen(server)[new] == 1000
+    holder.close()
+
+
+def test_column_that_rekey_has_not_passed_leaves_every_key_unknown(server, table):
+    server.run("CALL relay_guard.rekey('t', 'c')")
+    server.run("CREATE TABLE second (id int PRIMARY KEY, c text)")
+    encrypt_column(server, "second", ["id"], "l.second")
+    assert set(rows_seen(server).values()) == {None}
+    server.run("CALL relay_guard.rekey('second', 'c')")
+    assert None not in rows_seen(server).values()
+    server.run("DROP TABLE second CASCADE")
+
+
+def test_stored_secrets_count_for_their_key(server, table):
+    server.run("SELECT relay_guard.issuer_add('https://id', 'app');"
+               "SELECT relay_guard.jwt_key_add('https://id', 'k', repeat('0123456789abcdef', 2))")
+    old = primary(server)
+    rotate(server)
+    server.run("CALL relay_guard.rekey('t', 'c')")
+    assert rows_seen(server)[old] == 1
+    server.run("SELECT relay_guard.rekey_secrets()")
+    assert rows_seen(server)[old] == 0
+    server.run("DELETE FROM relay_guard.issuer")
+
+
+def test_rekey_all_takes_every_column_the_caller_owns_and_the_secrets(server, table, owners_table):
+    server.run("SELECT relay_guard.issuer_add('https://id', 'app');"
+               "SELECT relay_guard.jwt_key_add('https://id', 'k', repeat('0123456789abcdef', 2))")
+    old = primary(server)
+    new = rotate(server)
+    connection = server.connect(user="owner")
+    run(connection, "CALL relay_guard.rekey_all()")
+    assert [notice for notice in connection.notices if 'column "c" of table "t" is left as it is' in notice]
+    assert keys(server) == [(old, 1000)] and keys(server, "s.t") == [(new, 100)]
+    assert server.value("SELECT relay_guard.key_id(secret) FROM relay_guard.jwt_key") == new
+    server.run("CALL relay_guard.rekey_all(10)")
+    assert keys(server) == [(new, 1000)]
+    assert rows_seen(server)[old] == 0
+    server.run("DELETE FROM relay_guard.issuer")
+    connection.close()
