@@ -106,6 +106,28 @@ INSERT INTO decrypted_rg_tree VALUES (20, NULL, 'outer'), (21, NULL, 'outer') RE
 SELECT * FROM decrypted_rg_tree WHERE id > 8 ORDER BY id;
 DROP TRIGGER rg_alter ON rg_tree;
 
+-- what is kept of the view is thrown away while a call uses it
+CREATE FUNCTION rg_analyze() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+	ANALYZE rg_tree;
+	IF NEW.id < 205 AND TG_OP = 'INSERT' THEN
+		INSERT INTO decrypted_rg_tree VALUES (NEW.id + 1, NULL, NEW.id + 1 || ' inside');
+		ANALYZE rg_tree;
+		UPDATE decrypted_rg_tree SET body = upper(body) WHERE id = NEW.id + 1;
+	END IF;
+	RETURN NEW;
+END $$;
+CREATE TRIGGER a_analyze BEFORE INSERT OR UPDATE ON rg_tree FOR EACH ROW EXECUTE FUNCTION rg_analyze();
+INSERT INTO decrypted_rg_tree VALUES (200, NULL, 'outside') RETURNING *;
+SELECT id, body FROM decrypted_rg_tree WHERE id >= 200 ORDER BY id;
+DELETE FROM decrypted_rg_tree WHERE id >= 200;
+DROP TRIGGER a_analyze ON rg_tree;
+-- large values
+INSERT INTO decrypted_rg_tree VALUES (300, NULL, repeat('large', 200000));
+UPDATE decrypted_rg_tree SET body = body || '!' WHERE id = 300 RETURNING length(body);
+UPDATE decrypted_rg_tree SET id = 301 WHERE id = 300 RETURNING length(body), right(body, 3);
+DELETE FROM decrypted_rg_tree WHERE id = 301 RETURNING length(body);
+
 -- plaintext, another row's value, a bound column changed: refused with the constraint's name
 INSERT INTO rg_tree VALUES (30, NULL, 'plain');
 UPDATE rg_tree SET body = (SELECT body FROM rg_tree WHERE id = 1) WHERE id = 2;
