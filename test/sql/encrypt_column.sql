@@ -72,6 +72,10 @@ INSERT INTO rg_open_paper VALUES (3, 'c', 'third', '[3]', 3) RETURNING *;
 ALTER VIEW rg_open_paper SET SCHEMA rg_shelf;
 ALTER SCHEMA rg_shelf RENAME TO rg_attic;
 INSERT INTO rg_attic.rg_open_paper VALUES (4, 'd', 'fourth', '[4]', 4) RETURNING *;
+ALTER SCHEMA rg_attic RENAME TO rg_cellar;
+INSERT INTO rg_cellar.rg_open_paper VALUES (7, 'g', 'seventh', '[7]', 7) RETURNING *;
+DELETE FROM rg_cellar.rg_open_paper WHERE id = 7 RETURNING *;
+ALTER SCHEMA rg_cellar RENAME TO rg_attic;
 UPDATE rg_attic.rg_open_paper SET body = 'FIRST', owner_id = 'z' WHERE id = 1 RETURNING *;
 SELECT * FROM relay_guard.encrypted_column WHERE label ~ 'rg_note|odd' ORDER BY 2;
 -- a new column, a dropped one, a new default

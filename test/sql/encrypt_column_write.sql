@@ -32,6 +32,18 @@ nothing	\N
 WITH made AS (INSERT INTO decrypted_rg_file (title, secret) VALUES ('cte', 's') RETURNING id, secret) SELECT secret FROM made;
 SELECT body, secret, count(*) FROM rg_raw GROUP BY 1, 2 ORDER BY 2;
 
+-- what is generated always, is
+CREATE TABLE rg_always (id smallint GENERATED ALWAYS AS IDENTITY PRIMARY KEY, body text);
+SELECT relay_guard.encrypt_column('rg_always', 'body', '{id}');
+INSERT INTO decrypted_rg_always (body) VALUES ('one') RETURNING *;
+INSERT INTO decrypted_rg_always VALUES (7, 'seven');
+UPDATE decrypted_rg_always SET id = 7;
+UPDATE decrypted_rg_always SET id = DEFAULT RETURNING *;
+UPDATE decrypted_rg_always SET id = id, body = 'two' RETURNING *;
+ALTER SEQUENCE rg_always_id_seq RESTART 32767;
+INSERT INTO decrypted_rg_always (body) VALUES ('last') RETURNING *;
+INSERT INTO decrypted_rg_always (body) VALUES ('one too many') RETURNING *;
+
 -- UPDATE
 UPDATE decrypted_rg_file SET body = body || '{"z": 1}', title = 'ONE' WHERE id = 1 RETURNING *;
 UPDATE decrypted_rg_file SET updates = updates + 1 WHERE secret LIKE 's%' RETURNING id, secret, updates;
