@@ -504,19 +504,28 @@ rewrite_if_upsert(Query *query)
 	table_close(upsert.view, NoLock);
 }
 
-/* Statements that change data are at the top, or in its WITH; EXPLAIN and others call the hook for theirs. */
+/* Statements that change data are at the top of a query, or in its WITH. */
 static void
-after_analysis(ParseState *pstate, Query *query, JumbleState * jumble)
+rewrite_upserts(Query *query)
 {
 	ListCell   *cell;
 
-	if (previous_hook != NULL)
-		previous_hook(pstate, query, jumble);
 	rewrite_if_upsert(query);
 	if (!query->hasModifyingCTE)
 		return;
 	foreach(cell, query->cteList)
 		rewrite_if_upsert(castNode(Query, lfirst_node(CommonTableExpr, cell)->ctequery));
+}
+
+/* EXPLAIN calls the hook for its query, CREATE TABLE AS does not. */
+static void
+after_analysis(ParseState *pstate, Query *query, JumbleState * jumble)
+{
+	if (previous_hook != NULL)
+		previous_hook(pstate, query, jumble);
+	if (query->commandType == CMD_UTILITY && IsA(query->utilityStmt, CreateTableAsStmt))
+		query = (Query *) ((CreateTableAsStmt *) query->utilityStmt)->query;
+	rewrite_upserts(query);
 }
 
 void
