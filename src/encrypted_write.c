@@ -211,7 +211,7 @@ stored_value(RgWriter *writer, AttrNumber attnum, const RgRow *row)
 
 /* Whether it found its row, which SPI_tuptable then holds. */
 static bool
-execute(RgWriter *writer, RgStatement statement, Bitmapset *columns, const RgRow *row,
+execute(RgWriter *writer, RgStatement statement, Bitmapset * columns, const RgRow *row,
 		const RgRow *key)
 {
 	SPIPlanPtr	plan = rg_writer_plan(writer, statement, columns);
@@ -381,7 +381,7 @@ lock_row(RgWriter *writer, const RgRow *old)
 
 /* Encrypted columns whose AAD changes, too. */
 static Bitmapset *
-with_rebound(RgWriter *writer, Bitmapset *changed)
+with_rebound(RgWriter *writer, Bitmapset * changed)
 {
 	Bitmapset  *columns = bms_copy(changed);
 

@@ -302,7 +302,7 @@ append_key(StringInfo out, RgWriter *writer, int parameter)
 }
 
 static void
-append_insert(StringInfo out, RgWriter *writer, Bitmapset *columns)
+append_insert(StringInfo out, RgWriter *writer, Bitmapset * columns)
 {
 	StringInfoData values;
 	int			parameter = 0;
@@ -324,7 +324,7 @@ append_insert(StringInfo out, RgWriter *writer, Bitmapset *columns)
 }
 
 static void
-append_update(StringInfo out, RgWriter *writer, Bitmapset *columns)
+append_update(StringInfo out, RgWriter *writer, Bitmapset * columns)
 {
 	int			parameter = 0;
 
@@ -339,7 +339,7 @@ append_update(StringInfo out, RgWriter *writer, Bitmapset *columns)
 }
 
 static char *
-statement_text(RgWriter *writer, RgStatement statement, Bitmapset *columns)
+statement_text(RgWriter *writer, RgStatement statement, Bitmapset * columns)
 {
 	StringInfoData out;
 
@@ -368,7 +368,7 @@ statement_text(RgWriter *writer, RgStatement statement, Bitmapset *columns)
 }
 
 static SPIPlanPtr
-prepare(RgWriter *writer, RgStatement statement, Bitmapset *columns)
+prepare(RgWriter *writer, RgStatement statement, Bitmapset * columns)
 {
 	Oid		   *types = palloc((writer->desc->natts + writer->nkey) * sizeof *types);
 	int			count = 0;
@@ -386,7 +386,7 @@ prepare(RgWriter *writer, RgStatement statement, Bitmapset *columns)
 }
 
 SPIPlanPtr
-rg_writer_plan(RgWriter *writer, RgStatement statement, Bitmapset *columns)
+rg_writer_plan(RgWriter *writer, RgStatement statement, Bitmapset * columns)
 {
 	MemoryContext caller;
 	RgWriterPlan *kept;

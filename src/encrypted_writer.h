@@ -52,6 +52,6 @@ typedef struct RgWriter
 extern RgWriter *rg_writer(Relation view);
 
 /* The kept plan of a statement; columns are the table's attribute numbers. */
-extern SPIPlanPtr rg_writer_plan(RgWriter *writer, RgStatement statement, Bitmapset *columns);
+extern SPIPlanPtr rg_writer_plan(RgWriter *writer, RgStatement statement, Bitmapset * columns);
 
 #endif

@@ -149,7 +149,7 @@ attribute(RgUpsert *upsert, RgRowColumn *column)
 
 /* The table's columns behind those of the view; what reading them reads too. */
 static Bitmapset *
-stored_columns(RgUpsert *upsert, Bitmapset *of_view, bool read)
+stored_columns(RgUpsert *upsert, Bitmapset * of_view, bool read)
 {
 	Bitmapset  *stored = NULL;
 	ListCell   *cell;
