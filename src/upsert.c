@@ -235,7 +235,7 @@ default_of(RgUpsert *upsert, RgRowColumn *column)
 		return value;
 	if (column->aad != NULL)
 		return null_of(TupleDescAttr(RelationGetDescr(upsert->view), column->number - 1));
-	if (!in_aad(upsert, column->stored))
+	if (!in_aad(upsert, column->stored) && attribute(upsert, column)->attidentity == '\0')
 		return NULL;
 	value = build_column_default(upsert->table, column->stored);
 	return value != NULL ? value : null_of(attribute(upsert, column));

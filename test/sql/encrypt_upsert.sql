@@ -90,7 +90,21 @@ INSERT INTO decrypted_drawn DEFAULT VALUES ON CONFLICT DO NOTHING RETURNING *;
 INSERT INTO decrypted_drawn (note) VALUES ('a'), (DEFAULT), (NULL) ON CONFLICT (id) DO NOTHING RETURNING *;
 INSERT INTO decrypted_drawn (note) SELECT DISTINCT x FROM (VALUES ('b'), ('b'), ('c')) v (x) ORDER BY 1 LIMIT 2 ON CONFLICT (id) DO NOTHING RETURNING *;
 INSERT INTO decrypted_drawn (id, note) VALUES (nextval('draws'), 'd') ON CONFLICT (id) DO NOTHING RETURNING *;
+WITH x AS (SELECT 'from WITH' AS note) INSERT INTO decrypted_drawn (note) SELECT x.note FROM x ON CONFLICT (id) DO NOTHING RETURNING *;
 SELECT count(*), last_value FROM decrypted_drawn, draws GROUP BY 2;
+
+CREATE TABLE numbered (gone int, id int GENERATED ALWAYS AS IDENTITY PRIMARY KEY, place int UNIQUE, serial int GENERATED ALWAYS AS IDENTITY, note text);
+ALTER TABLE numbered DROP COLUMN gone;
+SELECT relay_guard.encrypt_column('numbered', 'note', '{place,id}');
+INSERT INTO decrypted_numbered VALUES (DEFAULT, 1, DEFAULT, 'a'), (DEFAULT, 2, DEFAULT, 'b') ON CONFLICT (id) DO NOTHING RETURNING *;
+INSERT INTO decrypted_numbered VALUES (DEFAULT, 3, DEFAULT, 'c'), (4, 4, DEFAULT, 'd') ON CONFLICT (id) DO NOTHING RETURNING *;
+INSERT INTO decrypted_numbered VALUES (DEFAULT, 3, 9, 'c') ON CONFLICT (id) DO NOTHING RETURNING *;
+INSERT INTO decrypted_numbered OVERRIDING USER VALUE VALUES (9, 3, 9, 'c'), (9, 4, DEFAULT, 'd') ON CONFLICT (id) DO NOTHING RETURNING *;
+INSERT INTO decrypted_numbered OVERRIDING SYSTEM VALUE SELECT 9, 5, 9, 'e' ON CONFLICT (id) DO NOTHING RETURNING *;
+INSERT INTO decrypted_numbered (place) VALUES (1) ON CONFLICT (place) DO UPDATE SET (place) = (SELECT 10) RETURNING *;
+INSERT INTO decrypted_numbered (place) VALUES (2) ON CONFLICT (place) DO UPDATE SET id = DEFAULT;
+INSERT INTO decrypted_numbered (place) VALUES (2) ON CONFLICT (place) DO UPDATE SET serial = DEFAULT RETURNING *;
+INSERT INTO decrypted_numbered (place) VALUES (2) ON CONFLICT (place) DO UPDATE SET serial = 1;
 
 -- rules and triggers of somebody else's on the view are not passed by
 CREATE FUNCTION nothing() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NULL; END';
@@ -125,6 +139,11 @@ REVOKE UPDATE (number) ON card FROM upsert_writer;
 SET ROLE upsert_writer;
 INSERT INTO decrypted_card (id, number) VALUES (5, 'x') ON CONFLICT (id) DO UPDATE SET hits = 3;
 INSERT INTO decrypted_card (id, number) VALUES (5, 'x') ON CONFLICT (id) DO UPDATE SET user_id = 3;
+RESET ROLE;
+REVOKE SELECT (user_id) ON card FROM upsert_writer;
+SET ROLE upsert_writer;
+INSERT INTO decrypted_card (id, number) VALUES (5, 'x') ON CONFLICT (id) DO UPDATE SET hits = 3 RETURNING id;
+INSERT INTO decrypted_card (id, number) VALUES (5, 'x') ON CONFLICT (id) DO UPDATE SET hits = 3 RETURNING number;
 RESET ROLE;
 REVOKE INSERT ON decrypted_card FROM upsert_writer;
 SET ROLE upsert_writer;
