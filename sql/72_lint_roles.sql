@@ -149,7 +149,7 @@ BEGIN ATOMIC
            CASE WHEN lint_keys_stored() THEN 'Keys are stored, and the server has no key ring to open them: no token is accepted.'
                 ELSE 'The server has no key ring: it can keep no secret and issue no token.' END,
            'Make a file with relay_gateway keyring new FILE as the server''s user, or bring the old one back; '
-           'name it in relay_guard.keyring_file, and restart the server'
+           'name it in relay_guard.keyring_file, and reload the server''s configuration'
     WHERE ready() ->> 'keyring' = 'false';
 END;
 COMMENT ON FUNCTION lint_no_keyring() IS 'lint(): whether the server has a key ring.';

@@ -19,6 +19,7 @@
 #include "errcodes.h"
 #include "keyring.h"
 #include "log_guard.h"
+#include "opened.h"
 
 #define MAX_PLAINTEXT (MaxAllocSize - VARHDRSZ - RG_ENVELOPE_OVERHEAD)
 
@@ -170,7 +171,8 @@ try_envelope(RgSlice envelope, RgSlice aad)
 	size = VARHDRSZ + envelope.len - RG_ENVELOPE_OVERHEAD;
 	bytes = palloc(size);
 	SET_VARSIZE(bytes, size);
-	if (rg_keyring_open_to(RG_FOR_COLUMNS, aad, envelope, (uint8 *) VARDATA(bytes)))
+	if (rg_opened_take(envelope, aad, (uint8 *) VARDATA(bytes)) ||
+		rg_keyring_open_to(RG_FOR_COLUMNS, aad, envelope, (uint8 *) VARDATA(bytes)))
 		return bytes;
 	pfree(bytes);
 	return NULL;
@@ -206,6 +208,7 @@ rg_crypt_opens(RgSlice envelope, RgSlice aad)
 
 	if (bytes == NULL)
 		return false;
+	rg_opened_keep(envelope, aad, bytes_of(bytes));
 	sodium_memzero(VARDATA(bytes), VARSIZE(bytes) - VARHDRSZ);
 	pfree(bytes);
 	return true;

@@ -45,7 +45,7 @@ def add_many(user, count):
     with psycopg2.connect("") as connection, connection.cursor() as cursor:
         cursor.execute("SELECT relay_guard.assume(%s)", [user])
         cursor.execute(
-            "INSERT INTO relay.knowledge_file (name, content_type, created_at) "
+            "INSERT INTO relay.decrypted_knowledge_file (name, content_type, created_at) "
             "SELECT n::text, 'text/plain', timestamptz '2026-01-01' + n / 2 * interval '1 s' "
             "FROM generate_series(1, %s) AS n", [count])
 

@@ -5,12 +5,15 @@ import subprocess
 import psycopg2
 import pytest
 
+CANARY = "a canary in metadata"
 SECRET = "a secret for one test only, 0123456789abcdef"
 WEBHOOK_SECRET = "whsec_q1HPm3uaNAP0svHB9VhOYfCXFrsyK2N7JUQbbDDWLGY="
 PUBLIC = '{"kty": "OKP", "crv": "Ed25519", "x": "11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"}'
 CALL = """SELECT status, convert_from(body, 'UTF8')
           FROM relay_guard.serve('GET', '/api/v1/knowledge/files', '',
                                  ARRAY['authorization', 'Bearer ' || relay_guard.issue_token('alice')])"""
+
+ENVELOPES = "SELECT id, encode(metadata, 'hex') FROM relay.knowledge_file ORDER BY id"
 
 
 def query(database, sql):
@@ -44,14 +47,14 @@ def dump():
                        SELECT relay_guard.jwt_key_add('dumped', 'k', '{SECRET}');
                        SELECT relay_guard.jwks_import('dumped', '{{"keys": [{PUBLIC}]}}');
                        SELECT relay_guard.webhook_secret_set('dumped'), relay_guard.webhook_secret_set('dumped', '{WEBHOOK_SECRET}')""")
-    query("relay", """INSERT INTO relay.knowledge_file (user_id, name, content_type)
-                      VALUES ('alice', 'kept.txt', 'text/plain')""")
+    query("relay", f"""INSERT INTO relay.decrypted_knowledge_file (user_id, name, content_type, metadata)
+                       VALUES ('alice', 'kept.txt', 'text/plain', '{{"note": "{CANARY}"}}')""")
     yield subprocess.run(["pg_dump", "relay"], check=True, capture_output=True, text=True).stdout
     query("relay", "DELETE FROM relay_guard.issuer; DELETE FROM relay_guard.webhook_secret; DELETE FROM relay.knowledge_file")
 
 
 def test_no_secret_is_in_the_dump(dump):
-    for secret in SECRET, WEBHOOK_SECRET, WEBHOOK_SECRET.removeprefix("whsec_"):
+    for secret in SECRET, CANARY, WEBHOOK_SECRET, WEBHOOK_SECRET.removeprefix("whsec_"):
         assert secret not in dump
         assert secret.encode().hex() not in dump
 
@@ -65,7 +68,14 @@ def test_the_restored_database_serves_the_same(dump):
         assert configuration("restored") == configuration("relay")
         assert signed("restored") == signed("relay")
         status, body = query("restored", CALL)[0]
-        assert status == 200 and "kept.txt" in body
+        assert status == 200 and "kept.txt" in body and CANARY in body
+        # what was encrypted is not encrypted again, and new values go on being
+        assert query("restored", ENVELOPES) == query("relay", ENVELOPES)
+        query("restored", """INSERT INTO relay.decrypted_knowledge_file (user_id, name, content_type, metadata)
+                             VALUES ('alice', 'new.txt', 'text/plain', '{"n": 1}')""")
+        assert query("restored", """SELECT relay_guard.is_envelope(t.metadata), d.metadata
+                                    FROM relay.knowledge_file t JOIN relay.decrypted_knowledge_file d USING (id)
+                                    WHERE t.name = 'new.txt'""") == [(True, {"n": 1})]
         # ids go on where they were
         query("restored", """INSERT INTO relay_guard.route (method, path, query, auth, result, run_as)
                              VALUES ('GET', '/new', 'SELECT 1 AS v', 'none', 'value', 'relay_app')""")

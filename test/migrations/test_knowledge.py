@@ -72,7 +72,7 @@ def test_down_to_nothing_and_up_again():
 
 
 def test_each_step_down_and_up():
-    for _ in range(4):
+    for _ in range(5):
         alembic("downgrade", "-1")
         alembic("upgrade", "+1")
         alembic("downgrade", "-1")
@@ -111,3 +111,49 @@ def test_valid_index_is_kept():
 def test_index_goes_with_its_migration():
     alembic("downgrade", "0001")
     assert index() is None
+
+
+VALUES = "(gen_random_uuid(), 'a', 'n', 'text/plain', '{}'), (gen_random_uuid(), 'b', 'n', 'text/plain', " \
+         """'{"canary in a row": ["é", 1.50, null]}')"""
+SHOWN = "SELECT id, user_id, metadata FROM {} ORDER BY user_id"
+
+
+def heap():
+    """The bytes of the table's files, TOAST included."""
+    rows("CHECKPOINT")
+    paths = rows("SELECT current_setting('data_directory') || '/' || pg_relation_filepath(oid) FROM pg_class "
+                 "WHERE oid = 'relay.knowledge_file'::regclass "
+                 "OR oid = (SELECT reltoastrelid FROM pg_class WHERE oid = 'relay.knowledge_file'::regclass)")
+    return b"".join(open(path, "rb").read() for path, in paths)
+
+
+def test_metadata_are_encrypted_and_come_back():
+    alembic("downgrade", "0004")
+    rows(f"INSERT INTO relay.knowledge_file (id, user_id, name, content_type, metadata) VALUES {VALUES}")
+    before = rows(SHOWN.format("relay.knowledge_file"))
+    assert b"canary in a row" in heap()
+    alembic("upgrade", "0005")
+    assert b"canary in a row" not in heap()
+    assert rows("SELECT count(*) FROM relay.knowledge_file WHERE relay_guard.is_envelope(metadata)") == [(2,)]
+    assert rows(SHOWN.format("relay.decrypted_knowledge_file")) == before
+    alembic("downgrade", "0004")
+    assert rows(SHOWN.format("relay.knowledge_file")) == before
+    with pytest.raises(psycopg2.errors.CheckViolation):
+        rows("UPDATE relay.knowledge_file SET metadata = '[]'")
+    assert rows("SELECT to_regclass('relay.decrypted_knowledge_file')") == [(None,)]
+    rows("INSERT INTO relay.knowledge_file (user_id, name, content_type) VALUES ('c', 'n', 'text/plain')")
+    assert rows("SELECT metadata FROM relay.knowledge_file WHERE user_id = 'c'") == [({},)]
+    rows("DELETE FROM relay.knowledge_file")
+
+
+def test_a_damaged_value_stops_the_way_back():
+    """Nothing is lost by a downgrade."""
+    rows("INSERT INTO relay.decrypted_knowledge_file (user_id, name, content_type) VALUES ('a', 'n', 'text/plain')")
+    rows("SET session_replication_role = replica; "
+         "UPDATE relay.knowledge_file SET metadata = set_byte(metadata, 40, get_byte(metadata, 40) # 1)")
+    environment = dict(os.environ, PGDATABASE="relay", PGUSER="relay_owner")
+    done = subprocess.run(["alembic", "-c", "migrations/alembic.ini", "downgrade", "0004"],
+                          env=environment, capture_output=True, text=True)
+    assert done.returncode != 0 and "open" in done.stderr
+    assert rows("SELECT count(*) FROM relay.knowledge_file") == [(1,)]
+    rows("DELETE FROM relay.knowledge_file")
