@@ -5,7 +5,7 @@ import random
 import psycopg2
 import pytest
 
-from conftest import run
+from conftest import run, sqlstate
 
 COLUMNS = """id bigint {identity} PRIMARY KEY, gone int, user_id bigint NOT NULL DEFAULT 7, metadata jsonb,
     note text NOT NULL, name varchar(8) DEFAULT 'name', amount smallint CHECK (amount < 1000), tags int[],
@@ -188,3 +188,29 @@ def test_generated_statements_do_what_they_do_on_a_plain_table(connection, kind)
         if statements.chance(.05):
             run(connection, "DELETE FROM plain.t; DELETE FROM hidden.t")
     assert good > 100
+
+
+UPSERT = "INSERT INTO decrypted_t (id, note) VALUES (1, %s) ON CONFLICT (id) DO UPDATE SET note = EXCLUDED.note RETURNING note"
+
+
+def test_without_preloading_a_session_must_have_used_the_library(make_server):
+    server = make_server({"shared_preload_libraries": ""})
+    server.run("CREATE EXTENSION relay_guard; CREATE TABLE t (id int PRIMARY KEY, note text)")
+    server.run("SELECT relay_guard.encrypt_column('t', 'note', '{id}')")
+    connection = server.connect()
+    assert sqlstate(connection, UPSERT, "early") == "42P10"
+    run(connection, "SELECT relay_guard.aad('')")
+    assert run(connection, UPSERT, "now") == [("now",)]
+    connection.close()
+
+
+def test_a_kept_plan_follows_the_table_and_the_view(server):
+    connection = server.connect()
+    run(connection, "CREATE TABLE t (id int PRIMARY KEY, note text); SELECT relay_guard.encrypt_column('t', 'note', '{id}')")
+    run(connection, "SET plan_cache_mode = force_generic_plan; PREPARE put AS " + UPSERT.replace("%s", "$1"))
+    for change in ("SELECT 1", "ALTER TABLE t ADD c int DEFAULT 5", "SELECT relay_guard.encrypt_column_refresh('t')",
+                   "ALTER VIEW decrypted_t ALTER c SET DEFAULT 6", "DELETE FROM t", "ALTER TABLE t RENAME note TO sealed"):
+        run(connection, change)
+        assert run(connection, "EXECUTE put ('x')") == [("x",)]
+    assert run(connection, "SELECT c FROM decrypted_t") == [(6,)]
+    connection.close()
