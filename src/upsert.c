@@ -149,7 +149,7 @@ attribute(RgUpsert *upsert, RgRowColumn *column)
 
 /* The table's columns behind those of the view; what reading them reads too. */
 static Bitmapset *
-stored_columns(RgUpsert *upsert, Bitmapset *of_view, bool read)
+stored_columns(RgUpsert *upsert, Bitmapset * of_view, bool read)
 {
 	Bitmapset  *stored = NULL;
 	ListCell   *cell;
@@ -235,7 +235,7 @@ default_of(RgUpsert *upsert, RgRowColumn *column)
 		return value;
 	if (column->aad != NULL)
 		return null_of(TupleDescAttr(RelationGetDescr(upsert->view), column->number - 1));
-	if (!in_aad(upsert, column->stored))
+	if (!in_aad(upsert, column->stored) && attribute(upsert, column)->attidentity == '\0')
 		return NULL;
 	value = build_column_default(upsert->table, column->stored);
 	return value != NULL ? value : null_of(attribute(upsert, column));
@@ -504,19 +504,28 @@ rewrite_if_upsert(Query *query)
 	table_close(upsert.view, NoLock);
 }
 
-/* Statements that change data are at the top, or in its WITH; EXPLAIN and others call the hook for theirs. */
+/* Statements that change data are at the top of a query, or in its WITH. */
 static void
-after_analysis(ParseState *pstate, Query *query, JumbleState * jumble)
+rewrite_upserts(Query *query)
 {
 	ListCell   *cell;
 
-	if (previous_hook != NULL)
-		previous_hook(pstate, query, jumble);
 	rewrite_if_upsert(query);
 	if (!query->hasModifyingCTE)
 		return;
 	foreach(cell, query->cteList)
 		rewrite_if_upsert(castNode(Query, lfirst_node(CommonTableExpr, cell)->ctequery));
+}
+
+/* EXPLAIN calls the hook for its query, CREATE TABLE AS does not. */
+static void
+after_analysis(ParseState *pstate, Query *query, JumbleState * jumble)
+{
+	if (previous_hook != NULL)
+		previous_hook(pstate, query, jumble);
+	if (query->commandType == CMD_UTILITY && IsA(query->utilityStmt, CreateTableAsStmt))
+		query = (Query *) ((CreateTableAsStmt *) query->utilityStmt)->query;
+	rewrite_upserts(query);
 }
 
 void
