@@ -139,7 +139,7 @@ run: installed
 test: installed
 	@test/run
 
-# Rate limits for minutes, and with millions of keys; encryption by the million
+# Rate limits for minutes, with millions of keys; encryption and rotation by the million
 test-long: installed
 	@RG_LONG=1 test/run unit crypto rates
 

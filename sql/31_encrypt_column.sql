@@ -173,6 +173,11 @@ DECLARE
     attribute pg_attribute;
     base oid;
 BEGIN
+    IF aad IS NULL OR array_position(aad, NULL) IS NOT NULL OR array_ndims(aad) > 1 THEN
+        RAISE EXCEPTION USING ERRCODE = 'null_value_not_allowed',
+            MESSAGE = 'the columns of the AAD are not given as a list of names',
+            HINT = 'Name columns of the same row, such as ''{user_id,id}''.';
+    END IF;
     FOREACH part IN ARRAY aad LOOP
         attribute := (SELECT a FROM pg_attribute a
                       WHERE a.attrelid = rel AND a.attname = part AND a.attnum > 0 AND NOT a.attisdropped);
@@ -209,10 +214,6 @@ BEGIN
         RAISE EXCEPTION USING ERRCODE = 'duplicate_column',
             MESSAGE = 'a column stands in the AAD twice',
             HINT = 'Name each column once.';
-    ELSIF array_ndims(aad) > 1 THEN
-        RAISE EXCEPTION USING ERRCODE = 'array_subscript_error',
-            MESSAGE = 'the AAD has more than one dimension',
-            HINT = 'Give the names of its columns as one list.';
     ELSIF NOT relay_guard.has_unique_index_within(rel, aad) THEN
         RAISE WARNING USING MESSAGE = format('values of column %I can be exchanged between rows with the same %s', attname, coalesce(nullif(array_to_string(aad, ', '), ''), 'label')),
             HINT = 'Add the primary key''s columns to the AAD.';
@@ -292,7 +293,7 @@ COMMENT ON FUNCTION stored_column(regclass, smallint) IS
 'The number that a column of a view that decrypts has in its table, whatever they are called by now.';
 
 -- GRANTs of a relation and its columns, as commands on another.
-CREATE FUNCTION grants_for(rel regclass, target text) RETURNS text[]
+CREATE FUNCTION grants_for(rel regclass, "table" regclass, target text) RETURNS text[]
 LANGUAGE sql STABLE
 BEGIN ATOMIC
     SELECT pg_catalog.array_agg(pg_catalog.format('GRANT %s%s ON %s TO %s%s', a.privilege_type,
@@ -301,12 +302,14 @@ BEGIN ATOMIC
                                    CASE WHEN a.is_grantable THEN ' WITH GRANT OPTION' END))
     FROM (SELECT NULL::name AS attname, relacl AS acl, relowner AS owner FROM pg_catalog.pg_class WHERE oid = rel
           UNION ALL
-          SELECT a.attname, a.attacl, c.relowner FROM pg_catalog.pg_attribute a
+          SELECT coalesce(b.attname, a.attname), a.attacl, c.relowner FROM pg_catalog.pg_attribute a
           JOIN pg_catalog.pg_class c ON c.oid = a.attrelid
+          LEFT JOIN pg_catalog.pg_attribute b ON b.attrelid = "table" AND b.attnum = relay_guard.stored_column(rel, a.attnum)
           WHERE a.attrelid = rel AND NOT a.attisdropped) o, pg_catalog.aclexplode(o.acl) a
     WHERE a.grantee <> o.owner AND a.privilege_type = ANY ('{SELECT,INSERT,UPDATE,DELETE}');
 END;
-COMMENT ON FUNCTION grants_for(regclass, text) IS 'What may be done with a table by others than its owner, as commands that grant it on another relation.';
+COMMENT ON FUNCTION grants_for(regclass, regclass, text) IS
+'What may be done with a table, or the view that decrypts it, by others than its owner: as commands that grant it on a new view.';
 
 -- What is said of the view alone; of the one to come, if there is none.
 CREATE FUNCTION decrypted_view_state(rel regclass) RETURNS jsonb
@@ -320,7 +323,7 @@ DECLARE
 BEGIN
     RETURN jsonb_build_object('view', target, 'exists', view IS NOT NULL,
         'comment', obj_description(view, 'pg_class'),
-        'grants', coalesce(relay_guard.grants_for(coalesce(view, rel), target), '{}'),
+        'grants', coalesce(relay_guard.grants_for(coalesce(view, rel), rel, target), '{}'),
         'defaults', (SELECT coalesce(jsonb_object_agg(relay_guard.stored_column(view, d.adnum), pg_get_expr(d.adbin, d.adrelid)), '{}')
                      FROM pg_attrdef d WHERE d.adrelid = view AND relay_guard.stored_column(view, d.adnum) IS NOT NULL));
 END
@@ -409,6 +412,24 @@ END
 $$;
 COMMENT ON FUNCTION drop_decrypted_view(jsonb) IS 'Drops the view that decrypts a table, if there is one.';
 
+-- With columns added only, what depends on the view can stay.
+CREATE FUNCTION replace_decrypted_view(rel regclass, state jsonb) RETURNS boolean
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    IF NOT (state ->> 'exists')::boolean THEN
+        RETURN false;
+    END IF;
+    EXECUTE format('CREATE OR REPLACE VIEW %s WITH (security_invoker) AS %s', state ->> 'view', relay_guard.decrypting_query(rel));
+    PERFORM relay_guard.set_view_defaults(rel, state);
+    RETURN true;
+EXCEPTION WHEN invalid_table_definition THEN
+    RETURN false;
+END
+$$;
+COMMENT ON FUNCTION replace_decrypted_view(regclass, jsonb) IS
+'Gives the view that decrypts a table its query anew; false when its columns are others.';
+
 -- encrypt_column() and what undoes it
 
 -- Trigger and CHECK of a column have one name.  A renamed column keeps them, so
@@ -483,7 +504,7 @@ DECLARE
     rel CONSTANT regclass := "table";
     full_label CONSTANT text := coalesce(label, (SELECT format('%s.%s.%s', n.nspname, c.relname, "column")
         FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE c.oid = rel));
-    aad_of_row CONSTANT text := relay_guard.aad_expression(full_label, aad);
+    aad_of_row text;
     kind regtype := plaintext;
     attribute record;
     state jsonb;
@@ -493,6 +514,7 @@ BEGIN
     PERFORM relay_guard.check_encryptable_column(rel, "column", plaintext);
     PERFORM relay_guard.check_aad_columns(rel, "column", aad);
     PERFORM relay_guard.check_encrypted_label(rel, "column", full_label);
+    aad_of_row := relay_guard.aad_expression(full_label, aad);
     SELECT a.attnum, a.atttypid, a.atttypmod, pg_get_expr(d.adbin, d.adrelid) AS "default" INTO attribute
     FROM pg_attribute a LEFT JOIN pg_attrdef d ON d.adrelid = a.attrelid AND d.adnum = a.attnum
     WHERE a.attrelid = rel AND a.attname = "column" AND NOT a.attisdropped;
@@ -527,6 +549,9 @@ BEGIN
         RAISE EXCEPTION USING ERRCODE = 'undefined_object',
             MESSAGE = format('table %s has no encrypted column', rel),
             HINT = 'relay_guard.encrypted_column lists the tables that have.';
+    END IF;
+    IF relay_guard.replace_decrypted_view(rel, state) THEN
+        RETURN state ->> 'view';
     END IF;
     PERFORM relay_guard.drop_decrypted_view(state);
     RETURN relay_guard.create_decrypted_view(rel, state);

@@ -38,7 +38,7 @@ COMMENT ON COLUMN rekey_state.seen_ids IS 'What the last pass that counts has me
 CREATE PROCEDURE rekey("table" regclass, "column" name, batch integer DEFAULT 1000)
 LANGUAGE C AS 'MODULE_PATHNAME', 'relay_guard_rekey';
 COMMENT ON PROCEDURE rekey(regclass, name, integer) IS
-'Re-encrypts an encrypted column under the primary key beside its users; for the table''s owner. It commits after every batch of so many rows, or a second, so CALL it by itself, not in a transaction block; broken off, the next CALL goes on. UPDATE triggers of the table fire. See rekey_progress.';
+'Re-encrypts an encrypted column under the primary key beside its users; for the table''s owner. It commits after every batch of so many rows, or a second, so CALL it by itself, not in a transaction block; broken off, the next CALL goes on. Rows that others have locked come last; transactions that were writing the table when it began are waited for. UPDATE triggers of the table fire, as its owner and with search_path pg_catalog. Transactions with an older snapshot may read values of the old key after it is done. See rekey_progress.';
 
 CREATE PROCEDURE rekey_all(batch integer DEFAULT 1000)
 LANGUAGE C AS 'MODULE_PATHNAME', 'relay_guard_rekey_all';

@@ -12,7 +12,7 @@ DECLARE
     encrypting CONSTANT text := (SELECT string_agg(oid::regprocedure::text, ', ') FROM pg_proc
                                  WHERE pronamespace = 'relay_guard'::regnamespace
                                    AND (proname ~ '^(check_encrypt|decrypted_view|decrypting|create_decrypted|drop_decrypted|encrypted_|set_view_)'
-                                        OR proname = ANY ('{aad_expression,check_aad_columns,check_plaintext_unused,encrypt_values,envelope_check,grants_for,guard_column,has_unique_index_within,require_opening,stored_column}')));
+                                        OR proname = ANY ('{aad_expression,check_aad_columns,check_plaintext_unused,encrypt_values,envelope_check,grants_for,guard_column,has_unique_index_within,replace_decrypted_view,require_opening,stored_column}')));
 BEGIN
     CASE kind
     WHEN 'gateway' THEN

@@ -35,16 +35,17 @@ typedef struct RgRow
 {
 	Datum	   *values;
 	bool	   *nulls;
-	TransactionId xmin;
 } RgRow;
 
 static RgRow
 empty_row(RgWriter *writer)
 {
-	RgRow		row = {palloc0(writer->desc->natts * sizeof(Datum)),
-	palloc(writer->desc->natts * sizeof(bool)), InvalidTransactionId};
+	RgRow		row;
 
-	memset(row.nulls, true, writer->desc->natts * sizeof(bool));
+	row.values = palloc0(writer->desc->natts * sizeof *row.values);
+	row.nulls = palloc(writer->desc->natts * sizeof *row.nulls);
+
+	memset(row.nulls, true, writer->desc->natts * sizeof *row.nulls);
 	return row;
 }
 
@@ -159,7 +160,6 @@ stored_row(RgWriter *writer)
 	RgRow		row = empty_row(writer);
 	HeapTuple	tuple = SPI_tuptable->vals[0];
 	TupleDesc	desc = SPI_tuptable->tupdesc;
-	bool		isnull;
 
 	for (int i = 0; i < writer->nread; i++)
 	{
@@ -167,8 +167,18 @@ stored_row(RgWriter *writer)
 
 		row.values[place] = heap_getattr(tuple, i + 1, desc, &row.nulls[place]);
 	}
-	row.xmin = DatumGetTransactionId(heap_getattr(tuple, writer->nread + 1, desc, &isnull));
 	return row;
+}
+
+/* Whether this transaction made the row that RG_WRITE_LOCK has found. */
+static bool
+made_here(RgWriter *writer)
+{
+	bool		isnull;
+	Datum		xmin = heap_getattr(SPI_tuptable->vals[0], writer->nread + 1,
+									SPI_tuptable->tupdesc, &isnull);
+
+	return TransactionIdIsCurrentTransactionId(DatumGetTransactionId(xmin));
 }
 
 static bool
@@ -211,7 +221,7 @@ stored_value(RgWriter *writer, AttrNumber attnum, const RgRow *row)
 
 /* Whether it found its row, which SPI_tuptable then holds. */
 static bool
-execute(RgWriter *writer, RgStatement statement, Bitmapset * columns, const RgRow *row,
+execute(RgWriter *writer, RgStatement statement, Bitmapset *columns, const RgRow *row,
 		const RgRow *key)
 {
 	SPIPlanPtr	plan = rg_writer_plan(writer, statement, columns);
@@ -373,7 +383,7 @@ lock_row(RgWriter *writer, const RgRow *old)
 	if (open_row(writer, &row) && bms_is_empty(differing(writer, old, &row)))
 		return true;
 	/* This statement has met it before: it counts once, as with a table. */
-	if (TransactionIdIsCurrentTransactionId(row.xmin))
+	if (made_here(writer))
 		return false;
 	refuse_changed(writer);
 	return false;
@@ -381,7 +391,7 @@ lock_row(RgWriter *writer, const RgRow *old)
 
 /* Encrypted columns whose AAD changes, too. */
 static Bitmapset *
-with_rebound(RgWriter *writer, Bitmapset * changed)
+with_rebound(RgWriter *writer, Bitmapset *changed)
 {
 	Bitmapset  *columns = bms_copy(changed);
 

@@ -284,8 +284,7 @@ static void
 append_returned(StringInfo out, RgWriter *writer)
 {
 	for (int i = 0; i < writer->nread; i++)
-		appendStringInfo(out, "%s, ", column_name(writer, writer->read[i]));
-	appendStringInfoString(out, "xmin");
+		appendStringInfo(out, "%s%s", i == 0 ? "" : ", ", column_name(writer, writer->read[i]));
 }
 
 static void
@@ -302,7 +301,7 @@ append_key(StringInfo out, RgWriter *writer, int parameter)
 }
 
 static void
-append_insert(StringInfo out, RgWriter *writer, Bitmapset * columns)
+append_insert(StringInfo out, RgWriter *writer, Bitmapset *columns)
 {
 	StringInfoData values;
 	int			parameter = 0;
@@ -324,7 +323,7 @@ append_insert(StringInfo out, RgWriter *writer, Bitmapset * columns)
 }
 
 static void
-append_update(StringInfo out, RgWriter *writer, Bitmapset * columns)
+append_update(StringInfo out, RgWriter *writer, Bitmapset *columns)
 {
 	int			parameter = 0;
 
@@ -339,7 +338,7 @@ append_update(StringInfo out, RgWriter *writer, Bitmapset * columns)
 }
 
 static char *
-statement_text(RgWriter *writer, RgStatement statement, Bitmapset * columns)
+statement_text(RgWriter *writer, RgStatement statement, Bitmapset *columns)
 {
 	StringInfoData out;
 
@@ -348,7 +347,7 @@ statement_text(RgWriter *writer, RgStatement statement, Bitmapset * columns)
 	{
 		appendStringInfoString(&out, "SELECT ");
 		append_returned(&out, writer);
-		appendStringInfo(&out, " FROM %s", writer->name);
+		appendStringInfo(&out, ", xmin FROM %s", writer->name);
 		append_key(&out, writer, 0);
 		appendStringInfoString(&out, " FOR NO KEY UPDATE");
 		return out.data;
@@ -368,7 +367,7 @@ statement_text(RgWriter *writer, RgStatement statement, Bitmapset * columns)
 }
 
 static SPIPlanPtr
-prepare(RgWriter *writer, RgStatement statement, Bitmapset * columns)
+prepare(RgWriter *writer, RgStatement statement, Bitmapset *columns)
 {
 	Oid		   *types = palloc((writer->desc->natts + writer->nkey) * sizeof *types);
 	int			count = 0;
@@ -386,7 +385,7 @@ prepare(RgWriter *writer, RgStatement statement, Bitmapset * columns)
 }
 
 SPIPlanPtr
-rg_writer_plan(RgWriter *writer, RgStatement statement, Bitmapset * columns)
+rg_writer_plan(RgWriter *writer, RgStatement statement, Bitmapset *columns)
 {
 	MemoryContext caller;
 	RgWriterPlan *kept;

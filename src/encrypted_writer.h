@@ -40,7 +40,7 @@ typedef struct RgWriter
 	Oid		   *key_equals;		/* and their operators for = */
 	int			nread;
 	AttrNumber *read;			/* the table's columns that every statement
-								 * returns, xmin after them */
+								 * returns; RG_WRITE_LOCK also xmin */
 	List	   *plans;
 } RgWriter;
 
@@ -52,6 +52,6 @@ typedef struct RgWriter
 extern RgWriter *rg_writer(Relation view);
 
 /* The kept plan of a statement; columns are the table's attribute numbers. */
-extern SPIPlanPtr rg_writer_plan(RgWriter *writer, RgStatement statement, Bitmapset * columns);
+extern SPIPlanPtr rg_writer_plan(RgWriter *writer, RgStatement statement, Bitmapset *columns);
 
 #endif

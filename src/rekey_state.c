@@ -114,9 +114,18 @@ rg_rekey_forget(const RgRekey *run)
 	change(run, FORGET, SPI_OK_DELETE);
 }
 
+static void
+free_strings(char **strings, int count)
+{
+	for (int i = 0; i < count; i++)
+		pfree(strings[i]);
+}
+
 void
 rg_rekey_new_pass(RgRekey *run, bool settled)
 {
+	free_strings(run->place, run->nplace);
+	free_strings(run->failures, run->nfailures);
 	run->pass++;
 	run->settled = settled;
 	run->place = NULL;
@@ -130,7 +139,6 @@ rg_rekey_new_pass(RgRekey *run, bool settled)
  * Storing
  */
 
-/* NULL for no strings when they may be absent. */
 static Datum
 text_array(char *const *strings, int count)
 {

@@ -28,6 +28,10 @@ static const RgSlice secret_functions[] = {
 	FUNCTION(jwks_put),
 	FUNCTION(jwt_key_add),
 	FUNCTION(jwt_public_key_add),
+	FUNCTION(opened_bytea),
+	FUNCTION(opened_jsonb),
+	FUNCTION(opened_text),
+	FUNCTION(opens),
 	FUNCTION(reencrypt),
 	FUNCTION(serve),
 	FUNCTION(try_decrypt_bytea),
@@ -50,7 +54,7 @@ static const RgSlice secret_functions[] = {
 /* The letters that the names above, and decrypted_, begin with. */
 #define LETTER_BIT(letter) (1u << ((letter) & 0x1f))
 #define FIRST_LETTERS (LETTER_BIT('a') | LETTER_BIT('d') | LETTER_BIT('e') | LETTER_BIT('j') | \
-	LETTER_BIT('r') | LETTER_BIT('s') | LETTER_BIT('t') | LETTER_BIT('w'))
+	LETTER_BIT('o') | LETTER_BIT('r') | LETTER_BIT('s') | LETTER_BIT('t') | LETTER_BIT('w'))
 
 /* Bytes of other scripts count as letters, in any encoding. */
 static inline bool

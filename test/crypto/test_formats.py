@@ -115,6 +115,22 @@ def test_values_made_elsewhere_open_in_the_server(server, kind, plaintext, value
     assert (bytes(opened) if kind == "bytea" else opened) == (plaintext.decode() if value is None else value)
 
 
+def test_encrypted_column_opens_elsewhere_and_takes_what_was_made_there(server):
+    ring = formats.read_ring(server.keyring.read_text())
+    server.run("""CREATE TABLE diary (id bigint PRIMARY KEY, owner uuid, draft boolean, shared text, entry jsonb);
+                  SELECT relay_guard.encrypt_column('diary', 'entry', '{owner,draft,shared,id}')""")
+    owner = "0199c0de-0000-7000-8000-00000000abcd"
+    server.run("INSERT INTO decrypted_diary VALUES (-7, %s, true, NULL, %s)", owner, '{"mood":  "grüßt"}')
+    label, bound = server.run("SELECT label, aad FROM relay_guard.encrypted_column WHERE relation = 'diary'::regclass")[0]
+    assert label == "public.diary.entry" and bound == ["owner", "draft", "shared", "id"]
+    place = formats.aad(label, owner, "true", None, "-7")
+    stored = bytes(server.value("SELECT entry FROM diary"))
+    assert formats.open_envelope(ring, "columns", stored, place) == '{"mood": "grüßt"}'.encode()
+    other = formats.make_envelope(ring, "columns", 1, os.urandom(24), b"[1]", place)
+    server.run("UPDATE diary SET entry = %s", other)
+    assert server.value("SELECT entry FROM decrypted_diary") == [1]
+
+
 def test_many_keys_and_nonces_agree(other):
     """Half of all keys have the other branch of the doubling."""
     ring = {n: os.urandom(32) for n in range(1, 41)}

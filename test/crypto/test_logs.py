@@ -124,8 +124,8 @@ PLACES = """
 # Arguments of these names are secrets, plaintexts or their AAD, or hold them
 SECRET_ARGUMENTS = {"secret", "key", "token", "plaintext", "ciphertext", "aad", "parts", "payload", "body", "request",
                     "headers", "jwk", "jwks"}
-# The key is who a limit is for; the secret is sealed already
-NO_SECRETS = {"rate_take_key", "webhook_secret_put"}
+# The key is who a limit is for; the secret is sealed; the AAD is an expression
+NO_SECRETS = {"rate_take_key", "webhook_secret_put", "encrypt_values", "require_opening"}
 VALUES = {"text": "{v}::text", "bytea": "{v}::text::bytea", "jsonb": "jsonb_build_object('kty', {v}::text)",
           "text[]": "ARRAY[{v}::text]"}
 OTHERS = {"inet": "NULL::inet", "timestamp with time zone": "now()"}
@@ -140,9 +140,9 @@ def calls_of(server):
         ORDER BY p.oid::regprocedure::text""")
     calls = []
     for name, arguments, variadic, types in functions:
-        if SECRET_ARGUMENTS & set(arguments or ()) and name not in NO_SECRETS:
-            values = [VALUES[kind] if argument in SECRET_ARGUMENTS else OTHERS.get(kind, f"'1'::{kind}")
-                      for argument, kind in zip(arguments, types)]
+        secret = [argument in SECRET_ARGUMENTS and kind in VALUES for argument, kind in zip(arguments or (), types)]
+        if any(secret) and name not in NO_SECRETS:
+            values = [VALUES[kind] if is_secret else OTHERS.get(kind, f"'1'::{kind}") for is_secret, kind in zip(secret, types)]
             calls.append(f"relay_guard.{name}({'VARIADIC ' if variadic else ''}{', '.join(values)})")
     return calls
 
@@ -268,6 +268,38 @@ def test_no_plaintext_of_a_decrypting_view_is_logged(talkative, log, canaries):
         client = talkative.program("psql", "-X", "-c", "COPY decrypted_thing FROM STDIN", check=False, input=rows)
         assert "canary" in client or "COPY" in client
     run(connection, "TRUNCATE thing")
+    assert canaries.leaked(log.read()) == []
+
+
+COLUMN_STATEMENTS = [
+    "INSERT INTO decrypted_card (owner, note) VALUES ({v}, {v})",
+    "INSERT INTO decrypted_card (owner, note) VALUES ('carol', {v}) RETURNING *",
+    "INSERT INTO decrypted_card (owner, note) VALUES ('carol', {v}), (NULL, {v})",
+    "INSERT INTO decrypted_card (owner, note) VALUES ('eve', {v}) ON CONFLICT (owner) DO UPDATE SET note = EXCLUDED.note",
+    "INSERT INTO decrypted_card (owner, note) VALUES ('eve', {v}) ON CONFLICT (owner) DO UPDATE SET note = {v}",
+    "INSERT INTO decrypted_card (owner, note) VALUES ('eve', {v}) ON CONFLICT (owner) DO UPDATE SET note = {v} || (1 / 0)",
+    "UPDATE decrypted_card SET note = {v} WHERE note <> {v}",
+    "UPDATE decrypted_card SET owner = {v} WHERE note <> {v}",
+    "UPDATE decrypted_card SET owner = NULL, note = {v}",
+    "SELECT note::int FROM decrypted_card WHERE note <> {v}",
+    "DELETE FROM decrypted_card WHERE note = {v}",
+]
+
+
+def test_no_plaintext_of_an_encrypted_column_is_logged(talkative, log, canaries):
+    connection, parameters = talkative.connect(), wire(talkative)
+    run(connection, "CREATE TABLE card (id int GENERATED ALWAYS AS IDENTITY PRIMARY KEY, owner text NOT NULL UNIQUE, note text)")
+    rows = [canaries.new(f"row {n}") for n in range(2)]
+    run(connection, "INSERT INTO card (owner, note) VALUES ('a', %s), ('b', %s)", *rows)
+    log.read()  # which shows them: nothing is encrypted yet
+    run(connection, "SELECT relay_guard.encrypt_column('card', 'note', '{owner}')")
+    for statement_ in COLUMN_STATEMENTS:
+        tried(connection, statement_.format(v=quoted(canaries.new(statement_))))
+        parameters.send(*statement(statement_.format(v="$1::text"), canaries.new(("$1", statement_))), SYNC)
+    run(connection, "CALL relay_guard.rekey('card', 'note')")
+    assert tried(connection, "SELECT relay_guard.encrypt_column('card', 'id', '{id}')")
+    run(connection, "SELECT relay_guard.encrypt_column_stop('card', 'note')")
+    run(connection, "DROP TABLE card")
     assert canaries.leaked(log.read()) == []
 
 
