@@ -35,6 +35,7 @@ typedef struct RgRow
 {
 	Datum	   *values;
 	bool	   *nulls;
+	Datum	   *envelopes;		/* those that are known to hold the values */
 } RgRow;
 
 static RgRow
@@ -44,6 +45,7 @@ empty_row(RgWriter *writer)
 
 	row.values = palloc0(writer->desc->natts * sizeof *row.values);
 	row.nulls = palloc(writer->desc->natts * sizeof *row.nulls);
+	row.envelopes = palloc0(writer->desc->natts * sizeof *row.envelopes);
 
 	memset(row.nulls, true, writer->desc->natts * sizeof *row.nulls);
 	return row;
@@ -134,25 +136,6 @@ aad_of(RgWriter *writer, AttrNumber attnum, const RgRow *row)
 	return rg_encrypted_aad(writer->encrypted[attnum - 1], writer->desc, row->values, row->nulls);
 }
 
-/* Replaces envelopes by what is in them; false when one does not open. */
-static bool
-open_row(RgWriter *writer, RgRow *row)
-{
-	for (int i = 0; i < writer->desc->natts; i++)
-	{
-		bytea	   *envelope;
-
-		if (writer->encrypted[i] == NULL || row->nulls[i])
-			continue;
-		envelope = DatumGetByteaPP(row->values[i]);
-		if (!rg_crypt_open(writer->encrypted[i]->kind,
-						   rg_slice(VARDATA_ANY(envelope), VARSIZE_ANY_EXHDR(envelope)),
-						   aad_of(writer, i + 1, row), &row->values[i]))
-			return false;
-	}
-	return true;
-}
-
 /* The row that a statement returned, as it is stored. */
 static RgRow
 stored_row(RgWriter *writer)
@@ -192,6 +175,50 @@ same_value(RgWriter *writer, AttrNumber attnum, const RgRow *a, const RgRow *b)
 	return datum_image_eq(a->values[i], b->values[i], column->attbyval, column->attlen);
 }
 
+/* The same envelope in the same place holds the same value. */
+static bool
+is_known(RgWriter *writer, AttrNumber attnum, const RgRow *row, const RgRow *known)
+{
+	const RgEncryptedColumn *column = writer->encrypted[attnum - 1];
+
+	for (int i = 0; i < column->naad; i++)
+		if (!same_value(writer, column->aad[i], row, known))
+			return false;
+	return DatumGetPointer(known->envelopes[attnum - 1]) != NULL &&
+		datum_image_eq(row->values[attnum - 1], known->envelopes[attnum - 1], false, -1);
+}
+
+static bool
+open_value(RgWriter *writer, AttrNumber attnum, RgRow *row)
+{
+	Datum	   *value = &row->values[attnum - 1];
+	bytea	   *envelope = DatumGetByteaPP(*value);
+
+	row->envelopes[attnum - 1] = *value;
+	return rg_crypt_open(writer->encrypted[attnum - 1]->kind,
+						 rg_slice(VARDATA_ANY(envelope), VARSIZE_ANY_EXHDR(envelope)),
+						 aad_of(writer, attnum, row), value);
+}
+
+/*
+ * Replaces envelopes by what is in them; false when one does not open.  What is
+ * in another row's place as well is not opened anew.
+ */
+static bool
+open_row(RgWriter *writer, RgRow *row, const RgRow *known)
+{
+	for (int i = 0; i < writer->desc->natts; i++)
+	{
+		if (writer->encrypted[i] == NULL || row->nulls[i])
+			continue;
+		if (known != NULL && is_known(writer, i + 1, row, known))
+			row->values[i] = known->values[i];
+		else if (!open_value(writer, i + 1, row))
+			return false;
+	}
+	return true;
+}
+
 /* In what the view shows; the columns that differ. */
 static Bitmapset *
 differing(RgWriter *writer, const RgRow *a, const RgRow *b)
@@ -209,19 +236,21 @@ differing(RgWriter *writer, const RgRow *a, const RgRow *b)
  */
 
 static Datum
-stored_value(RgWriter *writer, AttrNumber attnum, const RgRow *row)
+stored_value(RgWriter *writer, AttrNumber attnum, RgRow *row)
 {
 	const RgEncryptedColumn *column = writer->encrypted[attnum - 1];
+	Datum	   *envelope = &row->envelopes[attnum - 1];
 
 	if (column == NULL || row->nulls[attnum - 1])
 		return row->values[attnum - 1];
-	return PointerGetDatum(rg_crypt_seal(column->kind, row->values[attnum - 1],
-										 aad_of(writer, attnum, row)));
+	*envelope = PointerGetDatum(rg_crypt_seal(column->kind, row->values[attnum - 1],
+											  aad_of(writer, attnum, row)));
+	return *envelope;
 }
 
 /* Whether it found its row, which SPI_tuptable then holds. */
 static bool
-execute(RgWriter *writer, RgStatement statement, Bitmapset *columns, const RgRow *row,
+execute(RgWriter *writer, RgStatement statement, Bitmapset *columns, RgRow *row,
 		const RgRow *key)
 {
 	SPIPlanPtr	plan = rg_writer_plan(writer, statement, columns);
@@ -250,19 +279,17 @@ execute(RgWriter *writer, RgStatement statement, Bitmapset *columns, const RgRow
 
 /* What was stored, as the view shows it; in the memory of the trigger's caller. */
 static HeapTuple
-returned(RgWriter *writer, MemoryContext caller)
+returned(RgWriter *writer, const RgRow *written, MemoryContext caller)
 {
 	RgRow		row = stored_row(writer);
-	HeapTuple	tuple;
 
-	if (!open_row(writer, &row))
+	if (!open_row(writer, &row, written))
 		ereport(ERROR,
 				errcode(ERRCODE_TRIGGERED_DATA_CHANGE_VIOLATION),
 				errmsg("a trigger of table %s has changed the row so that it does not open", writer->name),
 				errhint("Triggers must not change encrypted columns or those of their AAD."));
 	MemoryContextSwitchTo(caller);
-	tuple = view_of_row(writer, &row);
-	return tuple;
+	return view_of_row(writer, &row);
 }
 
 /*
@@ -355,7 +382,7 @@ insert_row(RgWriter *writer, TriggerData *data, MemoryContext caller)
 	}
 	if (!execute(writer, RG_WRITE_INSERT, columns, &row, NULL))
 		return NULL;
-	return returned(writer, caller);
+	return returned(writer, &row, caller);
 }
 
 /*
@@ -373,14 +400,12 @@ refuse_changed(RgWriter *writer)
 
 /* A key column that changes needs more than NO KEY UPDATE, which UPDATE then takes. */
 static bool
-lock_row(RgWriter *writer, const RgRow *old)
+lock_row(RgWriter *writer, const RgRow *old, RgRow *row)
 {
-	RgRow		row;
-
 	if (!execute(writer, RG_WRITE_LOCK, NULL, NULL, old))
 		return false;
-	row = stored_row(writer);
-	if (open_row(writer, &row) && bms_is_empty(differing(writer, old, &row)))
+	*row = stored_row(writer);
+	if (open_row(writer, row, NULL) && bms_is_empty(differing(writer, old, row)))
 		return true;
 	/* This statement has met it before: it counts once, as with a table. */
 	if (made_here(writer))
@@ -420,14 +445,16 @@ update_row(RgWriter *writer, TriggerData *data, MemoryContext caller)
 	RgRow		old = row_of_view(writer, data->tg_trigtuple, data->tg_trigtuple);
 	RgRow		row = row_of_view(writer, data->tg_newtuple, data->tg_trigtuple);
 	Bitmapset  *columns = written_columns(writer, &old, &row);
+	RgRow		stored;
 
-	if (!lock_row(writer, &old))
+	if (!lock_row(writer, &old, &stored))
 		return NULL;
+	row.envelopes = stored.envelopes;
 	if (bms_is_empty(columns))
 		return data->tg_newtuple;
 	if (!execute(writer, RG_WRITE_UPDATE, columns, &row, &old))
 		return NULL;
-	return returned(writer, caller);
+	return returned(writer, &row, caller);
 }
 
 /* Who may delete rows may not always lock them: it is looked at afterwards. */
@@ -440,7 +467,7 @@ delete_row(RgWriter *writer, TriggerData *data)
 	if (!execute(writer, RG_WRITE_DELETE, NULL, NULL, &old))
 		return NULL;
 	row = stored_row(writer);
-	if (!open_row(writer, &row) || !bms_is_empty(differing(writer, &old, &row)))
+	if (!open_row(writer, &row, NULL) || !bms_is_empty(differing(writer, &old, &row)))
 		refuse_changed(writer);
 	return data->tg_trigtuple;
 }

@@ -72,6 +72,10 @@ INSERT INTO rg_open_paper VALUES (3, 'c', 'third', '[3]', 3) RETURNING *;
 ALTER VIEW rg_open_paper SET SCHEMA rg_shelf;
 ALTER SCHEMA rg_shelf RENAME TO rg_attic;
 INSERT INTO rg_attic.rg_open_paper VALUES (4, 'd', 'fourth', '[4]', 4) RETURNING *;
+ALTER SCHEMA rg_attic RENAME TO rg_cellar;
+INSERT INTO rg_cellar.rg_open_paper VALUES (7, 'g', 'seventh', '[7]', 7) RETURNING *;
+DELETE FROM rg_cellar.rg_open_paper WHERE id = 7 RETURNING *;
+ALTER SCHEMA rg_cellar RENAME TO rg_attic;
 UPDATE rg_attic.rg_open_paper SET body = 'FIRST', owner_id = 'z' WHERE id = 1 RETURNING *;
 SELECT * FROM relay_guard.encrypted_column WHERE label ~ 'rg_note|odd' ORDER BY 2;
 -- a new column, a dropped one, a new default
@@ -137,3 +141,24 @@ INSERT INTO decrypted_rg_types VALUES
 	('a0eebc99-9c0b-4ef8-bb6d-6bb9bd380a12', NULL, NULL, NULL, NULL, NULL, NULL, NULL, 'none', NULL),
 	('a0eebc99-9c0b-4ef8-bb6d-6bb9bd380a13', 0, 0, 0, '', '', false, '', 'empty', '');
 SELECT b, body, raw FROM decrypted_rg_types ORDER BY id;
+
+-- nothing of the plaintext is left in statistics
+CREATE TABLE rg_known (id int PRIMARY KEY, body text, n int);
+INSERT INTO rg_known SELECT i, 'known ' || i % 3, i % 3 FROM generate_series(1, 100) i;
+CREATE STATISTICS rg_known_body (mcv) ON body, n FROM rg_known;
+ANALYZE rg_known;
+SELECT count(*) FROM pg_stats WHERE tablename = 'rg_known' AND attname = 'body' AND most_common_vals::text LIKE '%known%';
+SELECT relay_guard.encrypt_column('rg_known', 'body', '{id}');
+SELECT count(*) FROM pg_stats WHERE tablename = 'rg_known' AND attname = 'body';
+SELECT count(*) FROM pg_stats_ext WHERE tablename = 'rg_known' AND most_common_vals IS NOT NULL;
+-- the longest names
+CREATE TABLE "rg a name of fifty-three bytes is as long as can be.." (id int PRIMARY KEY,
+	"a column of sixty-three bytes, as long as names are in all no 1" text,
+	"a column of sixty-three bytes, as long as names are in all no 2" text);
+SELECT octet_length(relname), octet_length(attname) FROM pg_class c JOIN pg_attribute a ON attrelid = c.oid
+WHERE relname ~ '^rg a name' AND attnum > 1 AND relkind = 'r';
+SELECT relay_guard.encrypt_column('"rg a name of fifty-three bytes is as long as can be.."', attname, '{id}')
+FROM pg_attribute WHERE attrelid = '"rg a name of fifty-three bytes is as long as can be.."'::regclass AND attnum > 1;
+INSERT INTO "decrypted_rg a name of fifty-three bytes is as long as can be.." VALUES (1, 'x', 'y');
+SELECT * FROM "decrypted_rg a name of fifty-three bytes is as long as can be..";
+SELECT tgname FROM pg_trigger WHERE tgrelid = '"rg a name of fifty-three bytes is as long as can be.."'::regclass ORDER BY 1;

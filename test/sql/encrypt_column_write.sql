@@ -32,6 +32,18 @@ nothing	\N
 WITH made AS (INSERT INTO decrypted_rg_file (title, secret) VALUES ('cte', 's') RETURNING id, secret) SELECT secret FROM made;
 SELECT body, secret, count(*) FROM rg_raw GROUP BY 1, 2 ORDER BY 2;
 
+-- what is generated always, is
+CREATE TABLE rg_always (id smallint GENERATED ALWAYS AS IDENTITY PRIMARY KEY, body text);
+SELECT relay_guard.encrypt_column('rg_always', 'body', '{id}');
+INSERT INTO decrypted_rg_always (body) VALUES ('one') RETURNING *;
+INSERT INTO decrypted_rg_always VALUES (7, 'seven');
+UPDATE decrypted_rg_always SET id = 7;
+UPDATE decrypted_rg_always SET id = DEFAULT RETURNING *;
+UPDATE decrypted_rg_always SET id = id, body = 'two' RETURNING *;
+ALTER SEQUENCE rg_always_id_seq RESTART 32767;
+INSERT INTO decrypted_rg_always (body) VALUES ('last') RETURNING *;
+INSERT INTO decrypted_rg_always (body) VALUES ('one too many') RETURNING *;
+
 -- UPDATE
 UPDATE decrypted_rg_file SET body = body || '{"z": 1}', title = 'ONE' WHERE id = 1 RETURNING *;
 UPDATE decrypted_rg_file SET updates = updates + 1 WHERE secret LIKE 's%' RETURNING id, secret, updates;
@@ -105,6 +117,28 @@ CREATE TRIGGER rg_alter AFTER INSERT ON rg_tree FOR EACH ROW EXECUTE FUNCTION rg
 INSERT INTO decrypted_rg_tree VALUES (20, NULL, 'outer'), (21, NULL, 'outer') RETURNING *;
 SELECT * FROM decrypted_rg_tree WHERE id > 8 ORDER BY id;
 DROP TRIGGER rg_alter ON rg_tree;
+
+-- what is kept of the view is thrown away while a call uses it
+CREATE FUNCTION rg_analyze() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+	ANALYZE rg_tree;
+	IF NEW.id < 205 AND TG_OP = 'INSERT' THEN
+		INSERT INTO decrypted_rg_tree VALUES (NEW.id + 1, NULL, NEW.id + 1 || ' inside');
+		ANALYZE rg_tree;
+		UPDATE decrypted_rg_tree SET body = upper(body) WHERE id = NEW.id + 1;
+	END IF;
+	RETURN NEW;
+END $$;
+CREATE TRIGGER a_analyze BEFORE INSERT OR UPDATE ON rg_tree FOR EACH ROW EXECUTE FUNCTION rg_analyze();
+INSERT INTO decrypted_rg_tree VALUES (200, NULL, 'outside') RETURNING *;
+SELECT id, body FROM decrypted_rg_tree WHERE id >= 200 ORDER BY id;
+DELETE FROM decrypted_rg_tree WHERE id >= 200;
+DROP TRIGGER a_analyze ON rg_tree;
+-- large values
+INSERT INTO decrypted_rg_tree VALUES (300, NULL, repeat('large', 200000));
+UPDATE decrypted_rg_tree SET body = body || '!' WHERE id = 300 RETURNING length(body);
+UPDATE decrypted_rg_tree SET id = 301 WHERE id = 300 RETURNING length(body), right(body, 3);
+DELETE FROM decrypted_rg_tree WHERE id = 301 RETURNING length(body);
 
 -- plaintext, another row's value, a bound column changed: refused with the constraint's name
 INSERT INTO rg_tree VALUES (30, NULL, 'plain');
