@@ -149,7 +149,7 @@ attribute(RgUpsert *upsert, RgRowColumn *column)
 
 /* The table's columns behind those of the view; what reading them reads too. */
 static Bitmapset *
-stored_columns(RgUpsert *upsert, Bitmapset * of_view, bool read)
+stored_columns(RgUpsert *upsert, Bitmapset *of_view, bool read)
 {
 	Bitmapset  *stored = NULL;
 	ListCell   *cell;
@@ -209,7 +209,7 @@ in_row(Node *node, List *row)
 
 /* For a row that has those values, and the table's where it has none. */
 static Expr *
-encrypted(RgRowColumn *column, Expr * value, List *row)
+encrypted(RgRowColumn *column, Expr *value, List *row)
 {
 	return rg_encrypt_call(value, (Expr *) in_row((Node *) column->aad, row));
 }
@@ -247,7 +247,7 @@ default_of(RgUpsert *upsert, RgRowColumn *column)
 
 /* Whether an identity column takes its own value instead of the one given. */
 static bool
-is_overridden(RgUpsert *upsert, Form_pg_attribute column, Expr * value)
+is_overridden(RgUpsert *upsert, Form_pg_attribute column, Expr *value)
 {
 	OverridingKind override = upsert->query->override;
 
@@ -265,7 +265,7 @@ is_overridden(RgUpsert *upsert, Form_pg_attribute column, Expr * value)
 
 /* Two evaluations give the same, and are no second reference to a WITH query. */
 static bool
-is_repeatable(Expr * value)
+is_repeatable(Expr *value)
 {
 	return !contain_volatile_functions((Node *) value) && !checkExprHasSubLink((Node *) value);
 }
@@ -333,7 +333,7 @@ rewrite_insert(RgUpsert *upsert)
  */
 
 static void
-check_repeatable(RgUpsert *upsert, RgRowColumn *column, Expr * value)
+check_repeatable(RgUpsert *upsert, RgRowColumn *column, Expr *value)
 {
 	char	   *name = NameStr(attribute(upsert, column)->attname);
 
@@ -519,7 +519,7 @@ rewrite_upserts(Query *query)
 
 /* EXPLAIN calls the hook for its query, CREATE TABLE AS does not. */
 static void
-after_analysis(ParseState *pstate, Query *query, JumbleState * jumble)
+after_analysis(ParseState *pstate, Query *query, JumbleState *jumble)
 {
 	if (previous_hook != NULL)
 		previous_hook(pstate, query, jumble);
