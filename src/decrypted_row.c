@@ -37,13 +37,13 @@ call(const char *name, Oid result, List *arguments)
 }
 
 Expr *
-rg_encrypt_call(Expr * value, Expr * aad)
+rg_encrypt_call(Expr *value, Expr *aad)
 {
 	return call("encrypt", BYTEAOID, list_make2(value, aad));
 }
 
 static Expr *
-decrypt_call(RgPlaintext kind, Expr * envelope, Expr * aad)
+decrypt_call(RgPlaintext kind, Expr *envelope, Expr *aad)
 {
 	static const char *const names[] = {
 		[RG_PLAIN_TEXT] = "decrypt_text",

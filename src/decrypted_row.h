@@ -36,6 +36,6 @@ extern bool rg_decrypted_row(const RgEncryptedView *view, Relation table, Index 
 							 RgDecryptedRow *row) __attribute__((warn_unused_result));
 
 /* encrypt(value, aad), which are over the same range table */
-extern Expr * rg_encrypt_call(Expr * value, Expr * aad);
+extern Expr *rg_encrypt_call(Expr *value, Expr *aad);
 
 #endif

@@ -54,7 +54,7 @@ kind_of(const char *name, RgPlaintext *kind)
 }
 
 bool
-rg_encrypted_column_of(const Trigger * trigger, RgEncryptedColumn *column)
+rg_encrypted_column_of(const Trigger *trigger, RgEncryptedColumn *column)
 {
 	if (trigger->tgnargs != 2 || trigger->tgnattr < 1 || !kind_of(trigger->tgargs[1], &column->kind))
 		return false;

@@ -33,7 +33,7 @@ extern int	rg_encrypted_columns(Relation table, RgEncryptedColumn **columns);
  * The column that a trigger guards; false when the trigger is no guard.  label
  * and aad point into the trigger.
  */
-extern bool rg_encrypted_column_of(const Trigger * trigger, RgEncryptedColumn *column);
+extern bool rg_encrypted_column_of(const Trigger *trigger, RgEncryptedColumn *column);
 
 /*
  * The AAD of the column in a row of its table, palloc'd: the same as

@@ -35,7 +35,7 @@ require_row_trigger(FunctionCallInfo fcinfo)
 }
 
 static RgEncryptedColumn
-guarded(const Trigger * trigger)
+guarded(const Trigger *trigger)
 {
 	RgEncryptedColumn column;
 

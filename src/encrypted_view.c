@@ -54,7 +54,7 @@ is_opened(FuncExpr *call)
 
 /* The column is written as the expression over it shows it. */
 static AttrNumber
-shown(Expr * expr, Index table, bool *decrypted)
+shown(Expr *expr, Index table, bool *decrypted)
 {
 	Var		   *var;
 

@@ -67,7 +67,7 @@ make_line(void)
 	char		line[RG_RING_LINE_SIZE];
 	text	   *result;
 
-	rg_ring_key_new(&key, 1, RG_KEY_PRIMARY);
+	rg_ring_key_new(&key, rg_ring_first_id(), RG_KEY_PRIMARY);
 	result = cstring_to_text_with_len(line, rg_ring_line_write(&key, line) - 1);
 	sodium_memzero(&key, sizeof key);
 	sodium_memzero(line, sizeof line);

@@ -197,6 +197,12 @@ rg_ring_line_restate(RgSlice line, RgKeyState state, char *out)
 	return len + rest.len;
 }
 
+uint32_t
+rg_ring_first_id(void)
+{
+	return 100000 + randombytes_uniform(900000);
+}
+
 void
 rg_ring_key_new(RgRingKey *key, uint32_t id, RgKeyState state)
 {

@@ -38,6 +38,13 @@ extern size_t rg_ring_line_restate(RgSlice line, RgKeyState state, char *out);
 /* Makes a key of random bytes that was created now. */
 extern void rg_ring_key_new(RgRingKey *key, uint32_t id, RgKeyState state);
 
+/*
+ * The id of a new ring's first key: six digits by chance.  Were it always 1, a
+ * ring that is made in the place of a lost one would name its keys like those,
+ * and what the lost ones sealed would seem to be tampered with, not locked.
+ */
+extern uint32_t rg_ring_first_id(void);
+
 /* "primary", "active" or "retired" */
 extern const char *rg_ring_state_name(RgKeyState state);
 

@@ -154,7 +154,7 @@ rg_ring_text_first(RgRingText *out, char *error, size_t error_size)
 
 	if (!make_room(out, RG_RING_LINE_SIZE, error, error_size))
 		return false;
-	rg_ring_key_new(&key, 1, RG_KEY_PRIMARY);
+	rg_ring_key_new(&key, rg_ring_first_id(), RG_KEY_PRIMARY);
 	put_key(out, &key);
 	sodium_memzero(&key, sizeof key);
 	return true;

@@ -44,7 +44,7 @@ make_values(RgRowSource *source)
 }
 
 static void
-add_to_values(RangeTblEntry *values, Expr * value)
+add_to_values(RangeTblEntry *values, Expr *value)
 {
 	ListCell   *cell;
 
@@ -85,7 +85,7 @@ wrap(RangeTblEntry *select)
 }
 
 static void
-add_to_select(RgRowSource *source, Expr * value, AttrNumber number)
+add_to_select(RgRowSource *source, Expr *value, AttrNumber number)
 {
 	Query	   *select;
 
@@ -98,7 +98,7 @@ add_to_select(RgRowSource *source, Expr * value, AttrNumber number)
 }
 
 Expr *
-rg_row_source_add(RgRowSource *source, Expr * value)
+rg_row_source_add(RgRowSource *source, Expr *value)
 {
 	Alias	   *names;
 	AttrNumber	number;
@@ -122,7 +122,7 @@ rg_row_source_add(RgRowSource *source, Expr * value)
 
 /* The rows of VALUES that a value of the target list is a column of, or NIL. */
 static List *
-rows_behind(RgRowSource *source, Expr * value)
+rows_behind(RgRowSource *source, Expr *value)
 {
 	if (source->entry == NULL || !IsA(value, Var) || ((Var *) value)->varno != (int) source->index)
 		return NIL;
@@ -130,13 +130,13 @@ rows_behind(RgRowSource *source, Expr * value)
 }
 
 static ListCell *
-field(ListCell *row, Expr * column)
+field(ListCell *row, Expr *column)
 {
 	return list_nth_cell(lfirst(row), ((Var *) column)->varattno - 1);
 }
 
 bool
-rg_row_source_is_default(RgRowSource *source, Expr * value)
+rg_row_source_is_default(RgRowSource *source, Expr *value)
 {
 	List	   *rows = rows_behind(source, value);
 	ListCell   *row;
@@ -148,7 +148,7 @@ rg_row_source_is_default(RgRowSource *source, Expr * value)
 }
 
 void
-rg_row_source_fill(RgRowSource *source, Expr * value, Node *filling)
+rg_row_source_fill(RgRowSource *source, Expr *value, Node *filling)
 {
 	ListCell   *row;
 

@@ -22,12 +22,12 @@ extern RgRowSource rg_row_source(Query *query);
  * Moves an expression over the source into it, where it is evaluated once a
  * row however often it is used; what is returned stands for it.
  */
-extern Expr * rg_row_source_add(RgRowSource *source, Expr * value);
+extern Expr *rg_row_source_add(RgRowSource *source, Expr *value);
 
 /* Whether the value of the target list is DEFAULT, in every row. */
-extern bool rg_row_source_is_default(RgRowSource *source, Expr * value);
+extern bool rg_row_source_is_default(RgRowSource *source, Expr *value);
 
 /* Puts a value where the rows of VALUES have DEFAULT for that one. */
-extern void rg_row_source_fill(RgRowSource *source, Expr * value, Node *filling);
+extern void rg_row_source_fill(RgRowSource *source, Expr *value, Node *filling);
 
 #endif

@@ -127,14 +127,18 @@ next_word(RgSlice *text, RgSlice *word)
  * Gaps
  */
 
-/* Where a comment that begins at the text ends. */
+/* In JSON its end is a backslash and n, which may as well be a part of it: too long to tell. */
 static size_t
 line_comment_length(RgSlice text)
 {
 	size_t		len = 2;
 
-	while (len < text.len && text.data[len] != '\n' && !starts(without(text, len), RG_SLICE("\\n")))
+	while (len < text.len && text.data[len] != '\n')
+	{
+		if (text.data[len] == '\\')
+			return GAP_MAX + 1;
 		len++;
+	}
 	return len;
 }
 
@@ -167,7 +171,7 @@ gap_length(RgSlice text)
 	if (memchr(" \t\n\r\f\v\"", text.data[0], 7) != NULL)
 		return 1;
 	if (text.data[0] == '\\')
-		return 2;
+		return starts(text, RG_SLICE("\\u")) ? 6 : 2;
 	if (starts(text, RG_SLICE("--")))
 		return line_comment_length(text);
 	if (starts(text, RG_SLICE("/*")))

@@ -27,7 +27,7 @@ holds_secret(const char *statement)
 }
 
 static void
-guard_stats(ParseState *pstate, Query *query, JumbleState * jumble)
+guard_stats(ParseState *pstate, Query *query, JumbleState *jumble)
 {
 	if (previous_post_parse_analyze != NULL)
 		previous_post_parse_analyze(pstate, query, jumble);

@@ -209,7 +209,7 @@ in_row(Node *node, List *row)
 
 /* For a row that has those values, and the table's where it has none. */
 static Expr *
-encrypted(RgRowColumn *column, Expr * value, List *row)
+encrypted(RgRowColumn *column, Expr *value, List *row)
 {
 	return rg_encrypt_call(value, (Expr *) in_row((Node *) column->aad, row));
 }
@@ -235,7 +235,7 @@ default_of(RgUpsert *upsert, RgRowColumn *column)
 		return value;
 	if (column->aad != NULL)
 		return null_of(TupleDescAttr(RelationGetDescr(upsert->view), column->number - 1));
-	if (!in_aad(upsert, column->stored))
+	if (!in_aad(upsert, column->stored) && attribute(upsert, column)->attidentity == '\0')
 		return NULL;
 	value = build_column_default(upsert->table, column->stored);
 	return value != NULL ? value : null_of(attribute(upsert, column));
@@ -247,7 +247,7 @@ default_of(RgUpsert *upsert, RgRowColumn *column)
 
 /* Whether an identity column takes its own value instead of the one given. */
 static bool
-is_overridden(RgUpsert *upsert, Form_pg_attribute column, Expr * value)
+is_overridden(RgUpsert *upsert, Form_pg_attribute column, Expr *value)
 {
 	OverridingKind override = upsert->query->override;
 
@@ -265,7 +265,7 @@ is_overridden(RgUpsert *upsert, Form_pg_attribute column, Expr * value)
 
 /* Two evaluations give the same, and are no second reference to a WITH query. */
 static bool
-is_repeatable(Expr * value)
+is_repeatable(Expr *value)
 {
 	return !contain_volatile_functions((Node *) value) && !checkExprHasSubLink((Node *) value);
 }
@@ -333,7 +333,7 @@ rewrite_insert(RgUpsert *upsert)
  */
 
 static void
-check_repeatable(RgUpsert *upsert, RgRowColumn *column, Expr * value)
+check_repeatable(RgUpsert *upsert, RgRowColumn *column, Expr *value)
 {
 	char	   *name = NameStr(attribute(upsert, column)->attname);
 
@@ -504,19 +504,28 @@ rewrite_if_upsert(Query *query)
 	table_close(upsert.view, NoLock);
 }
 
-/* Statements that change data are at the top, or in its WITH; EXPLAIN and others call the hook for theirs. */
+/* Statements that change data are at the top of a query, or in its WITH. */
 static void
-after_analysis(ParseState *pstate, Query *query, JumbleState * jumble)
+rewrite_upserts(Query *query)
 {
 	ListCell   *cell;
 
-	if (previous_hook != NULL)
-		previous_hook(pstate, query, jumble);
 	rewrite_if_upsert(query);
 	if (!query->hasModifyingCTE)
 		return;
 	foreach(cell, query->cteList)
 		rewrite_if_upsert(castNode(Query, lfirst_node(CommonTableExpr, cell)->ctequery));
+}
+
+/* EXPLAIN calls the hook for its query, CREATE TABLE AS does not. */
+static void
+after_analysis(ParseState *pstate, Query *query, JumbleState *jumble)
+{
+	if (previous_hook != NULL)
+		previous_hook(pstate, query, jumble);
+	if (query->commandType == CMD_UTILITY && IsA(query->utilityStmt, CreateTableAsStmt))
+		query = (Query *) ((CreateTableAsStmt *) query->utilityStmt)->query;
+	rewrite_upserts(query);
 }
 
 void

@@ -142,7 +142,8 @@ def calls_of(server):
     for name, arguments, variadic, types in functions:
         secret = [argument in SECRET_ARGUMENTS and kind in VALUES for argument, kind in zip(arguments or (), types)]
         if any(secret) and name not in NO_SECRETS:
-            values = [VALUES[kind] if is_secret else OTHERS.get(kind, f"'1'::{kind}") for is_secret, kind in zip(secret, types)]
+            values = [VALUES[kind] if is_secret else OTHERS.get(kind, f"'1'::{kind}")
+                      for is_secret, kind in zip(secret, types)]
             calls.append(f"relay_guard.{name}({'VARIADIC ' if variadic else ''}{', '.join(values)})")
     return calls
 
@@ -275,9 +276,9 @@ COLUMN_STATEMENTS = [
     "INSERT INTO decrypted_card (owner, note) VALUES ({v}, {v})",
     "INSERT INTO decrypted_card (owner, note) VALUES ('carol', {v}) RETURNING *",
     "INSERT INTO decrypted_card (owner, note) VALUES ('carol', {v}), (NULL, {v})",
-    "INSERT INTO decrypted_card (owner, note) VALUES ('eve', {v}) ON CONFLICT (owner) DO UPDATE SET note = EXCLUDED.note",
-    "INSERT INTO decrypted_card (owner, note) VALUES ('eve', {v}) ON CONFLICT (owner) DO UPDATE SET note = {v}",
-    "INSERT INTO decrypted_card (owner, note) VALUES ('eve', {v}) ON CONFLICT (owner) DO UPDATE SET note = {v} || (1 / 0)",
+    "INSERT INTO decrypted_card (owner, note) VALUES ('e', {v}) ON CONFLICT (owner) DO UPDATE SET note = EXCLUDED.note",
+    "INSERT INTO decrypted_card (owner, note) VALUES ('e', {v}) ON CONFLICT (owner) DO UPDATE SET note = {v}",
+    "INSERT INTO decrypted_card (owner, note) VALUES ('e', {v}) ON CONFLICT (owner) DO UPDATE SET note = {v} || (1 / 0)",
     "UPDATE decrypted_card SET note = {v} WHERE note <> {v}",
     "UPDATE decrypted_card SET owner = {v} WHERE note <> {v}",
     "UPDATE decrypted_card SET owner = NULL, note = {v}",
@@ -288,7 +289,8 @@ COLUMN_STATEMENTS = [
 
 def test_no_plaintext_of_an_encrypted_column_is_logged(talkative, log, canaries):
     connection, parameters = talkative.connect(), wire(talkative)
-    run(connection, "CREATE TABLE card (id int GENERATED ALWAYS AS IDENTITY PRIMARY KEY, owner text NOT NULL UNIQUE, note text)")
+    run(connection, "CREATE TABLE card (id int GENERATED ALWAYS AS IDENTITY PRIMARY KEY,"
+                    " owner text NOT NULL UNIQUE, note text)")
     rows = [canaries.new(f"row {n}") for n in range(2)]
     run(connection, "INSERT INTO card (owner, note) VALUES ('a', %s), ('b', %s)", *rows)
     log.read()  # which shows them: nothing is encrypted yet
@@ -363,7 +365,8 @@ def test_the_log_still_says_what_happened(talkative, log):
     tried(connection, "SELECT relay_guard.jwks_keys('{\"keys\": []}')")
     text = log.read().decode()
     assert "the key set " in text and "the key set %s" not in text
-    assert 'invalid input syntax for type %s: "%s" (SQLSTATE 22P02; values hidden: the statement uses encrypt())' in text
+    assert ('invalid input syntax for type %s: "%s" '
+            '(SQLSTATE 22P02; values hidden: the statement uses encrypt())') in text
     assert "statement: SELECT relay_guard.encrypt(current_user::text, relay_guard.aad(current_user::text))" in text
     assert 'duplicate key value violates unique constraint "thing_pkey"' in text
     assert re.search(r"duration: [0-9.]+ ms  plan:\n\(hidden: it uses encrypt\(\)\)", text)
@@ -525,7 +528,8 @@ def test_pgsodium_42_secrets_in_logs(make_server, canaries):
     server = make_server({"log_statement": "all"})
     server.run("CREATE EXTENSION relay_guard")
     connection = server.connect()
-    run(connection, "SELECT relay_guard.encrypt(%s, relay_guard.aad(%s))", canaries.new("plaintext"), canaries.new("AAD"))
+    run(connection, "SELECT relay_guard.encrypt(%s, relay_guard.aad(%s))",
+        canaries.new("plaintext"), canaries.new("AAD"))
     assert tried(connection, f"SELECT relay_guard.decrypt_text('\\x00', '{canaries.new('AAD of an error')}')")
     assert tried(connection, f"SELECT relay_guard.jwt_key_add('nobody', 'kid', '{canaries.new('key') * 4}')")
     run(connection, f"SELECT '{canaries.new('no secret')}'")

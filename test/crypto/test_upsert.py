@@ -5,7 +5,7 @@ import random
 import psycopg2
 import pytest
 
-from conftest import run
+from conftest import run, sqlstate
 
 COLUMNS = """id bigint {identity} PRIMARY KEY, gone int, user_id bigint NOT NULL DEFAULT 7, metadata jsonb,
     note text NOT NULL, name varchar(8) DEFAULT 'name', amount smallint CHECK (amount < 1000), tags int[],
@@ -16,8 +16,8 @@ IDENTITIES = {
     "sequence": "DEFAULT nextval('{schema}.counter')",
     "none": "",
 }
-TARGETS = ["(id)"] * 8 + ["(user_id, name)"] * 3 + ["(amount) WHERE amount > 5"] * 2 + ["(lower(name), tags)", "(name)",
-                                                                                       "(metadata)", "(id, user_id)"]
+TARGETS = ["(id)"] * 12 + ["(user_id, name)"] * 6 + ["(amount) WHERE amount > 5", "(lower(name), tags)"] * 3 + [
+    "(name)", "(metadata)", "(id, user_id)"]
 
 
 def make_tables(connection, identity):
@@ -46,6 +46,9 @@ class Statements:
     def chance(self, share):
         return self.random.random() < share
 
+    def seldom(self, this, otherwise):
+        return this if self.chance(.1) else otherwise
+
     def some(self, things, least=1):
         things = list(things)
         return self.random.sample(things, self.random.randint(least, len(things)))
@@ -54,24 +57,24 @@ class Statements:
         number = self.random.randint(1, 6)
         return {
             "id": lambda: self.one(str(number), str(number), f"(SELECT {number})", "nextval('{s}.other')",
-                                   f"{number}::smallint", "NULL"),
+                                   f"{number}::smallint", self.seldom("NULL", str(number))),
             "user_id": lambda: self.one(str(number), f"({number} + nextval('{{s}}.other') * 0)", f"{number}::int"),
             "metadata": lambda: self.one(f"'{{\"n\": {number}}}'", f"to_jsonb({number})", "NULL", "'[]'::jsonb"),
-            "note": lambda: self.one(f"'note {number}'", "''", f"repeat('x', {number})", "NULL"),
-            "name": lambda: self.one(f"'n{number}'", "'much too long'", "NULL", f"'N{number}'"),
-            "amount": lambda: self.one(str(number), str(number * 200), "NULL"),
+            "note": lambda: self.one(f"'note {number}'", "''", f"repeat('x', {number})", self.seldom("NULL", "'filled'")),
+            "name": lambda: self.one(f"'n{number}'", self.seldom("'much too long'", "'short'"), "NULL", f"'N{number}'"),
+            "amount": lambda: self.one(str(number), str(self.random.randint(1, 999)), self.seldom("2000", "7"), "NULL"),
             "tags": lambda: self.one(f"ARRAY[{number}]", "'{{}}'", "NULL"),
             "twice": lambda: "1",
         }[column]()
 
     def cell(self, column, default=True):
-        if default and self.chance(1 if column == "twice" and self.chance(.9) else .15):
+        if default and self.chance({"twice": .9, "note": .02}.get(column, .15)):
             return "DEFAULT"
         return self.value(column)
 
     def columns(self):
         chosen = self.some(["user_id", "metadata", "name", "amount", "tags"], 0)
-        chosen += [c for c, share in (("id", .75), ("note", .95), ("twice", .03)) if self.chance(share)]
+        chosen += [c for c, share in (("id", .75), ("note", .97), ("twice", .03)) if self.chance(share)]
         self.random.shuffle(chosen)
         return chosen
 
@@ -94,7 +97,7 @@ class Statements:
         if place and ("nextval" in value or "SELECT" in value):
             return self.read(column)
         return self.one(self.read(column), self.read(column), value, self.combined(column),
-                        "DEFAULT" if column != "id" else self.read(column))
+                        "DEFAULT" if column not in ("id", "note") else self.read(column))
 
     def combined(self, column):
         return {
@@ -109,11 +112,11 @@ class Statements:
         self.random.shuffle(columns)
         if len(columns) > 1 and self.chance(.2):
             names, values = ", ".join(columns), [self.assigned(c) for c in columns]
-            if "DEFAULT" not in values:
+            if "DEFAULT" not in values and "NULL" not in values:
                 return f"({names}) = (SELECT {', '.join(values)})"
             return f"({names}) = ROW ({', '.join(values)})"
         return ", ".join(
-            self.one(f"tags[2] = {self.random.randint(1, 9)}, tags[3] = 1", "tags = EXCLUDED.tags") if c == "tags"
+            self.one(f"tags[2] = {self.random.randint(1, 9)}, tags[3] = 1", f"tags = {self.assigned('tags')}") if c == "tags"
             else f"metadata['{self.one('a', 'b')}'] = {self.one('to_jsonb(v.id)', 'EXCLUDED.metadata')}"
             if c == "metadata" and self.chance(.2) else f"{c} = {self.assigned(c)}" for c in columns)
 
@@ -165,9 +168,16 @@ def outcome(connection, statement, schema):
     return result
 
 
-@pytest.mark.parametrize("kind", IDENTITIES)
-def test_generated_statements_do_what_they_do_on_a_plain_table(server, kind):
+@pytest.fixture
+def connection(server):
     connection = server.connect(autocommit=False)
+    run(connection, "SET lock_timeout = '20s'")
+    yield connection
+    connection.close()
+
+
+@pytest.mark.parametrize("kind", IDENTITIES)
+def test_generated_statements_do_what_they_do_on_a_plain_table(connection, kind):
     make_tables(connection, IDENTITIES[kind])
     statements = Statements(kind)
     good = 0
@@ -178,5 +188,31 @@ def test_generated_statements_do_what_they_do_on_a_plain_table(server, kind):
         good += isinstance(plain[0], int)
         if statements.chance(.05):
             run(connection, "DELETE FROM plain.t; DELETE FROM hidden.t")
-    assert good > 150
+            connection.commit()
+    assert good > 100
+
+
+UPSERT = "INSERT INTO decrypted_t (id, note) VALUES (1, %s) ON CONFLICT (id) DO UPDATE SET note = EXCLUDED.note RETURNING note"
+
+
+def test_without_preloading_a_session_must_have_used_the_library(make_server):
+    server = make_server({"shared_preload_libraries": ""})
+    server.run("CREATE EXTENSION relay_guard; CREATE TABLE t (id int PRIMARY KEY, note text)")
+    server.run("SELECT relay_guard.encrypt_column('t', 'note', '{id}')")
+    connection = server.connect()
+    assert sqlstate(connection, UPSERT, "early") == "42P10"
+    run(connection, "SELECT relay_guard.aad('')")
+    assert run(connection, UPSERT, "now") == [("now",)]
+    connection.close()
+
+
+def test_a_kept_plan_follows_the_table_and_the_view(server):
+    connection = server.connect()
+    run(connection, "CREATE TABLE t (id int PRIMARY KEY, note text); SELECT relay_guard.encrypt_column('t', 'note', '{id}')")
+    run(connection, "SET plan_cache_mode = force_generic_plan; PREPARE put AS " + UPSERT.replace("%s", "$1"))
+    for change in ("SELECT 1", "ALTER TABLE t ADD c int DEFAULT 5", "SELECT relay_guard.encrypt_column_refresh('t')",
+                   "ALTER VIEW decrypted_t ALTER c SET DEFAULT 6", "DELETE FROM t", "ALTER TABLE t RENAME note TO sealed"):
+        run(connection, change)
+        assert run(connection, "EXECUTE put ('x')") == [("x",)]
+    assert run(connection, "SELECT c FROM decrypted_t") == [(6,)]
     connection.close()

@@ -49,12 +49,13 @@ def test_a_new_key_ring(tmp_path):
     assert run("keyring", "new", ring).returncode == 0
     assert ring.stat().st_mode & 0o777 == 0o600
     number, key, state, created = ring.read_text().split()
-    assert (number, state, len(base64.b64decode(key))) == ("1", "primary", 32)
+    assert re.fullmatch("[1-9][0-9]{5}", number) and (state, len(base64.b64decode(key))) == ("primary", 32)
     assert re.fullmatch(r"20\d\d-\d\d-\d\dT\d\d:\d\d:\d\dZ", created)
     again = run("keyring", "new", ring)
     assert again.returncode == 1 and "exists" in again.stderr
     assert ring.read_text().split()[1] == key
-    assert run("keyring", "new").stdout.split()[1] != key
+    other = [run("keyring", "new").stdout.split() for _ in range(2)]
+    assert key not in (other[0][1], other[1][1]) and {other[0][0], other[1][0]} != {number}
 
 
 def test_ready_says_that_the_key_ring_is_missing():

@@ -16,7 +16,7 @@ TABLES = """
     SELECT i, relay_guard.encrypt('value ' || i, relay_guard.aad('test', i::text)) FROM generate_series(1, 4) AS i;
     UPDATE relay.test_sealed SET value = (SELECT value FROM relay.test_sealed WHERE id = 1) WHERE id = 2;
     UPDATE relay.test_sealed SET value = set_byte(value, 40, get_byte(value, 40) # 1) WHERE id = 3;
-    UPDATE relay.test_sealed SET value = set_byte(value, 4, 99) WHERE id = 4;
+    UPDATE relay.test_sealed SET value = overlay(value PLACING '\\x00000063' FROM 2) WHERE id = 4;
     GRANT SELECT ON relay.test_sealed TO relay_app;
     CREATE FUNCTION relay.test_open(wanted int) RETURNS text LANGUAGE plpgsql AS $$
     BEGIN

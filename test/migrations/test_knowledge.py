@@ -141,6 +141,7 @@ def test_metadata_are_encrypted_and_come_back():
     with pytest.raises(psycopg2.errors.CheckViolation):
         rows("UPDATE relay.knowledge_file SET metadata = '[]'")
     assert rows("SELECT to_regclass('relay.decrypted_knowledge_file')") == [(None,)]
+    assert not [query for _, _, query, *_ in routes() if "decrypted_" in query]
     rows("INSERT INTO relay.knowledge_file (user_id, name, content_type) VALUES ('c', 'n', 'text/plain')")
     assert rows("SELECT metadata FROM relay.knowledge_file WHERE user_id = 'c'") == [({},)]
     rows("DELETE FROM relay.knowledge_file")

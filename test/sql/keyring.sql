@@ -3,7 +3,7 @@
 SELECT key_id, state, locked IS NOT NULL AS says_whether_locked, created FROM relay_guard.keyring_status;
 
 -- a line of a key's own, for superusers alone, another one each time
-SELECT relay_guard.keyring_new_line() ~ '^1 [A-Za-z0-9+/]{43}= primary 20\d\d-\d\d-\d\dT\d\d:\d\d:\d\dZ$' AS a_line,
+SELECT relay_guard.keyring_new_line() ~ '^[1-9]\d{5} [A-Za-z0-9+/]{43}= primary 20\d\d-\d\d-\d\dT\d\d:\d\d:\d\dZ$' AS a_line,
        relay_guard.keyring_new_line() <> relay_guard.keyring_new_line() AS another;
 CREATE ROLE rg_nobody; CREATE ROLE rg_admin;
 SELECT relay_guard.grant_role('admin', 'rg_admin');

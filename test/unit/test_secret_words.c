@@ -42,6 +42,7 @@ test_calls(void)
 	found("SELECT Relay_Guard . Try_Decrypt_Jsonb\n\t(v, a)");
 	found("SELECT \"relay_guard\".\"encrypt\" ('x')");
 	found("SELECT encrypt/* why not (a) /* nested */ */-- and\n ('x')");
+	found("SELECT encrypt -- of C:\\new\n ('x')");
 	found("SELECT 1; SELECT aad('x')");
 	found("aad(");
 	found("(aad(");
@@ -61,6 +62,8 @@ test_nested(void)
 	found("{\"Query Text\": \"SELECT\\nencrypt('x')\"}");
 	found("{\"Query Text\": \"SELECT\\u000bencrypt('x')\"}");
 	found("{\"Query Text\": \"SELECT\\r\\nrelay_guard.\\\"encrypt\\\"\\n\\t(1)\"}");
+	found("{\"Query Text\": \"SELECT encrypt\\u000b(1)\"}");
+	found("{\"Query Text\": \"SELECT encrypt -- it\\n(1)\"}");
 	found("<Query-Text>SELECT encrypt&#x0d;\n(1)</Query-Text>");
 	found("<Query-Text>SELECT &quot;encrypt&quot;(1)</Query-Text>");
 }
@@ -99,6 +102,7 @@ test_names(void)
 	found("decrypt_bytea(");
 	found("jwks_import(");
 	found("jwt_key_add(");
+	found("opens(");
 	found("reencrypt(");
 	found("serve(");
 	found("webhook_sign(");
