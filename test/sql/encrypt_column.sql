@@ -162,9 +162,7 @@ FROM pg_attribute WHERE attrelid = '"rg a name of fifty-three bytes is as long a
 INSERT INTO "decrypted_rg a name of fifty-three bytes is as long as can be.." VALUES (1, 'x', 'y');
 SELECT * FROM "decrypted_rg a name of fifty-three bytes is as long as can be..";
 SELECT tgname FROM pg_trigger WHERE tgrelid = '"rg a name of fifty-three bytes is as long as can be.."'::regclass ORDER BY 1;
-
-SET client_min_messages = warning;
-DROP SCHEMA rg_attic CASCADE;
-DROP TABLE rg_case, rg_keyless, rg_a_name_that_leaves_no_room_for_what_stands_before_it_, rg_sealed, rg_types,
-	rg_known, "rg a name of fifty-three bytes is as long as can be.." CASCADE;
+DROP TABLE rg_case, rg_keyless, rg_sealed, rg_types, rg_known, "rg a name of fifty-three bytes is as long as can be..",
+	rg_a_name_that_leaves_no_room_for_what_stands_before_it_ CASCADE;
 DROP DOMAIN rg_number, rg_word;
+DROP SCHEMA rg_attic CASCADE;

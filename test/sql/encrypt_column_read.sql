@@ -131,3 +131,4 @@ SELECT severity, code, object FROM relay_guard.lint() WHERE object ~ '^rg\.|cryp
 DROP SCHEMA rg CASCADE;
 DROP OWNED BY rg_owner, rg_app, rg_blind_app, rg_writer, rg_columns, rg_other_admin;
 DROP ROLE rg_owner, rg_app, rg_blind_app, rg_writer, rg_columns, rg_other_admin;
+DROP FUNCTION rg_calls;
