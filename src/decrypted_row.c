@@ -90,7 +90,7 @@ aad_call(const RgEncryptedColumn *column, Relation table, Index varno)
 }
 
 static Expr *
-value_of(RgRowColumn *column, Relation table, Index varno, bool decrypted)
+value_of(RgRowColumn *column, Relation table, Index varno, bool decrypted, Oid type)
 {
 	Expr	   *stored = column_of(table, varno, column->stored);
 	RgEncryptedColumn *encrypted;
@@ -100,7 +100,7 @@ value_of(RgRowColumn *column, Relation table, Index varno, bool decrypted)
 		return stored;
 	count = rg_encrypted_columns(table, &encrypted);
 	for (int i = 0; i < count; i++)
-		if (encrypted[i].attnum == column->stored)
+		if (encrypted[i].attnum == column->stored && rg_plaintext_type(encrypted[i].kind) == type)
 		{
 			column->aad = aad_call(&encrypted[i], table, varno);
 			return decrypt_call(encrypted[i].kind, stored, column->aad);
@@ -121,7 +121,7 @@ rg_decrypted_row(const RgEncryptedView *view, Relation table, Index varno, RgDec
 
 		column->number = i + 1;
 		column->stored = view->base[i];
-		value = column->stored == 0 ? NULL : value_of(column, table, varno, view->decrypted[i]);
+		value = column->stored == 0 ? NULL : value_of(column, table, varno, view->decrypted[i], view->types[i]);
 		if (value == NULL || bms_is_member(place, stored))
 			return false;
 		row->columns = lappend(row->columns, column);

@@ -82,6 +82,13 @@ own(RgEncryptedColumn *column)
 	column->label = pstrdup(column->label);
 }
 
+/* Whoever may create triggers may name a column of any type. */
+bool
+rg_encrypted_column_fits(const RgEncryptedColumn *column, TupleDesc desc)
+{
+	return TupleDescAttr(desc, column->attnum - 1)->atttypid == BYTEAOID;
+}
+
 int
 rg_encrypted_columns(Relation table, RgEncryptedColumn **columns)
 {
@@ -96,7 +103,8 @@ rg_encrypted_columns(Relation table, RgEncryptedColumn **columns)
 	*columns = palloc(triggers->numtriggers * sizeof **columns);
 	for (int i = 0; i < triggers->numtriggers; i++)
 		if (triggers->triggers[i].tgfoid == guard &&
-			rg_encrypted_column_of(&triggers->triggers[i], &(*columns)[count]))
+			rg_encrypted_column_of(&triggers->triggers[i], &(*columns)[count]) &&
+			rg_encrypted_column_fits(&(*columns)[count], RelationGetDescr(table)))
 			own(&(*columns)[count++]);
 	qsort(*columns, count, sizeof **columns, by_attnum);
 	return count;

@@ -35,6 +35,9 @@ extern int	rg_encrypted_columns(Relation table, RgEncryptedColumn **columns);
  */
 extern bool rg_encrypted_column_of(const Trigger *trigger, RgEncryptedColumn *column);
 
+/* Whether the column can hold envelopes, as it must before it is read as one. */
+extern bool rg_encrypted_column_fits(const RgEncryptedColumn *column, TupleDesc desc);
+
 /*
  * The AAD of the column in a row of its table, palloc'd: the same as
  * relay_guard.aad(label, column::text, ...).  values and nulls are the row's by

@@ -35,15 +35,15 @@ require_row_trigger(FunctionCallInfo fcinfo)
 }
 
 static RgEncryptedColumn
-guarded(const Trigger *trigger)
+guarded(const Trigger *trigger, TupleDesc desc)
 {
 	RgEncryptedColumn column;
 
-	if (!rg_encrypted_column_of(trigger, &column))
+	if (!rg_encrypted_column_of(trigger, &column) || !rg_encrypted_column_fits(&column, desc))
 		ereport(ERROR,
 				errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
 				errmsg("trigger \"%s\" does not say what it guards", trigger->tgname),
-				errhint("relay_guard.encrypt_column() creates it, with a label and a kind of plaintext."));
+				errhint("relay_guard.encrypt_column() creates it, for a column of bytea, with a label and a kind of plaintext."));
 	return column;
 }
 
@@ -90,7 +90,7 @@ relay_guard_encrypted_guard(PG_FUNCTION_ARGS)
 
 	require_row_trigger(fcinfo);
 	table = data->tg_relation;
-	column = guarded(data->tg_trigger);
+	column = guarded(data->tg_trigger, RelationGetDescr(table));
 	row = TRIGGER_FIRED_BY_UPDATE(data->tg_event) ? data->tg_newtuple : data->tg_trigtuple;
 	if (!opens_in_row(&column, row, RelationGetDescr(table)))
 		ereport(ERROR,

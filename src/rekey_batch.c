@@ -435,7 +435,8 @@ seal_anew(Datum value, Datum aad)
 
 /*
  * No row when somebody else has it locked, or it holds the value no more; a row
- * of NULL when a trigger kept the update from happening.
+ * of NULL when a trigger kept the update from happening, of false or NULL when
+ * it stored another value: passes would find that one again and again.
  */
 static char *
 update_query(const RekeyTable *table)
@@ -448,9 +449,10 @@ update_query(const RekeyTable *table)
 	appendStringInfo(&row, "t.%s = $%d", table->column, table->nkeys + 1);
 	return psprintf("WITH locked AS MATERIALIZED"
 					" (SELECT FROM %s t WHERE %s FOR NO KEY UPDATE OF t SKIP LOCKED),"
-					" updated AS (UPDATE %s t SET %s = $%d FROM locked WHERE %s RETURNING true AS done)"
+					" updated AS (UPDATE %s t SET %s = $%d FROM locked WHERE %s RETURNING t.%s = $%d AS done)"
 					" SELECT updated.done FROM locked LEFT JOIN updated ON true",
-					table->name, row.data, table->name, table->column, table->nkeys + 2, row.data);
+					table->name, row.data, table->name, table->column, table->nkeys + 2, row.data,
+					table->column, table->nkeys + 2);
 }
 
 static SPIPlanPtr
@@ -473,7 +475,8 @@ update(RgRekey *run, const RekeyTable *table, SPIPlanPtr plan, const RekeyRow *r
 	   Datum value, bytea *sealed)
 {
 	Datum		values[INDEX_MAX_KEYS + 2];
-	bool		isnull;
+	bool		isnull = false;
+	bool		done;
 
 	for (int i = 0; i < table->nkeys; i++)
 		values[i] = SPI_getbinval(row->tuple, row->desc, PAGE_KEY + i, &isnull);
@@ -481,9 +484,11 @@ update(RgRekey *run, const RekeyTable *table, SPIPlanPtr plan, const RekeyRow *r
 	values[table->nkeys + 1] = PointerGetDatum(sealed);
 	if (SPI_execute_plan(plan, values, NULL, false, 0) != SPI_OK_SELECT)
 		elog(ERROR, "could not update a row of table %s", table->name);
+	done = SPI_processed > 0 &&
+		DatumGetBool(SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &isnull));
 	if (SPI_processed == 0)
 		run->rows_locked++;
-	else if (SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &isnull), isnull)
+	else if (isnull || !done)
 		fail(run, row, "a trigger keeps its value");
 	else
 	{
