@@ -272,6 +272,12 @@ def test_no_plaintext_of_a_decrypting_view_is_logged(talkative, log, canaries):
     assert canaries.leaked(log.read()) == []
 
 
+# What logs as a server does where nothing was set; the parameters of errors stay on
+QUIET = ("SET log_statement = none; SET debug_print_parse = off; SET debug_print_rewritten = off;"
+         "SET debug_print_plan = off; SET auto_explain.log_min_duration = -1; SET log_duration = off;"
+         "SET log_min_duration_statement = -1; SET log_statement_stats = off; SET log_min_messages = warning")
+
+
 COLUMN_STATEMENTS = [
     "INSERT INTO decrypted_card (owner, note) VALUES ({v}, {v})",
     "INSERT INTO decrypted_card (owner, note) VALUES ('carol', {v}) RETURNING *",
@@ -303,6 +309,34 @@ def test_no_plaintext_of_an_encrypted_column_is_logged(talkative, log, canaries)
     run(connection, "SELECT relay_guard.encrypt_column_stop('card', 'note')")
     run(connection, "DROP TABLE card")
     assert canaries.leaked(log.read()) == []
+
+
+PAST_THE_VIEW = [
+    "INSERT INTO paper (id, note) VALUES (1, {v})",
+    "INSERT INTO paper (id, note) VALUES (1, repeat({v}, 10)::bytea)",
+    "UPDATE paper SET note = {v}",
+    "SET session_replication_role = replica; INSERT INTO paper (id, note) VALUES (1, {v})",
+]
+
+
+def test_no_plaintext_that_was_written_past_the_view_is_logged(talkative, log, canaries):
+    """At default settings: the statement is refused, and the refusal is logged with it, or with its row."""
+    connection, parameters = talkative.connect(), wire(talkative)
+    run(connection, "CREATE TABLE paper (id int PRIMARY KEY, note text); INSERT INTO paper VALUES (9, 'x');"
+                    "SELECT relay_guard.encrypt_column('paper', 'note', '{id}')")
+    for session in (lambda query: run(connection, query)), parameters.query:
+        session(QUIET)
+    for statement_ in PAST_THE_VIEW:
+        assert tried(connection, statement_.format(v=quoted(canaries.new(statement_))))
+        run(connection, "RESET session_replication_role")
+    for statement_ in PAST_THE_VIEW[:3]:
+        _, error = parameters.send(*statement(statement_.format(v="$1::text::bytea"),
+                                              canaries.new(f"$1 of {statement_}")), SYNC)
+        assert error is not None
+    run(connection, "SELECT relay_guard.encrypt_column_stop('paper', 'note'); DROP TABLE paper")
+    text = log.read()
+    assert text.count(b"(hidden: it uses what takes secrets)") >= len(PAST_THE_VIEW)
+    assert canaries.leaked(text) == []
 
 
 def test_no_plaintext_is_logged_by_what_reads_it_later(talkative, log, canaries):
