@@ -219,6 +219,40 @@ def test_no_argument_of_execute_is_logged(talkative, log, calls, canaries):
     assert canaries.leaked(log.read()) == []
 
 
+NAMES = ["two words", "a-b", "a$1", 'a""b', "üü-", "ü" * 40, "p" * 70, " a"]
+
+
+def test_no_argument_of_execute_is_logged_whatever_its_name(talkative, log, canaries):
+    connection = talkative.connect()
+    run(connection, "SELECT pg_stat_statements_reset()")
+    for name in ['"%s"' % name for name in NAMES] + ["a$1", "P$", "P" * 70]:
+        run(connection, f"PREPARE {name} (text) AS SELECT relay_guard.encrypt($1, '')")
+        for how in ("EXECUTE {name}({v})", "EXPLAIN ANALYZE EXECUTE {name}({v})",
+                    "CREATE TEMP TABLE made AS EXECUTE {name}({v}); DROP TABLE made"):
+            run(connection, how.format(name=name, v=quoted(canaries.new(f"{how} {name}"))))
+        run(connection, "DEALLOCATE ALL")
+    run(connection, "PREPARE p (text) AS SELECT relay_guard.encrypt($1, '')")
+    tried(connection, f"DO $do$BEGIN EXECUTE $x$EXECUTE p$x$; PERFORM '{canaries.new('ends with a quote')}'; END$do$")
+    assert canaries.leaked(log.read()) == []
+    assert canaries.leaked(stored(talkative)) == []
+
+
+def test_no_literal_is_logged_where_a_name_has_escapes(talkative, log, canaries):
+    connection = talkative.connect()
+    for statement_ in ('SELECT relay_guard.U&"\\0065ncrypt"({v}, \'\')', 'SELECT u&"!0065ncrypt" UESCAPE \'!\' ({v}, \'\')',
+                       'SELECT * FROM U&"\\0064ecrypted_thing" WHERE secret = {v}'):
+        tried(connection, statement_.format(v=quoted(canaries.new(statement_))))
+    assert canaries.leaked(log.read()) == []
+
+
+def test_many_prepared_statements_are_not_looked_at_for_ever(talkative):
+    connection = talkative.connect()
+    run(connection, f"PREPARE p AS SELECT 1 {'/* long */' * 10000}")
+    begun = time.monotonic()
+    run(connection, f"SELECT 1 /* {'EXECUTE p ' * 20000} */")
+    assert time.monotonic() - begun < 5
+
+
 def wire(server):
     return Wire(str(server.folder / ".s.PGSQL.5432"), user="postgres", database="postgres")
 
