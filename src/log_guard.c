@@ -215,6 +215,14 @@ may_be_cut(const ErrorData *edata)
 	return quoting != NULL && strlen(quoting) >= (size_t) pgstat_track_activity_query_size - MAX_MULTIBYTE_CHAR_LEN;
 }
 
+/* A function of ours that there is not was called with what is meant for one that there is. */
+static bool
+is_misspelt(const ErrorData *edata)
+{
+	return edata->sqlerrcode == ERRCODE_UNDEFINED_FUNCTION && edata->message != NULL &&
+		strstr(edata->message, "relay_guard.") != NULL;
+}
+
 /* What makes the report secret; NULL when nothing does. */
 static const char *
 secret_of(const ErrorData *edata)
@@ -231,6 +239,8 @@ secret_of(const ErrorData *edata)
 		found = "what takes secrets";
 	if (found == NULL && is_from_worker(edata))
 		found = "a parallel worker, which has reported it";
+	if (found == NULL && is_misspelt(edata))
+		found = "a function that does not exist";
 	if (found == NULL && may_be_cut(edata))
 		found = "a statement too long to tell";
 	return found;
@@ -295,13 +305,18 @@ is_deliberate(const ErrorData *edata)
 		strncmp(edata->domain, "plpgsql", 7) == 0;
 }
 
-/* Do PostgreSQL's messages of that SQLSTATE hold nothing but names and numbers? */
+/*
+ * Do PostgreSQL's messages of that SQLSTATE hold nothing but names and numbers?
+ * Files that do not exist have names of the statement's making.
+ */
 static bool
 is_class_safe(const char *state, bool literal)
 {
-	static const char safe[] = "00 01 08 23 25 28 2B 40 53 54 55 57 58 ";
+	static const char safe[] = "00 01 08 23 25 28 2B 40 53 55 57 58 ";
 	char		class[4] = {state[0], state[1], ' ', '\0'};
 
+	if (strncmp(state, "58P", 3) == 0)
+		return false;
 	return strstr(safe, class) != NULL || (strcmp(class, "42 ") == 0 && !literal);
 }
 

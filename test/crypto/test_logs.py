@@ -245,6 +245,19 @@ def test_no_literal_is_logged_where_a_name_has_escapes(talkative, log, canaries)
     assert canaries.leaked(log.read()) == []
 
 
+def test_no_literal_is_logged_where_a_function_is_misspelt(talkative, log, canaries):
+    """Which is an error, and those are logged with their statements at default settings."""
+    connection = talkative.connect()
+    run(connection, QUIET)
+    for statement_ in ("SELECT relay_guard.encrypt_text({v}, '')", "SELECT Relay_Guard . \"encrpt\"({v}, '')",
+                       "CALL relay_guard.webhook_set('github', {v})"):
+        error = tried(connection, statement_.format(v=quoted(canaries.new(statement_))))
+        assert error.pgcode == "42883"
+    text = log.read()
+    assert text.count(b"(hidden: it uses a function that does not exist)") >= 3
+    assert canaries.leaked(text) == []
+
+
 def test_many_prepared_statements_are_not_looked_at_for_ever(talkative):
     connection = talkative.connect()
     run(connection, f"PREPARE p AS SELECT 1 {'/* long */' * 10000}")
@@ -379,6 +392,8 @@ def test_no_plaintext_is_logged_by_what_reads_it_later(talkative, log, canaries)
     run(connection, "INSERT INTO thing VALUES (1, 'one', relay_guard.encrypt(%s, 'thing'))", canaries.new("a row"))
     run(connection, "CREATE VIEW plain AS SELECT secret::int AS number FROM decrypted_thing")
     for statement_ in ("SELECT * FROM plain", "SELECT * FROM decrypted_thing WHERE secret::int > 1",
+                       "SELECT pg_read_file(secret) FROM decrypted_thing",
+                       "SELECT repeat(secret, 200)::tsquery FROM decrypted_thing",
                        "BEGIN; DECLARE c CURSOR FOR SELECT * FROM plain", "FETCH c"):
         error = tried(connection, statement_)
         assert error is None or "canary" in str(error)
