@@ -18,6 +18,8 @@
 
 #include "crypt.h"
 #include "encrypted_column.h"
+#include "envelope.h"
+#include "log_guard.h"
 
 static void
 require_row_trigger(FunctionCallInfo fcinfo)
@@ -63,18 +65,22 @@ aad_of(const RgEncryptedColumn *column, HeapTuple row, TupleDesc desc)
 	return rg_encrypted_aad(column, desc, values, nulls);
 }
 
+/* What is no envelope is a plaintext that was meant for the view, and is not logged. */
 static bool
 opens_in_row(const RgEncryptedColumn *column, HeapTuple row, TupleDesc desc)
 {
 	bool		isnull;
 	Datum		value = heap_getattr(row, column->attnum, desc, &isnull);
-	bytea	   *envelope;
+	bytea	   *bytes;
+	RgSlice		envelope;
 
 	if (isnull)
 		return true;
-	envelope = DatumGetByteaPP(value);
-	return rg_crypt_opens(rg_slice(VARDATA_ANY(envelope), VARSIZE_ANY_EXHDR(envelope)),
-						  aad_of(column, row, desc));
+	bytes = DatumGetByteaPP(value);
+	envelope = rg_slice(VARDATA_ANY(bytes), VARSIZE_ANY_EXHDR(bytes));
+	if (rg_envelope_key_id(envelope) == 0)
+		rg_log_guard_secret_used();
+	return rg_crypt_opens(envelope, aad_of(column, row, desc));
 }
 
 PG_FUNCTION_INFO_V1(relay_guard_encrypted_guard);
