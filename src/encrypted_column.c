@@ -102,6 +102,18 @@ rg_encrypted_columns(Relation table, RgEncryptedColumn **columns)
 	return count;
 }
 
+RgEncryptedColumn *
+rg_encrypted_column_at(Relation table, AttrNumber attnum)
+{
+	RgEncryptedColumn *columns;
+	int			count = rg_encrypted_columns(table, &columns);
+
+	for (int i = 0; i < count; i++)
+		if (columns[i].attnum == attnum)
+			return &columns[i];
+	return NULL;
+}
+
 /*
  * AAD
  */

@@ -29,6 +29,9 @@ typedef struct RgEncryptedColumn
 /* The encrypted columns of a table or partition, by number, palloc'd. */
 extern int	rg_encrypted_columns(Relation table, RgEncryptedColumn **columns);
 
+/* The one of them that has that number, or NULL. */
+extern RgEncryptedColumn *rg_encrypted_column_at(Relation table, AttrNumber attnum);
+
 /*
  * The column that a trigger guards; false when the trigger is no guard.  label
  * and aad point into the trigger.

@@ -82,23 +82,6 @@ typedef enum RgRekeyBatch
  */
 extern RgRekeyBatch rg_rekey_batch(RgRekey *run, int size);
 
-/* Whether it is an encrypted column of an existing table. */
-extern bool rg_rekey_is_encrypted(Oid relation, AttrNumber attnum);
-
-/* Raises an error unless the current user owns the table; false when it is gone. */
-extern bool rg_rekey_require_owner(Oid relation);
-
-/* Another user's rights and pinned settings, for what is run through SPI. */
-typedef struct RgRekeyScope
-{
-	Oid			user;			/* whose rights come back */
-	int			context;
-	int			guc_level;
-} RgRekeyScope;
-
-extern RgRekeyScope rg_rekey_enter(Oid user, const char *search_path);
-extern void rg_rekey_leave(RgRekeyScope scope);
-
 /* A constant query of SPI's, as the extension's owner. */
 extern void rg_rekey_read_as_owner(const char *query, int nargs, Oid *types, Datum *values);
 

@@ -20,6 +20,7 @@
 #include "utils/syscache.h"
 
 #include "rekey.h"
+#include "rekey_scope.h"
 
 #define LOAD \
 	"SELECT target_key, phase, started_at, rows_done, pass, settled, key_columns, place," \
