@@ -46,12 +46,6 @@ extern bool rg_encrypted_column_of(const Trigger *trigger, RgEncryptedColumn *co
 extern RgSlice rg_encrypted_aad(const RgEncryptedColumn *column, TupleDesc desc,
 								const Datum *values, const bool *nulls);
 
-/*
- * Whether a column of that type can be part of an AAD: a type whose values
- * have one text form whatever the settings are.
- */
-extern bool rg_encrypted_aad_type(Oid type);
-
 /* The function of that name in schema relay_guard; InvalidOid without it. */
 extern Oid	rg_encrypted_function(const char *name);
 

@@ -18,6 +18,7 @@
 
 #include "crypt.h"
 #include "encrypted_column.h"
+#include "varlena_slice.h"
 
 static void
 require_row_trigger(FunctionCallInfo fcinfo)
@@ -68,13 +69,8 @@ opens_in_row(const RgEncryptedColumn *column, HeapTuple row, TupleDesc desc)
 {
 	bool		isnull;
 	Datum		value = heap_getattr(row, column->attnum, desc, &isnull);
-	bytea	   *envelope;
 
-	if (isnull)
-		return true;
-	envelope = DatumGetByteaPP(value);
-	return rg_crypt_opens(rg_slice(VARDATA_ANY(envelope), VARSIZE_ANY_EXHDR(envelope)),
-						  aad_of(column, row, desc));
+	return isnull || rg_crypt_opens(rg_datum_slice(value), aad_of(column, row, desc));
 }
 
 PG_FUNCTION_INFO_V1(relay_guard_encrypted_guard);

@@ -31,6 +31,7 @@
 #include "rekey.h"
 #include "rekey_scope.h"
 #include "rekey_table.h"
+#include "varlena_slice.h"
 
 #define BATCH_MS 1000
 #define MAX_TALLIES 1000
@@ -157,18 +158,7 @@ count_key(RgRekey *run, int32 id)
 static int32
 key_of(Datum value)
 {
-	bytea	   *head = (bytea *) PG_DETOAST_DATUM_SLICE(value, 0, RG_ENVELOPE_OVERHEAD);
-	uint32		id = rg_envelope_key_id(rg_slice(VARDATA_ANY(head), VARSIZE_ANY_EXHDR(head)));
-
-	return id <= PG_INT32_MAX ? (int32) id : 0;
-}
-
-static RgSlice
-slice_of(Datum value)
-{
-	bytea	   *bytes = DatumGetByteaPP(value);
-
-	return rg_slice(VARDATA_ANY(bytes), VARSIZE_ANY_EXHDR(bytes));
+	return rg_crypt_key_id(rg_varlena_slice(PG_DETOAST_DATUM_SLICE(value, 0, RG_ENVELOPE_OVERHEAD)));
 }
 
 static RgSlice
@@ -194,7 +184,7 @@ seal_anew(Datum value, RgSlice aad)
 	Datum		plaintext;
 	bytea	   *sealed;
 
-	if (!rg_crypt_open(RG_PLAIN_BYTEA, slice_of(value), aad, &plaintext))
+	if (!rg_crypt_open(RG_PLAIN_BYTEA, rg_datum_slice(value), aad, &plaintext))
 		return NULL;
 	sealed = rg_crypt_seal(RG_PLAIN_BYTEA, plaintext, aad);
 	sodium_memzero(VARDATA(plaintext), VARSIZE(plaintext) - VARHDRSZ);
