@@ -28,8 +28,9 @@
 
 #include "encrypted_column.h"
 #include "keyring.h"
-#include "rekey.h"
+#include "rekey_batch.h"
 #include "rekey_scope.h"
+#include "rekey_state.h"
 
 #define MAX_BATCH 100000
 

@@ -28,8 +28,9 @@
 #include "crypt.h"
 #include "envelope.h"
 #include "keyring.h"
-#include "rekey.h"
+#include "rekey_batch.h"
 #include "rekey_scope.h"
+#include "rekey_state.h"
 #include "rekey_table.h"
 #include "varlena_slice.h"
 
