@@ -5,15 +5,6 @@ RETURNS SETOF record
 LANGUAGE C PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'relay_guard_read_keyring';
 COMMENT ON FUNCTION read_keyring() IS 'The view keyring_status.';
 
-CREATE VIEW keyring_status AS SELECT key_id, state, locked, created FROM read_keyring();
-COMMENT ON VIEW keyring_status IS
-'The key ring as this session has it, and never a byte of a key; no rows where the server has none.';
-COMMENT ON COLUMN keyring_status.state IS
-'primary: makes new values; active: opens old ones; retired: refused.';
-COMMENT ON COLUMN keyring_status.locked IS
-'Whether the session''s copy of the ring is kept out of swap; RLIMIT_MEMLOCK of the server may forbid it.';
-COMMENT ON COLUMN keyring_status.created IS 'When the key was made, where its line says so.';
-
 CREATE FUNCTION keyring_new_line() RETURNS text
 LANGUAGE C PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'relay_guard_keyring_new_line';
 COMMENT ON FUNCTION keyring_new_line() IS

@@ -1,10 +1,10 @@
 
--- keyring_status with what rekey() saw of each key.
+-- The key ring, with what rekey() saw of each key.
 
 -- A key's rows are not known (NULL) until a pass over every encrypted column
 -- that began after the present primary key was made primary: a table that was
 -- empty before may hold values of an older key since.
-CREATE OR REPLACE VIEW keyring_status AS
+CREATE VIEW keyring_status AS
 WITH ring AS MATERIALIZED (SELECT * FROM read_keyring()),
      passed AS (
          SELECT s.seen_target, s.seen_ids, s.seen_rows
@@ -22,5 +22,12 @@ SELECT ring.key_id, ring.state, ring.locked, ring.created,
             THEN (SELECT coalesce(sum(seen.rows), 0)::bigint FROM seen WHERE seen.id = ring.key_id)
        END AS rows_seen
 FROM ring;
+COMMENT ON VIEW keyring_status IS
+'The key ring as this session has it, and never a byte of a key; no rows where the server has none.';
+COMMENT ON COLUMN keyring_status.state IS
+'primary: makes new values; active: opens old ones; retired: refused.';
+COMMENT ON COLUMN keyring_status.locked IS
+'Whether the session''s copy of the ring is kept out of swap; RLIMIT_MEMLOCK of the server may forbid it.';
+COMMENT ON COLUMN keyring_status.created IS 'When the key was made, where its line says so.';
 COMMENT ON COLUMN keyring_status.rows_seen IS
 'How many values of encrypted columns the last pass of rekey() met under that key, and how many stored secrets (HS256 keys, pepper, webhook secrets) are under it now; NULL while some column had no pass since the present key is primary. 0 means that the key may be retired as far as this database goes: it says nothing of other databases, nor of what was encrypted by hand.';

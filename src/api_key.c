@@ -24,6 +24,7 @@
 #include "keyring.h"
 #include "log_guard.h"
 #include "secret.h"
+#include "varlena_slice.h"
 #include "verifier.h"
 
 #define KEY_PREFIX "rgk_"		/* by which scanners of source code find keys */
@@ -174,14 +175,6 @@ find(RgSlice key, Datum values[Natts_api_key], bool nulls[Natts_api_key])
 }
 
 static RgSlice
-text_slice(Datum value)
-{
-	text	   *copy = DatumGetTextPP(value);
-
-	return rg_slice(VARDATA_ANY(copy), VARSIZE_ANY_EXHDR(copy));
-}
-
-static RgSlice
 user_id_of(Datum id)
 {
 	char	   *uuid = DatumGetCString(DirectFunctionCall1(uuid_out, id));
@@ -208,11 +201,11 @@ describe(const Datum *values, const bool *nulls, RgIdentity *identity)
 
 	memset(identity, 0, sizeof *identity);
 	identity->user_id = user_id_of(values[Anum_api_key_id]);
-	identity->role = text_slice(values[Anum_api_key_role]);
+	identity->role = rg_datum_slice(values[Anum_api_key_role]);
 	identity->via = RG_SLICE("api_key");
 	identity->scopes = join(scopes, nscopes);
 	if (!nulls[Anum_api_key_workspace])
-		identity->workspace_id = text_slice(values[Anum_api_key_workspace]);
+		identity->workspace_id = rg_datum_slice(values[Anum_api_key_workspace]);
 }
 
 RgApiKeyError

@@ -21,6 +21,7 @@
 #include "counter_key.h"
 #include "counter_store.h"
 #include "rate.h"
+#include "varlena_slice.h"
 
 #define NSECS_PER_USEC INT64CONST(1000)
 
@@ -311,14 +312,6 @@ typedef struct Row
 	RgRateState state;
 } Row;
 
-static RgSlice
-slice_of(Datum value)
-{
-	struct varlena *data = PG_DETOAST_DATUM_PACKED(value);
-
-	return rg_slice(VARDATA_ANY(data), VARSIZE_ANY_EXHDR(data));
-}
-
 static RgCounterClass
 class_named(RgSlice name)
 {
@@ -364,7 +357,7 @@ read_state(const Datum *values, const bool *nulls, Row *row)
 static void
 read_rule(const Datum *values, Row *row)
 {
-	row->ruled_by = ruled_by_named(slice_of(values[COL_RULED_BY]));
+	row->ruled_by = ruled_by_named(rg_datum_slice(values[COL_RULED_BY]));
 	row->rule.algorithm = row->policy->algorithm;
 	row->rule.quota = count_of(values[COL_QUOTA]);
 	row->rule.window = rg_rate_window(DatumGetIntervalP(values[COL_WINDOW]));
@@ -375,16 +368,16 @@ read_rule(const Datum *values, Row *row)
 static bool
 read_row(const Datum *values, const bool *nulls, Row *row)
 {
-	RgSlice		key = slice_of(values[COL_KEY]);
+	RgSlice		key = rg_datum_slice(values[COL_KEY]);
 
 	row->policy = rg_rate_policy_by_id(DatumGetInt32(values[COL_POLICY]));
-	row->class = class_named(slice_of(values[COL_CLASS]));
+	row->class = class_named(rg_datum_slice(values[COL_CLASS]));
 	if (key.len != sizeof row->key || row->policy == NULL || row->class == RG_COUNTER_FREE ||
-		!rg_slice_is(slice_of(values[COL_ALGORITHM]),
+		!rg_slice_is(rg_datum_slice(values[COL_ALGORITHM]),
 					 rg_rate_algorithm_name(row->policy->algorithm)))
 		return false;
 	memcpy(&row->key, key.data, sizeof row->key);
-	row->value = slice_of(values[COL_VALUE]);
+	row->value = rg_datum_slice(values[COL_VALUE]);
 	read_rule(values, row);
 	read_state(values, nulls, row);
 	return true;

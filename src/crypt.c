@@ -20,14 +20,9 @@
 #include "keyring.h"
 #include "log_guard.h"
 #include "opened.h"
+#include "varlena_slice.h"
 
 #define MAX_PLAINTEXT (MaxAllocSize - VARHDRSZ - RG_ENVELOPE_OVERHEAD)
-
-static RgSlice
-bytes_of(bytea *value)
-{
-	return rg_slice(VARDATA_ANY(value), VARSIZE_ANY_EXHDR(value));
-}
 
 /*
  * AAD
@@ -66,7 +61,7 @@ relay_guard_aad(PG_FUNCTION_ARGS)
 	deconstruct_array(array, TEXTOID, -1, false, TYPALIGN_INT, &elements, &nulls, &count);
 	parts = palloc(count * sizeof *parts);
 	for (int i = 0; i < count; i++)
-		parts[i] = nulls[i] ? rg_slice(NULL, 0) : bytes_of(DatumGetByteaPP(elements[i]));
+		parts[i] = nulls[i] ? rg_slice(NULL, 0) : rg_datum_slice(elements[i]);
 	aad = rg_crypt_aad(parts, count);
 	PG_RETURN_BYTEA_P(cstring_to_text_with_len(aad.data, aad.len));
 }
@@ -104,7 +99,7 @@ aad_argument(FunctionCallInfo fcinfo)
 				errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
 				errmsg("the AAD must not be null"),
 				errhint("Make it with relay_guard.aad(...), whose parts may be null."));
-	return bytes_of(PG_GETARG_BYTEA_PP(1));
+	return rg_datum_slice(PG_GETARG_DATUM(1));
 }
 
 static Datum
@@ -208,22 +203,22 @@ rg_crypt_opens(RgSlice envelope, RgSlice aad)
 
 	if (bytes == NULL)
 		return false;
-	rg_opened_keep(envelope, aad, bytes_of(bytes));
+	rg_opened_keep(envelope, aad, rg_varlena_slice(bytes));
 	sodium_memzero(VARDATA(bytes), VARSIZE(bytes) - VARHDRSZ);
 	pfree(bytes);
 	return true;
 }
 
-/* decrypt_...() and try_decrypt_...(): NULL when it is NULL or does not open. */
+/* NULL when it is NULL; when it does not open, an error where a value is required, NULL elsewhere. */
 static Datum
-try_decrypt(FunctionCallInfo fcinfo, RgPlaintext kind, bool required)
+decrypt(FunctionCallInfo fcinfo, RgPlaintext kind, bool required)
 {
 	Datum		value = (Datum) 0;
 
 	rg_log_guard_secret_used();
 	if (PG_ARGISNULL(0))
 		PG_RETURN_NULL();
-	fcinfo->isnull = !rg_crypt_open(kind, bytes_of(PG_GETARG_BYTEA_PP(0)), aad_argument(fcinfo),
+	fcinfo->isnull = !rg_crypt_open(kind, rg_datum_slice(PG_GETARG_DATUM(0)), aad_argument(fcinfo),
 									&value);
 	if (fcinfo->isnull)
 		rg_decrypt_log(fcinfo->flinfo != NULL ? fcinfo->flinfo->fn_oid : InvalidOid);
@@ -247,37 +242,37 @@ PG_FUNCTION_INFO_V1(relay_guard_try_decrypt_jsonb);
 Datum
 relay_guard_decrypt_text(PG_FUNCTION_ARGS)
 {
-	return try_decrypt(fcinfo, RG_PLAIN_TEXT, true);
+	return decrypt(fcinfo, RG_PLAIN_TEXT, true);
 }
 
 Datum
 relay_guard_decrypt_bytea(PG_FUNCTION_ARGS)
 {
-	return try_decrypt(fcinfo, RG_PLAIN_BYTEA, true);
+	return decrypt(fcinfo, RG_PLAIN_BYTEA, true);
 }
 
 Datum
 relay_guard_decrypt_jsonb(PG_FUNCTION_ARGS)
 {
-	return try_decrypt(fcinfo, RG_PLAIN_JSONB, true);
+	return decrypt(fcinfo, RG_PLAIN_JSONB, true);
 }
 
 Datum
 relay_guard_try_decrypt_text(PG_FUNCTION_ARGS)
 {
-	return try_decrypt(fcinfo, RG_PLAIN_TEXT, false);
+	return decrypt(fcinfo, RG_PLAIN_TEXT, false);
 }
 
 Datum
 relay_guard_try_decrypt_bytea(PG_FUNCTION_ARGS)
 {
-	return try_decrypt(fcinfo, RG_PLAIN_BYTEA, false);
+	return decrypt(fcinfo, RG_PLAIN_BYTEA, false);
 }
 
 Datum
 relay_guard_try_decrypt_jsonb(PG_FUNCTION_ARGS)
 {
-	return try_decrypt(fcinfo, RG_PLAIN_JSONB, false);
+	return decrypt(fcinfo, RG_PLAIN_JSONB, false);
 }
 
 PG_FUNCTION_INFO_V1(relay_guard_reencrypt);
@@ -286,7 +281,7 @@ PG_FUNCTION_INFO_V1(relay_guard_reencrypt);
 Datum
 relay_guard_reencrypt(PG_FUNCTION_ARGS)
 {
-	Datum		value = try_decrypt(fcinfo, RG_PLAIN_BYTEA, true);
+	Datum		value = decrypt(fcinfo, RG_PLAIN_BYTEA, true);
 	bytea	   *envelope;
 
 	if (fcinfo->isnull)
@@ -300,11 +295,10 @@ relay_guard_reencrypt(PG_FUNCTION_ARGS)
  * What an envelope says of itself
  */
 
-/* Ids are positive integers in SQL; 0 when the bytes are no envelope. */
-static int32
-key_id(bytea *value)
+int32
+rg_crypt_key_id(RgSlice value)
 {
-	uint32		key_id = rg_envelope_key_id(bytes_of(value));
+	uint32		key_id = rg_envelope_key_id(value);
 
 	return key_id <= PG_INT32_MAX ? (int32) key_id : 0;
 }
@@ -319,7 +313,7 @@ PG_FUNCTION_INFO_V1(relay_guard_key_id);
 Datum
 relay_guard_is_envelope(PG_FUNCTION_ARGS)
 {
-	bool		is = key_id(PG_GETARG_BYTEA_PP(0)) > 0;
+	bool		is = rg_crypt_key_id(rg_datum_slice(PG_GETARG_DATUM(0))) > 0;
 
 	if (!is)
 		rg_log_guard_secret_used();
@@ -330,7 +324,7 @@ relay_guard_is_envelope(PG_FUNCTION_ARGS)
 Datum
 relay_guard_key_id(PG_FUNCTION_ARGS)
 {
-	int32		id = key_id(PG_GETARG_BYTEA_PP(0));
+	int32		id = rg_crypt_key_id(rg_datum_slice(PG_GETARG_DATUM(0)));
 
 	if (id == 0)
 		PG_RETURN_NULL();

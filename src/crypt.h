@@ -28,4 +28,10 @@ extern bool rg_crypt_open(RgPlaintext kind, RgSlice envelope, RgSlice aad, Datum
 /* Whether it opens, as above; the value is not made. */
 extern bool rg_crypt_opens(RgSlice envelope, RgSlice aad);
 
+/*
+ * The key of an envelope, of which the first RG_ENVELOPE_OVERHEAD bytes will do:
+ * ids are positive integers in SQL.  0 when the bytes are no envelope.
+ */
+extern int32 rg_crypt_key_id(RgSlice value);
+
 #endif

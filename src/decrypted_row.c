@@ -94,18 +94,14 @@ value_of(RgRowColumn *column, Relation table, Index varno, bool decrypted, Oid t
 {
 	Expr	   *stored = column_of(table, varno, column->stored);
 	RgEncryptedColumn *encrypted;
-	int			count;
 
 	if (!decrypted)
 		return stored;
-	count = rg_encrypted_columns(table, &encrypted);
-	for (int i = 0; i < count; i++)
-		if (encrypted[i].attnum == column->stored && rg_plaintext_type(encrypted[i].kind) == type)
-		{
-			column->aad = aad_call(&encrypted[i], table, varno);
-			return decrypt_call(encrypted[i].kind, stored, column->aad);
-		}
-	return NULL;
+	encrypted = rg_encrypted_column_at(table, column->stored);
+	if (encrypted == NULL || rg_plaintext_type(encrypted->kind) != type)
+		return NULL;
+	column->aad = aad_call(encrypted, table, varno);
+	return decrypt_call(encrypted->kind, stored, column->aad);
 }
 
 bool

@@ -17,6 +17,7 @@
 
 #include "crypt.h"
 #include "encrypted_column.h"
+#include "varlena_slice.h"
 
 /* By its schema: PostgreSQL keeps extensions out of a schema that others made. */
 Oid
@@ -110,36 +111,21 @@ rg_encrypted_columns(Relation table, RgEncryptedColumn **columns)
 	return count;
 }
 
+RgEncryptedColumn *
+rg_encrypted_column_at(Relation table, AttrNumber attnum)
+{
+	RgEncryptedColumn *columns;
+	int			count = rg_encrypted_columns(table, &columns);
+
+	for (int i = 0; i < count; i++)
+		if (columns[i].attnum == attnum)
+			return &columns[i];
+	return NULL;
+}
+
 /*
  * AAD
  */
-
-bool
-rg_encrypted_aad_type(Oid type)
-{
-	switch (getBaseType(type))
-	{
-		case INT2OID:
-		case INT4OID:
-		case INT8OID:
-		case UUIDOID:
-		case TEXTOID:
-		case VARCHAROID:
-		case BOOLOID:
-		case NAMEOID:
-			return true;
-		default:
-			return false;
-	}
-}
-
-static RgSlice
-varlena_slice(Datum value)
-{
-	struct varlena *bytes = PG_DETOAST_DATUM_PACKED(value);
-
-	return rg_slice(VARDATA_ANY(bytes), VARSIZE_ANY_EXHDR(bytes));
-}
 
 static RgSlice
 string_slice(Datum string)
@@ -163,7 +149,7 @@ text_form(Oid type, Datum value)
 			return string_slice(DirectFunctionCall1(uuid_out, value));
 		case TEXTOID:
 		case VARCHAROID:
-			return varlena_slice(value);
+			return rg_datum_slice(value);
 		case BOOLOID:
 			return DatumGetBool(value) ? RG_SLICE("true") : RG_SLICE("false");
 		case NAMEOID:

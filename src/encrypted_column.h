@@ -29,6 +29,9 @@ typedef struct RgEncryptedColumn
 /* The encrypted columns of a table or partition, by number, palloc'd. */
 extern int	rg_encrypted_columns(Relation table, RgEncryptedColumn **columns);
 
+/* The one of them that has that number, or NULL. */
+extern RgEncryptedColumn *rg_encrypted_column_at(Relation table, AttrNumber attnum);
+
 /*
  * The column that a trigger guards; false when the trigger is no guard.  label
  * and aad point into the trigger.
@@ -45,12 +48,6 @@ extern bool rg_encrypted_column_fits(const RgEncryptedColumn *column, TupleDesc 
  */
 extern RgSlice rg_encrypted_aad(const RgEncryptedColumn *column, TupleDesc desc,
 								const Datum *values, const bool *nulls);
-
-/*
- * Whether a column of that type can be part of an AAD: a type whose values
- * have one text form whatever the settings are.
- */
-extern bool rg_encrypted_aad_type(Oid type);
 
 /* The function of that name in schema relay_guard; InvalidOid without it. */
 extern Oid	rg_encrypted_function(const char *name);

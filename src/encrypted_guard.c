@@ -20,6 +20,7 @@
 #include "encrypted_column.h"
 #include "envelope.h"
 #include "log_guard.h"
+#include "varlena_slice.h"
 
 static void
 require_row_trigger(FunctionCallInfo fcinfo)
@@ -71,13 +72,11 @@ opens_in_row(const RgEncryptedColumn *column, HeapTuple row, TupleDesc desc)
 {
 	bool		isnull;
 	Datum		value = heap_getattr(row, column->attnum, desc, &isnull);
-	bytea	   *bytes;
 	RgSlice		envelope;
 
 	if (isnull)
 		return true;
-	bytes = DatumGetByteaPP(value);
-	envelope = rg_slice(VARDATA_ANY(bytes), VARSIZE_ANY_EXHDR(bytes));
+	envelope = rg_datum_slice(value);
 	if (rg_envelope_key_id(envelope) == 0)
 		rg_log_guard_secret_used();
 	return rg_crypt_opens(envelope, aad_of(column, row, desc));

@@ -10,6 +10,7 @@
 #include "crypt.h"
 #include "decrypt_log.h"
 #include "log_guard.h"
+#include "varlena_slice.h"
 
 PG_FUNCTION_INFO_V1(relay_guard_opens);
 
@@ -17,8 +18,6 @@ PG_FUNCTION_INFO_V1(relay_guard_opens);
 Datum
 relay_guard_opens(PG_FUNCTION_ARGS)
 {
-	bytea	   *envelope;
-	bytea	   *aad;
 	bool		opens;
 
 	rg_log_guard_secret_used();
@@ -26,10 +25,7 @@ relay_guard_opens(PG_FUNCTION_ARGS)
 		PG_RETURN_BOOL(true);
 	if (PG_ARGISNULL(1))
 		PG_RETURN_BOOL(false);
-	envelope = PG_GETARG_BYTEA_PP(0);
-	aad = PG_GETARG_BYTEA_PP(1);
-	opens = rg_crypt_opens(rg_slice(VARDATA_ANY(envelope), VARSIZE_ANY_EXHDR(envelope)),
-						   rg_slice(VARDATA_ANY(aad), VARSIZE_ANY_EXHDR(aad)));
+	opens = rg_crypt_opens(rg_datum_slice(PG_GETARG_DATUM(0)), rg_datum_slice(PG_GETARG_DATUM(1)));
 	if (!opens)
 		rg_decrypt_log(fcinfo->flinfo != NULL ? fcinfo->flinfo->fn_oid : InvalidOid);
 	PG_RETURN_BOOL(opens);

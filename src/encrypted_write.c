@@ -29,6 +29,7 @@
 #include "crypt.h"
 #include "encrypted_writer.h"
 #include "log_guard.h"
+#include "varlena_slice.h"
 
 /* A row of the table by attribute number - 1, encrypted columns in clear. */
 typedef struct RgRow
@@ -199,12 +200,11 @@ static bool
 open_value(RgWriter *writer, AttrNumber attnum, RgRow *row)
 {
 	Datum	   *value = &row->values[attnum - 1];
-	bytea	   *envelope = DatumGetByteaPP(*value);
+	RgSlice		envelope = rg_datum_slice(*value);
 
 	row->envelopes[attnum - 1] = *value;
-	return rg_crypt_open(writer->encrypted[attnum - 1]->kind,
-						 rg_slice(VARDATA_ANY(envelope), VARSIZE_ANY_EXHDR(envelope)),
-						 aad_of(writer, attnum, row), value);
+	return rg_crypt_open(writer->encrypted[attnum - 1]->kind, envelope, aad_of(writer, attnum, row),
+						 value);
 }
 
 /*

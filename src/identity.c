@@ -19,6 +19,7 @@
 #include "context.h"
 #include "errcodes.h"
 #include "identity.h"
+#include "varlena_slice.h"
 
 static int	missing_context = RG_MISSING_DENY;
 
@@ -144,12 +145,9 @@ Datum
 relay_guard_has_scope(PG_FUNCTION_ARGS)
 {
 	const RgIdentity *identity = identity_or_missing();
-	text	   *wanted = PG_GETARG_TEXT_PP(0);
+	RgSlice		wanted = rg_datum_slice(PG_GETARG_DATUM(0));
 
-	if (identity == NULL)
-		PG_RETURN_BOOL(false);
-	PG_RETURN_BOOL(rg_scope_listed(identity->scopes,
-								   rg_slice(VARDATA_ANY(wanted), VARSIZE_ANY_EXHDR(wanted))));
+	PG_RETURN_BOOL(identity != NULL && rg_scope_listed(identity->scopes, wanted));
 }
 
 PG_FUNCTION_INFO_V1(relay_guard_claims);
@@ -188,24 +186,14 @@ rg_scope_listed(RgSlice scopes, RgSlice wanted)
 RgSlice
 rg_text_argument(FunctionCallInfo fcinfo, int argno)
 {
-	text	   *value;
-
-	if (PG_ARGISNULL(argno))
-		return rg_slice(NULL, 0);
-	value = PG_GETARG_TEXT_PP(argno);
-	return rg_slice(VARDATA_ANY(value), VARSIZE_ANY_EXHDR(value));
+	return PG_ARGISNULL(argno) ? rg_slice(NULL, 0) : rg_datum_slice(PG_GETARG_DATUM(argno));
 }
 
 /* An optional inet argument, without its header. */
 RgSlice
 rg_inet_argument(FunctionCallInfo fcinfo, int argno)
 {
-	inet	   *value;
-
-	if (PG_ARGISNULL(argno))
-		return rg_slice(NULL, 0);
-	value = PG_GETARG_INET_PP(argno);
-	return rg_slice(VARDATA_ANY(value), VARSIZE_ANY_EXHDR(value));
+	return PG_ARGISNULL(argno) ? rg_slice(NULL, 0) : rg_datum_slice(PG_GETARG_DATUM(argno));
 }
 
 static void

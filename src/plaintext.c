@@ -14,24 +14,13 @@
 #include <sodium.h>
 
 #include "plaintext.h"
+#include "varlena_slice.h"
 
 static const Oid types[] = {
 	[RG_PLAIN_TEXT] = TEXTOID,
 	[RG_PLAIN_BYTEA] = BYTEAOID,
 	[RG_PLAIN_JSONB] = JSONBOID,
 };
-
-RgPlaintext
-rg_plaintext_of(Oid type)
-{
-	for (RgPlaintext kind = RG_PLAIN_TEXT; kind < lengthof(types); kind++)
-		if (types[kind] == type)
-			return kind;
-	ereport(ERROR,
-			errcode(ERRCODE_DATATYPE_MISMATCH),
-			errmsg("values of type %s cannot be encrypted", format_type_be(type)),
-			errhint("Use text, bytea or jsonb."));
-}
 
 Oid
 rg_plaintext_type(RgPlaintext kind)
@@ -71,7 +60,7 @@ rg_plaintext_bytes(RgPlaintext kind, Datum value)
 	}
 	if (kind == RG_PLAIN_TEXT)
 		return rg_plaintext_utf8(VARDATA_ANY(bytes), VARSIZE_ANY_EXHDR(bytes));
-	return rg_slice(VARDATA_ANY(bytes), VARSIZE_ANY_EXHDR(bytes));
+	return rg_varlena_slice(bytes);
 }
 
 /*

@@ -17,9 +17,6 @@ typedef enum RgPlaintext
 	RG_PLAIN_JSONB
 } RgPlaintext;
 
-/* The kind of that type; raises an error when it is none of the three. */
-extern RgPlaintext rg_plaintext_of(Oid type);
-
 /* The type of that kind. */
 extern Oid	rg_plaintext_type(RgPlaintext kind);
 

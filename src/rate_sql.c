@@ -19,6 +19,7 @@
 #include "context.h"
 #include "errcodes.h"
 #include "rate.h"
+#include "varlena_slice.h"
 
 #define SCRATCH_SIZE 64
 #define RESULT_COLUMNS 5		/* the first members of RgRateResult */
@@ -77,14 +78,12 @@ cost_argument(FunctionCallInfo fcinfo, int argno)
 static RgSlice
 explicit_key(const RgRatePolicy *policy, text * key, char *scratch)
 {
-	inet	   *address;
+	Datum		address;
 
 	if (policy->identify_by != RG_BY_IP)
-		return rg_slice(VARDATA_ANY(key), VARSIZE_ANY_EXHDR(key));
-	address = DatumGetInetPP(DirectFunctionCall1(inet_in,
-												 CStringGetDatum(text_to_cstring(key))));
-	return rg_rate_address_key(rg_slice(VARDATA_ANY(address), VARSIZE_ANY_EXHDR(address)),
-							   scratch);
+		return rg_varlena_slice(key);
+	address = DirectFunctionCall1(inet_in, CStringGetDatum(text_to_cstring(key)));
+	return rg_rate_address_key(rg_datum_slice(address), scratch);
 }
 
 /* What a policy needs of an identity; indexed by RgIdentifyBy. */

@@ -11,6 +11,7 @@
  */
 #include "postgres.h"
 
+#include "access/relation.h"
 #include "access/xact.h"
 #include "catalog/pg_type.h"
 #include "executor/spi.h"
@@ -25,8 +26,11 @@
 #include "utils/memutils.h"
 #include "utils/wait_event.h"
 
+#include "encrypted_column.h"
 #include "keyring.h"
-#include "rekey.h"
+#include "rekey_batch.h"
+#include "rekey_scope.h"
+#include "rekey_state.h"
 
 #define MAX_BATCH 100000
 
@@ -75,7 +79,7 @@ require_no_transaction_block(FunctionCallInfo fcinfo)
  */
 
 static void
-lock_tag(LOCKTAG * tag, const RgRekey *run)
+lock_tag(LOCKTAG *tag, const RgRekey *run)
 {
 	SET_LOCKTAG_ADVISORY(*tag, MyDatabaseId, run->relation, (uint32) run->attnum, LOCK_CLASS);
 }
@@ -195,7 +199,7 @@ wait_for_writers(const RgRekey *run)
 
 	commit();
 	guc_level = NewGUCNestLevel();
-	(void) set_config_option("lock_timeout", "0", PGC_USERSET, PGC_S_SESSION, GUC_ACTION_SAVE, true, 0, false);
+	rg_rekey_pin("lock_timeout", "0");
 	for (uint64 i = 0; i < count; i++)
 		(void) VirtualXactLock(writers[i], true);
 	AtEOXact_GUC(false, guc_level);
@@ -342,6 +346,16 @@ batch_argument(FunctionCallInfo fcinfo, int argument)
 	return size;
 }
 
+static bool
+is_encrypted(Oid relation, AttrNumber attnum)
+{
+	Relation	rel = relation_open(relation, AccessShareLock);
+	bool		found = rg_encrypted_column_at(rel, attnum) != NULL;
+
+	relation_close(rel, NoLock);
+	return found;
+}
+
 static AttrNumber
 column_argument(Oid relation, const char *name)
 {
@@ -351,7 +365,7 @@ column_argument(Oid relation, const char *name)
 		ereport(ERROR,
 				errcode(ERRCODE_UNDEFINED_COLUMN),
 				errmsg("column \"%s\" of table \"%s\" does not exist", name, get_rel_name(relation)));
-	if (!rg_rekey_is_encrypted(relation, attnum))
+	if (!is_encrypted(relation, attnum))
 		ereport(ERROR,
 				errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 				errmsg("column \"%s\" of table \"%s\" is not encrypted", name, get_rel_name(relation)),

@@ -2,12 +2,9 @@
  * rekey_batch.c
  *		A batch of rekey(): rows in the order of the primary key.
  *
- * Who may call rekey() need not trust the table's owner (he may be a
- * superuser), and what the owner attached to the table runs here: triggers,
- * functions in indexes and constraints, operators and types.  So it runs as the
- * owner, in a security-restricted operation, on a pinned search_path, with
- * deferred triggers made immediate, since at COMMIT they would run as the
- * caller.  Settings that they change are put back.
+ * What the table's owner attached to it runs here, hence as the owner
+ * (rekey_scope.h), and with deferred triggers made immediate, since at COMMIT
+ * they would run as the caller.
  *
  * The page is read without locks, so that rows which need nothing are not
  * touched.  Then one statement a row locks it unless somebody else has, looks
@@ -18,55 +15,33 @@
 
 #include <sodium.h>
 
-#include "access/htup_details.h"
 #include "access/relation.h"
-#include "access/stratnum.h"
-#include "catalog/namespace.h"
-#include "catalog/pg_class.h"
-#include "catalog/pg_index.h"
-#include "catalog/pg_namespace.h"
-#include "catalog/pg_operator.h"
 #include "catalog/pg_type.h"
 #include "executor/spi.h"
 #include "miscadmin.h"
-#include "utils/acl.h"
-#include "utils/builtins.h"
 #include "utils/guc.h"
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
 #include "utils/rel.h"
-#include "utils/relcache.h"
 #include "utils/snapmgr.h"
-#include "utils/syscache.h"
 
 #include "crypt.h"
-#include "encrypted_column.h"
 #include "envelope.h"
 #include "keyring.h"
-#include "rekey.h"
+#include "rekey_batch.h"
+#include "rekey_scope.h"
+#include "rekey_state.h"
+#include "rekey_table.h"
+#include "varlena_slice.h"
 
 #define BATCH_MS 1000
 #define MAX_TALLIES 1000
 #define SCOPE_CONTEXT (SECURITY_LOCAL_USERID_CHANGE | SECURITY_RESTRICTED_OPERATION | SECURITY_NOFORCE_RLS)
 
-/* Columns of the page, before those of the primary key. */
+/* Columns of the page: the value, those of the primary key, those of the AAD. */
 #define PAGE_VALUE 1
-#define PAGE_AAD 2
-#define PAGE_KEY 3
-
-/* The table as this transaction has it locked. */
-typedef struct RekeyTable
-{
-	Relation	rel;
-	char	   *name;			/* for FROM: qualified, with ONLY where it has
-								 * no partitions */
-	const char *column;			/* quoted */
-	char	   *aad;			/* expression over t */
-	int			nkeys;
-	const char *key_names[INDEX_MAX_KEYS];	/* quoted */
-	Oid			key_types[INDEX_MAX_KEYS];	/* below domains */
-	char	   *search_path;	/* where the primary key's operators are */
-} RekeyTable;
+#define PAGE_KEY 2
+#define PAGE_AAD(table) (PAGE_KEY + (table)->nkeys)
 
 /* A row of the page. */
 typedef struct RekeyRow
@@ -77,246 +52,25 @@ typedef struct RekeyRow
 } RekeyRow;
 
 /*
- * Whose rights
- */
-
-static void
-pin(const char *name, const char *value)
-{
-	(void) set_config_option(name, value, PGC_USERSET, PGC_S_SESSION, GUC_ACTION_SAVE, true, 0, false);
-}
-
-RgRekeyScope
-rg_rekey_enter(Oid user, const char *search_path)
-{
-	RgRekeyScope scope;
-
-	GetUserIdAndSecContext(&scope.user, &scope.context);
-	SetUserIdAndSecContext(user, scope.context | SCOPE_CONTEXT);
-	scope.guc_level = NewGUCNestLevel();
-	pin("search_path", search_path);
-	pin("row_security", "on");
-	pin("datestyle", "ISO");
-	pin("intervalstyle", "postgres");
-	pin("extra_float_digits", "3");
-	return scope;
-}
-
-void
-rg_rekey_leave(RgRekeyScope scope)
-{
-	AtEOXact_GUC(false, scope.guc_level);
-	SetUserIdAndSecContext(scope.user, scope.context);
-}
-
-bool
-rg_rekey_require_owner(Oid relation)
-{
-	HeapTuple	tuple = SearchSysCache1(RELOID, ObjectIdGetDatum(relation));
-	Form_pg_class class;
-
-	if (!HeapTupleIsValid(tuple))
-		return false;
-	class = (Form_pg_class) GETSTRUCT(tuple);
-	if (!has_privs_of_role(GetUserId(), class->relowner))
-		aclcheck_error(ACLCHECK_NOT_OWNER, OBJECT_TABLE, NameStr(class->relname));
-	ReleaseSysCache(tuple);
-	return true;
-}
-
-/*
- * What the table is
- */
-
-static const char *
-column_name(Relation rel, AttrNumber attnum)
-{
-	return quote_identifier(NameStr(TupleDescAttr(RelationGetDescr(rel), attnum - 1)->attname));
-}
-
-static char *
-table_name(Relation rel)
-{
-	char	   *name = quote_qualified_identifier(get_namespace_name(RelationGetNamespace(rel)),
-												  RelationGetRelationName(rel));
-
-	return rel->rd_rel->relkind == RELKIND_PARTITIONED_TABLE ? name : psprintf("ONLY %s", name);
-}
-
-/* What encrypts the column, or NULL; palloc'd. */
-static RgEncryptedColumn *
-find_definition(Relation rel, AttrNumber attnum)
-{
-	RgEncryptedColumn *columns;
-	int			count = rg_encrypted_columns(rel, &columns);
-
-	for (int i = 0; i < count; i++)
-		if (columns[i].attnum == attnum)
-			return &columns[i];
-	return NULL;
-}
-
-bool
-rg_rekey_is_encrypted(Oid relation, AttrNumber attnum)
-{
-	Relation	rel = relation_open(relation, AccessShareLock);
-	bool		found = find_definition(rel, attnum) != NULL;
-
-	relation_close(rel, NoLock);
-	return found;
-}
-
-static char *
-aad_expression(Relation rel, const RgEncryptedColumn *column)
-{
-	StringInfoData out;
-
-	initStringInfo(&out);
-	appendStringInfo(&out, "relay_guard.aad(%s", quote_literal_cstr(column->label));
-	for (int i = 0; i < column->naad; i++)
-		appendStringInfo(&out, ", t.%s::text", column_name(rel, column->aad[i]));
-	appendStringInfoChar(&out, ')');
-	return out.data;
-}
-
-/* The primary key's pg_index row; to be released. */
-static HeapTuple
-primary_key(Relation rel)
-{
-	List	   *indexes = RelationGetIndexList(rel);
-	ListCell   *cell;
-
-	foreach(cell, indexes)
-	{
-		HeapTuple	tuple = SearchSysCache1(INDEXRELID, ObjectIdGetDatum(lfirst_oid(cell)));
-		Form_pg_index index = (Form_pg_index) GETSTRUCT(tuple);
-
-		if (index->indisprimary && index->indisvalid)
-			return tuple;
-		ReleaseSysCache(tuple);
-	}
-	ereport(ERROR,
-			errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-			errmsg("table \"%s\" has no primary key", RelationGetRelationName(rel)),
-			errhint("rekey() reads the table in the order of its primary key: add one."));
-}
-
-/* The schema of the operator that orders that type in its index. */
-static Oid
-operator_schema(Oid opclass)
-{
-	Oid			type = get_opclass_input_type(opclass);
-	Oid			operator = get_opfamily_member(get_opclass_family(opclass), type, type,
-											   BTGreaterStrategyNumber);
-	HeapTuple	tuple = SearchSysCache1(OPEROID, ObjectIdGetDatum(operator));
-	Oid			schema;
-
-	if (!HeapTupleIsValid(tuple))
-		elog(ERROR, "cache lookup failed for operator %u", operator);
-	schema = ((Form_pg_operator) GETSTRUCT(tuple))->oprnamespace;
-	ReleaseSysCache(tuple);
-	return schema;
-}
-
-/* An extension's types, such as citext, bring operators in a schema of their own. */
-static char *
-key_search_path(const oidvector * opclasses)
-{
-	StringInfoData path;
-
-	initStringInfo(&path);
-	appendStringInfoString(&path, "pg_catalog");
-	for (int i = 0; i < opclasses->dim1; i++)
-	{
-		Oid			schema = operator_schema(opclasses->values[i]);
-
-		if (schema != PG_CATALOG_NAMESPACE)
-			appendStringInfo(&path, ", %s", quote_identifier(get_namespace_name(schema)));
-	}
-	appendStringInfoString(&path, ", pg_temp");
-	return path.data;
-}
-
-static void
-describe_key(RekeyTable *table)
-{
-	HeapTuple	tuple = primary_key(table->rel);
-	Form_pg_index index = (Form_pg_index) GETSTRUCT(tuple);
-	bool		isnull;
-	Datum		opclasses = SysCacheGetAttr(INDEXRELID, tuple, Anum_pg_index_indclass, &isnull);
-
-	table->nkeys = index->indnkeyatts;
-	for (int i = 0; i < table->nkeys; i++)
-	{
-		AttrNumber	attnum = index->indkey.values[i];
-
-		table->key_names[i] = column_name(table->rel, attnum);
-		table->key_types[i] = getBaseType(TupleDescAttr(RelationGetDescr(table->rel), attnum - 1)->atttypid);
-	}
-	table->search_path = key_search_path((oidvector *) DatumGetPointer(opclasses));
-	ReleaseSysCache(tuple);
-}
-
-static bool
-describe(RekeyTable *table, Relation rel, AttrNumber attnum)
-{
-	RgEncryptedColumn *column = find_definition(rel, attnum);
-
-	if (column == NULL)
-		return false;
-	table->rel = rel;
-	table->name = table_name(rel);
-	table->column = column_name(rel, attnum);
-	table->aad = aad_expression(rel, column);
-	describe_key(table);
-	return true;
-}
-
-/* t.a, t.b */
-static void
-append_key(StringInfo out, const RekeyTable *table)
-{
-	for (int i = 0; i < table->nkeys; i++)
-		appendStringInfo(out, "%st.%s", i > 0 ? ", " : "", table->key_names[i]);
-}
-
-/* What makes a stored place one of this table's: its primary key's columns and types. */
-static char *
-key_columns(const RekeyTable *table)
-{
-	StringInfoData out;
-
-	initStringInfo(&out);
-	for (int i = 0; i < table->nkeys; i++)
-		appendStringInfo(&out, "%s%s %u", i > 0 ? ", " : "", table->key_names[i], table->key_types[i]);
-	return out.data;
-}
-
-/*
  * The page
  */
 
 static char *
-page_query(const RekeyTable *table, bool first)
+page_query(const RgRekeyTable *table, bool first)
 {
 	StringInfoData out;
 
 	initStringInfo(&out);
-	appendStringInfo(&out, "SELECT t.%s, %s, ", table->column, table->aad);
-	append_key(&out, table);
-	appendStringInfo(&out, " FROM %s t", table->name);
+	appendStringInfo(&out, "SELECT t.%s, %s%s FROM %s t", table->column, table->key_list,
+					 table->aad_list, table->name);
 	if (!first)
 	{
-		appendStringInfoString(&out, " WHERE ROW(");
-		append_key(&out, table);
-		appendStringInfoString(&out, ") > ROW(");
+		appendStringInfo(&out, " WHERE ROW(%s) > ROW(", table->key_list);
 		for (int i = 0; i < table->nkeys; i++)
 			appendStringInfo(&out, "%s$%d", i > 0 ? ", " : "", i + 2);
 		appendStringInfoChar(&out, ')');
 	}
-	appendStringInfoString(&out, " ORDER BY ");
-	append_key(&out, table);
-	appendStringInfoString(&out, " LIMIT $1");
+	appendStringInfo(&out, " ORDER BY %s LIMIT $1", table->key_list);
 	return out.data;
 }
 
@@ -332,7 +86,7 @@ place_datum(Oid type, char *text)
 
 /* By the primary key's index, whatever statistics say. */
 static SPITupleTable *
-read_page(const RekeyTable *table, const RgRekey *run, int size)
+read_page(const RgRekeyTable *table, const RgRekey *run, int size)
 {
 	Oid			types[INDEX_MAX_KEYS + 1] = {INT8OID};
 	Datum		values[INDEX_MAX_KEYS + 1] = {Int64GetDatum(size)};
@@ -344,9 +98,9 @@ read_page(const RekeyTable *table, const RgRekey *run, int size)
 		types[i] = table->key_types[i - 1];
 		values[i] = place_datum(types[i], run->place[i - 1]);
 	}
-	pin("enable_seqscan", "off");
-	pin("enable_bitmapscan", "off");
-	pin("enable_sort", "off");
+	rg_rekey_pin("enable_seqscan", "off");
+	rg_rekey_pin("enable_bitmapscan", "off");
+	rg_rekey_pin("enable_sort", "off");
 	if (SPI_execute_with_args(page_query(table, nargs == 1), nargs, types, values, NULL, false, 0) != SPI_OK_SELECT)
 		elog(ERROR, "could not read a page of table %s", table->name);
 	AtEOXact_GUC(false, guc_level);
@@ -358,7 +112,7 @@ read_page(const RekeyTable *table, const RgRekey *run, int size)
  */
 
 static char *
-row_key(const RekeyTable *table, const RekeyRow *row)
+row_key(const RgRekeyTable *table, const RekeyRow *row)
 {
 	StringInfoData out;
 
@@ -405,30 +159,35 @@ count_key(RgRekey *run, int32 id)
 static int32
 key_of(Datum value)
 {
-	bytea	   *head = (bytea *) PG_DETOAST_DATUM_SLICE(value, 0, RG_ENVELOPE_OVERHEAD);
-	uint32		id = rg_envelope_key_id(rg_slice(VARDATA_ANY(head), VARSIZE_ANY_EXHDR(head)));
-
-	return id <= PG_INT32_MAX ? (int32) id : 0;
+	return rg_crypt_key_id(rg_varlena_slice(PG_DETOAST_DATUM_SLICE(value, 0, RG_ENVELOPE_OVERHEAD)));
 }
 
 static RgSlice
-slice_of(Datum value)
+aad_of(const RgRekeyTable *table, const RekeyRow *row)
 {
-	bytea	   *bytes = DatumGetByteaPP(value);
+	TupleDesc	desc = RelationGetDescr(table->rel);
+	Datum	   *values = palloc0(desc->natts * sizeof *values);
+	bool	   *nulls = palloc0(desc->natts * sizeof *nulls);
 
-	return rg_slice(VARDATA_ANY(bytes), VARSIZE_ANY_EXHDR(bytes));
+	for (int i = 0; i < table->encrypted->naad; i++)
+	{
+		int			place = table->encrypted->aad[i] - 1;
+
+		values[place] = SPI_getbinval(row->tuple, row->desc, PAGE_AAD(table) + i, &nulls[place]);
+	}
+	return rg_encrypted_aad(table->encrypted, desc, values, nulls);
 }
 
 /* The value under the primary key; NULL when it does not open. */
 static bytea *
-seal_anew(Datum value, Datum aad)
+seal_anew(Datum value, RgSlice aad)
 {
 	Datum		plaintext;
 	bytea	   *sealed;
 
-	if (!rg_crypt_open(RG_PLAIN_BYTEA, slice_of(value), slice_of(aad), &plaintext))
+	if (!rg_crypt_open(RG_PLAIN_BYTEA, rg_datum_slice(value), aad, &plaintext))
 		return NULL;
-	sealed = rg_crypt_seal(RG_PLAIN_BYTEA, plaintext, slice_of(aad));
+	sealed = rg_crypt_seal(RG_PLAIN_BYTEA, plaintext, aad);
 	sodium_memzero(VARDATA(plaintext), VARSIZE(plaintext) - VARHDRSZ);
 	return sealed;
 }
@@ -439,7 +198,7 @@ seal_anew(Datum value, Datum aad)
  * it stored another value: passes would find that one again and again.
  */
 static char *
-update_query(const RekeyTable *table)
+update_query(const RgRekeyTable *table)
 {
 	StringInfoData row;
 
@@ -456,7 +215,7 @@ update_query(const RekeyTable *table)
 }
 
 static SPIPlanPtr
-prepare_update(const RekeyTable *table)
+prepare_update(const RgRekeyTable *table)
 {
 	Oid			types[INDEX_MAX_KEYS + 2];
 	SPIPlanPtr	plan;
@@ -471,7 +230,7 @@ prepare_update(const RekeyTable *table)
 }
 
 static void
-update(RgRekey *run, const RekeyTable *table, SPIPlanPtr plan, const RekeyRow *row,
+update(RgRekey *run, const RgRekeyTable *table, SPIPlanPtr plan, const RekeyRow *row,
 	   Datum value, bytea *sealed)
 {
 	Datum		values[INDEX_MAX_KEYS + 2];
@@ -505,10 +264,9 @@ name_row(void *arg)
 }
 
 static void
-rekey_value(RgRekey *run, const RekeyTable *table, SPIPlanPtr plan, RekeyRow *row, Datum value, int32 id)
+rekey_value(RgRekey *run, const RgRekeyTable *table, SPIPlanPtr plan, RekeyRow *row, Datum value, int32 id)
 {
 	ErrorContextCallback context = {error_context_stack, name_row, row};
-	bool		isnull;
 	bytea	   *sealed;
 
 	row->key = row_key(table, row);
@@ -518,7 +276,7 @@ rekey_value(RgRekey *run, const RekeyTable *table, SPIPlanPtr plan, RekeyRow *ro
 		fail(run, row, "it is no encrypted value");
 	else if (!rg_keyring_usable(id))
 		fail(run, row, psprintf("key %d is retired or not in the key ring", id));
-	else if ((sealed = seal_anew(value, SPI_getbinval(row->tuple, row->desc, PAGE_AAD, &isnull))) == NULL)
+	else if ((sealed = seal_anew(value, aad_of(table, row))) == NULL)
 		fail(run, row, "it does not open");
 	else
 		update(run, table, plan, row, value, sealed);
@@ -526,7 +284,7 @@ rekey_value(RgRekey *run, const RekeyTable *table, SPIPlanPtr plan, RekeyRow *ro
 }
 
 static void
-rekey_row(RgRekey *run, const RekeyTable *table, SPIPlanPtr plan, RekeyRow *row)
+rekey_row(RgRekey *run, const RgRekeyTable *table, SPIPlanPtr plan, RekeyRow *row)
 {
 	bool		isnull;
 	Datum		value = SPI_getbinval(row->tuple, row->desc, PAGE_VALUE, &isnull);
@@ -547,7 +305,7 @@ rekey_row(RgRekey *run, const RekeyTable *table, SPIPlanPtr plan, RekeyRow *row)
  */
 
 static void
-keep_place(RgRekey *run, const RekeyTable *table, const SPITupleTable * page, uint64 last)
+keep_place(RgRekey *run, const RgRekeyTable *table, const SPITupleTable *page, uint64 last)
 {
 	MemoryContext before = MemoryContextSwitchTo(run->context);
 
@@ -565,7 +323,7 @@ keep_place(RgRekey *run, const RekeyTable *table, const SPITupleTable * page, ui
 
 /* Returns how many rows of the page were gone through before time was up. */
 static uint64
-go_through(RgRekey *run, const RekeyTable *table, const SPITupleTable * page, uint64 rows)
+go_through(RgRekey *run, const RgRekeyTable *table, const SPITupleTable *page, uint64 rows)
 {
 	SPIPlanPtr	plan = prepare_update(table);
 	TimestampTz start = GetCurrentTimestamp();
@@ -598,19 +356,17 @@ make_triggers_immediate(void)
 
 /* A place in another primary key than today's is none. */
 static void
-check_place(RgRekey *run, const RekeyTable *table)
+check_place(RgRekey *run, const RgRekeyTable *table)
 {
-	char	   *columns = key_columns(table);
-
-	if (run->key_columns != NULL && strcmp(run->key_columns, columns) == 0)
+	if (run->key_columns != NULL && strcmp(run->key_columns, table->key_columns) == 0)
 		return;
 	if (run->place != NULL)
 		rg_rekey_new_pass(run, false);
-	run->key_columns = MemoryContextStrdup(run->context, columns);
+	run->key_columns = MemoryContextStrdup(run->context, table->key_columns);
 }
 
 static RgRekeyBatch
-batch_as_owner(RgRekey *run, const RekeyTable *table, int size)
+batch_as_owner(RgRekey *run, const RgRekeyTable *table, int size)
 {
 	SPITupleTable *page;
 	uint64		rows;
@@ -644,7 +400,7 @@ RgRekeyBatch
 rg_rekey_batch(RgRekey *run, int size)
 {
 	Relation	rel = open_owned(run->relation);
-	RekeyTable	table;
+	RgRekeyTable table;
 	RgRekeyScope scope;
 	RgRekeyBatch result = RG_REKEY_GONE;
 
@@ -653,7 +409,7 @@ rg_rekey_batch(RgRekey *run, int size)
 	SPI_connect();
 	PushActiveSnapshot(GetTransactionSnapshot());	/* keeps the page's values
 													 * from VACUUM */
-	if (describe(&table, rel, run->attnum))
+	if (rg_rekey_table(rel, run->attnum, &table))
 	{
 		scope = rg_rekey_enter(rel->rd_rel->relowner, table.search_path);
 		result = batch_as_owner(run, &table, size);

@@ -19,7 +19,8 @@
 #include "utils/memutils.h"
 #include "utils/syscache.h"
 
-#include "rekey.h"
+#include "rekey_scope.h"
+#include "rekey_state.h"
 
 #define LOAD \
 	"SELECT target_key, phase, started_at, rows_done, pass, settled, key_columns, place," \

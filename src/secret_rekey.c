@@ -17,6 +17,7 @@
 #include "errcodes.h"
 #include "keyring.h"
 #include "secret.h"
+#include "varlena_slice.h"
 
 /* A table whose column secret rg_secret_seal() made, with these two names. */
 typedef struct SecretTable
@@ -29,7 +30,6 @@ typedef struct SecretTable
 static const SecretTable tables[] = {
 	{"jwt_key", "iss", "kid"},
 	{"api_key_pepper", "''", "''"},
-	{"webhook_secret", "name", "''"},
 	{"webhook_secret", "name", "''"},
 };
 
@@ -114,11 +114,10 @@ rekey_row(const SecretTable *table, HeapTuple row, TupleDesc desc)
 {
 	bool		isnull;
 	Datum		ctid = SPI_getbinval(row, desc, Anum_ctid, &isnull);
-	bytea	   *sealed = DatumGetByteaPP(SPI_getbinval(row, desc, Anum_secret, &isnull));
+	RgSlice		sealed = rg_datum_slice(SPI_getbinval(row, desc, Anum_secret, &isnull));
 
 	return rekey_secret(table, ctid, SPI_getvalue(row, desc, Anum_key1),
-						SPI_getvalue(row, desc, Anum_key2),
-						rg_slice(VARDATA_ANY(sealed), VARSIZE_ANY_EXHDR(sealed)));
+						SPI_getvalue(row, desc, Anum_key2), sealed);
 }
 
 static int64

@@ -16,6 +16,7 @@
 #include "identity.h"
 #include "serve.h"
 #include "utf8.h"
+#include "varlena_slice.h"
 
 /* What becomes text in SQL is text: a frame is bytes. */
 static bool
@@ -32,11 +33,10 @@ PG_FUNCTION_INFO_V1(relay_guard_serve_frame);
 Datum
 relay_guard_serve_frame(PG_FUNCTION_ARGS)
 {
-	bytea	   *frame = PG_GETARG_BYTEA_PP(0);
 	RgRequest	request;
 	RgAnswer	answer;
 
-	if (!rg_request_parse(rg_slice(VARDATA_ANY(frame), VARSIZE_ANY_EXHDR(frame)), &request) ||
+	if (!rg_request_parse(rg_datum_slice(PG_GETARG_DATUM(0)), &request) ||
 		!is_text(&request))
 		ereport(ERROR,
 				errcode(ERRCODE_INVALID_PARAMETER_VALUE),
@@ -62,11 +62,8 @@ read_headers(ArrayType *array, RgRequest *request)
 				errmsg("headers must be pairs of name and value, at most %d", RG_FRAME_MAX_HEADERS));
 	for (int i = 0; i < count / 2; i++)
 	{
-		text	   *name = DatumGetTextPP(elements[2 * i]);
-		text	   *value = DatumGetTextPP(elements[2 * i + 1]);
-
-		request->headers[i].name = rg_slice(VARDATA_ANY(name), VARSIZE_ANY_EXHDR(name));
-		request->headers[i].value = rg_slice(VARDATA_ANY(value), VARSIZE_ANY_EXHDR(value));
+		request->headers[i].name = rg_datum_slice(elements[2 * i]);
+		request->headers[i].value = rg_datum_slice(elements[2 * i + 1]);
 	}
 	request->nheaders = count / 2;
 }
@@ -148,11 +145,7 @@ relay_guard_serve(PG_FUNCTION_ARGS)
 	if (!PG_ARGISNULL(3))
 		read_headers(PG_GETARG_ARRAYTYPE_P(3), &request);
 	if (!PG_ARGISNULL(4))
-	{
-		bytea	   *body = PG_GETARG_BYTEA_PP(4);
-
-		request.body = rg_slice(VARDATA_ANY(body), VARSIZE_ANY_EXHDR(body));
-	}
+		request.body = rg_datum_slice(PG_GETARG_DATUM(4));
 	read_address(fcinfo, 5, request.client_ip);
 	rg_serve(&request, &answer);
 	return answer_record(fcinfo, &answer);

@@ -24,6 +24,7 @@
 #include "identity.h"
 #include "log_guard.h"
 #include "secret.h"
+#include "varlena_slice.h"
 #include "webhook_signature.h"
 
 #define UNIX_TO_POSTGRES ((int64) (POSTGRES_EPOCH_JDATE - UNIX_EPOCH_JDATE) * SECS_PER_DAY)
@@ -95,8 +96,7 @@ static bool
 open_secret(Secrets *secrets, const Datum *values, const bool *nulls)
 {
 	char	   *name = text_to_cstring(secrets->name);
-	bytea	   *bytes = DatumGetByteaPP(values[Anum_webhook_secret]);
-	RgSlice		sealed = rg_slice(VARDATA_ANY(bytes), VARSIZE_ANY_EXHDR(bytes));
+	RgSlice		sealed = rg_datum_slice(values[Anum_webhook_secret]);
 
 	if (nulls[Anum_webhook_expires_at])
 		secrets->secret = rg_secret_open(table.table, name, "", sealed);
@@ -167,11 +167,9 @@ is_stored(text * name, RgSlice secret)
 
 	while (next_row(&secrets, values, nulls))
 	{
-		bytea	   *sealed = DatumGetByteaPP(values[Anum_webhook_secret]);
-
 		if (!nulls[Anum_webhook_expires_at] ||
 			!rg_secret_try_open(table.table, text_to_cstring(name), "",
-								rg_slice(VARDATA_ANY(sealed), VARSIZE_ANY_EXHDR(sealed)), &stored))
+								rg_datum_slice(values[Anum_webhook_secret]), &stored))
 			continue;
 		same = stored.len == secret.len && sodium_memcmp(stored.data, secret.data, secret.len) == 0;
 		wipe(stored);

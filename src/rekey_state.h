@@ -1,13 +1,13 @@
 /*
- * rekey.h
- *		The values of an encrypted column, sealed anew under the primary key.
+ * rekey_state.h
+ *		How far a run of rekey() came, and where that is kept.
  *
  * A run reads the table in passes, a pass in batches, a batch in one
  * transaction that also stores how far it came.  So a run that was broken off
  * goes on where its last batch ended.
  */
-#ifndef RG_REKEY_H
-#define RG_REKEY_H
+#ifndef RG_REKEY_STATE_H
+#define RG_REKEY_STATE_H
 
 #include "access/attnum.h"
 #include "utils/timestamp.h"
@@ -66,38 +66,6 @@ extern void rg_rekey_publish(const RgRekey *run);
 
 /* Forgets the column, which is encrypted no more. */
 extern void rg_rekey_forget(const RgRekey *run);
-
-typedef enum RgRekeyBatch
-{
-	RG_REKEY_MORE,				/* rows may follow */
-	RG_REKEY_LAST,				/* the pass is over */
-	RG_REKEY_GONE				/* there is no such encrypted column any more */
-} RgRekeyBatch;
-
-/*
- * Reads up to so many rows that follow run->place, for about a second, and
- * seals anew the values that are not under run->target.  Everything of the
- * table's (triggers, operators, types) runs as its owner, in a
- * security-restricted operation.  The caller must own the table.
- */
-extern RgRekeyBatch rg_rekey_batch(RgRekey *run, int size);
-
-/* Whether it is an encrypted column of an existing table. */
-extern bool rg_rekey_is_encrypted(Oid relation, AttrNumber attnum);
-
-/* Raises an error unless the current user owns the table; false when it is gone. */
-extern bool rg_rekey_require_owner(Oid relation);
-
-/* Another user's rights and pinned settings, for what is run through SPI. */
-typedef struct RgRekeyScope
-{
-	Oid			user;			/* whose rights come back */
-	int			context;
-	int			guc_level;
-} RgRekeyScope;
-
-extern RgRekeyScope rg_rekey_enter(Oid user, const char *search_path);
-extern void rg_rekey_leave(RgRekeyScope scope);
 
 /* A constant query of SPI's, as the extension's owner. */
 extern void rg_rekey_read_as_owner(const char *query, int nargs, Oid *types, Datum *values);
