@@ -21,7 +21,7 @@
 #include "encrypted_column.h"
 
 /*
- * By its schema, where PostgreSQL keeps extensions out of one that others made.
+ * By its schema, which sql/01_schema.sql takes from nobody else.
  * In a database without the extension anybody may have made it, and functions of
  * that name; but none in C, and what is said of the others would not hold.
  */
