@@ -1,7 +1,7 @@
 
 -- encrypt_column(): a column that holds envelopes only, and the view that opens them.
 
--- What the views call.  STABLE, not VOLATILE as try_decrypt_…(): a query on the
+-- What the views call.  STABLE, not VOLATILE as try_decrypt_...(): a query on the
 -- view is planned as one on the table, so that its indexes give the order and
 -- FOR UPDATE reads the value that it has locked.
 CREATE FUNCTION opened_text(ciphertext bytea, aad bytea) RETURNS text
@@ -252,7 +252,7 @@ BEGIN
     IF FOUND THEN
         RAISE EXCEPTION USING ERRCODE = 'duplicate_object',
             MESSAGE = format('label "%s" is that of column %I of %s', label, other.column_name, other.relation),
-            HINT = 'Values of two columns with one label could be exchanged: give another one, label => ''…''.';
+            HINT = 'Values of two columns with one label could be exchanged: give another one, label => ''...''.';
     ELSIF label = '' THEN
         RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value',
             MESSAGE = 'the label is empty',
