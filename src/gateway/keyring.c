@@ -119,15 +119,6 @@ edit_retire(RgSlice text, uint32_t *id, const Options *options, RgRingText *out,
 	return rg_ring_text_retire(text, *id, out, error, size);
 }
 
-/* A file that stays as it is keeps its time, so that nobody reads it again. */
-static bool
-replace(const RgKeyringFile *file, const RgRingText *text)
-{
-	if (text->len == file->text.len && memcmp(text->data, file->text.data, text->len) == 0)
-		return true;
-	return rg_keyring_file_replace(file, text);
-}
-
 static bool
 edit_file(const RgKeyringFile *file, Edit edit, uint32_t *id, const Options *options)
 {
@@ -137,7 +128,7 @@ edit_file(const RgKeyringFile *file, Edit edit, uint32_t *id, const Options *opt
 
 	if (!edit(rg_slice(file->text.data, file->text.len), id, options, &text, error, sizeof error))
 		return fail(file->path, error);
-	replaced = replace(file, &text);
+	replaced = rg_keyring_file_replace(file, &text);
 	rg_ring_text_free(&text);
 	return replaced;
 }

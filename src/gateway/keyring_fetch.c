@@ -186,12 +186,6 @@ check_covers(const char *path, const RgRing *fresh, const RgRingText *present)
 }
 
 static bool
-is_same(const RgRingText *a, const RgRingText *b)
-{
-	return a->len == b->len && memcmp(a->data, b->data, a->len) == 0;
-}
-
-static bool
 replace(const char *path, const RgRing *fresh, const RgRingText *text, bool force)
 {
 	RgKeyringFile file;
@@ -199,8 +193,8 @@ replace(const char *path, const RgRing *fresh, const RgRingText *text, bool forc
 
 	if (!rg_keyring_file_open(&file, path))
 		return false;
-	replaced = is_same(text, &file.text) ||
-		((force || check_covers(path, fresh, &file.text)) && rg_keyring_file_replace(&file, text));
+	replaced = (force || check_covers(path, fresh, &file.text)) &&
+		rg_keyring_file_replace(&file, text);
 	rg_keyring_file_close(&file);
 	return replaced;
 }

@@ -218,11 +218,19 @@ write_successor(const RgKeyringFile *file, const char *name, const RgRingText *t
 	return written && close(fd) == 0;
 }
 
+static bool
+is_same(const RgRingText *a, const RgRingText *b)
+{
+	return a->len == b->len && memcmp(a->data, b->data, a->len) == 0;
+}
+
 bool
 rg_keyring_file_replace(const RgKeyringFile *file, const RgRingText *text)
 {
 	char		name[PATH_MAX];
 
+	if (is_same(text, &file->text))
+		return true;
 	if (!make_name(file->path, SUCCESSOR, name))
 		return rg_keyring_file_fail(file->path, "cannot be written", strerror(errno));
 	if (!write_successor(file, name, text) || rename(name, file->path) != 0)

@@ -29,7 +29,10 @@ extern RgRing *rg_keyring_file_parse(const char *path, char *error, size_t error
 extern bool rg_keyring_file_open(RgKeyringFile *file, const char *path)
 			__attribute__((warn_unused_result));
 
-/* Replaces the file's content; mode and owner stay. */
+/*
+ * Replaces the file's content; mode and owner stay.  One that stays as it is
+ * keeps its time as well, so that nobody reads it again.
+ */
 extern bool rg_keyring_file_replace(const RgKeyringFile *file, const RgRingText *text)
 			__attribute__((warn_unused_result));
 
