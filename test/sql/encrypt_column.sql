@@ -45,7 +45,9 @@ SELECT * FROM rg_note ORDER BY id;
 SELECT relay_guard.encrypt_column('rg_note', 'body', '{owner_id,id}');
 SELECT relay_guard.encrypt_column('rg_note', 'Odd "name', '{id}', 'odd');
 \d rg_note
-\d+ decrypted_rg_note
+\d decrypted_rg_note
+-- PostgreSQL 15 says rg_note.id where later ones say id
+SELECT reloptions, regexp_replace(pg_get_viewdef(oid, true), '(?<!\.)\mrg_note\.', '', 'g') FROM pg_class WHERE relname = 'decrypted_rg_note' \g (format=unaligned tuples_only=on)
 SELECT * FROM relay_guard.encrypted_column;
 SELECT * FROM decrypted_rg_note ORDER BY id;
 SELECT bool_and(relay_guard.is_envelope(body)) FROM rg_note;
