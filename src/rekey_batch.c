@@ -24,6 +24,7 @@
 #include "catalog/namespace.h"
 #include "catalog/pg_class.h"
 #include "catalog/pg_index.h"
+#include "catalog/pg_inherits.h"
 #include "catalog/pg_namespace.h"
 #include "catalog/pg_operator.h"
 #include "catalog/pg_type.h"
@@ -65,6 +66,7 @@ typedef struct RekeyTable
 	int			nkeys;
 	const char *key_names[INDEX_MAX_KEYS];	/* quoted */
 	Oid			key_types[INDEX_MAX_KEYS];	/* below domains */
+	char	   *key_casts[INDEX_MAX_KEYS];	/* to the operators' types */
 	char	   *search_path;	/* where the primary key's operators are */
 } RekeyTable;
 
@@ -237,6 +239,30 @@ key_search_path(const oidvector * opclasses)
 	return path.data;
 }
 
+/*
+ * With just the types of the index's operators no other can be a better match,
+ * which whoever may create operators in their schema could have made.
+ */
+static char *
+cast_to_operand(Oid opclass)
+{
+	Oid			type = get_opclass_input_type(opclass);
+	HeapTuple	tuple;
+	Form_pg_type form;
+	char	   *cast;
+
+	if (IsPolymorphicType(type))
+		return "";
+	tuple = SearchSysCache1(TYPEOID, ObjectIdGetDatum(type));
+	if (!HeapTupleIsValid(tuple))
+		elog(ERROR, "cache lookup failed for type %u", type);
+	form = (Form_pg_type) GETSTRUCT(tuple);
+	cast = psprintf("::%s", quote_qualified_identifier(get_namespace_name(form->typnamespace),
+													   NameStr(form->typname)));
+	ReleaseSysCache(tuple);
+	return cast;
+}
+
 static void
 describe_key(RekeyTable *table)
 {
@@ -252,9 +278,23 @@ describe_key(RekeyTable *table)
 
 		table->key_names[i] = column_name(table->rel, attnum);
 		table->key_types[i] = getBaseType(TupleDescAttr(RelationGetDescr(table->rel), attnum - 1)->atttypid);
+		table->key_casts[i] = cast_to_operand(((oidvector *) DatumGetPointer(opclasses))->values[i]);
 	}
 	table->search_path = key_search_path((oidvector *) DatumGetPointer(opclasses));
 	ReleaseSysCache(tuple);
+}
+
+/* The view shows their rows, whose values would be lost when their key retires. */
+static void
+refuse_children(Relation rel)
+{
+	if (rel->rd_rel->relkind == RELKIND_PARTITIONED_TABLE ||
+		find_inheritance_children(RelationGetRelid(rel), NoLock) == NIL)
+		return;
+	ereport(ERROR,
+			errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+			errmsg("table \"%s\" has children by inheritance", RelationGetRelationName(rel)),
+			errhint("Their rows have no guard and would keep their key: take them out by ALTER TABLE ... NO INHERIT, or use a partitioned table."));
 }
 
 static bool
@@ -264,6 +304,7 @@ describe(RekeyTable *table, Relation rel, AttrNumber attnum)
 
 	if (column == NULL)
 		return false;
+	refuse_children(rel);
 	table->rel = rel;
 	table->name = table_name(rel);
 	table->column = column_name(rel, attnum);
@@ -308,10 +349,11 @@ page_query(const RekeyTable *table, bool first)
 	if (!first)
 	{
 		appendStringInfoString(&out, " WHERE ROW(");
-		append_key(&out, table);
+		for (int i = 0; i < table->nkeys; i++)
+			appendStringInfo(&out, "%st.%s%s", i > 0 ? ", " : "", table->key_names[i], table->key_casts[i]);
 		appendStringInfoString(&out, ") > ROW(");
 		for (int i = 0; i < table->nkeys; i++)
-			appendStringInfo(&out, "%s$%d", i > 0 ? ", " : "", i + 2);
+			appendStringInfo(&out, "%s$%d%s", i > 0 ? ", " : "", i + 2, table->key_casts[i]);
 		appendStringInfoChar(&out, ')');
 	}
 	appendStringInfoString(&out, " ORDER BY ");
@@ -445,7 +487,8 @@ update_query(const RekeyTable *table)
 
 	initStringInfo(&row);
 	for (int i = 0; i < table->nkeys; i++)
-		appendStringInfo(&row, "t.%s = $%d AND ", table->key_names[i], i + 1);
+		appendStringInfo(&row, "t.%s%s = $%d%s AND ", table->key_names[i], table->key_casts[i],
+						 i + 1, table->key_casts[i]);
 	appendStringInfo(&row, "t.%s = $%d", table->column, table->nkeys + 1);
 	return psprintf("WITH locked AS MATERIALIZED"
 					" (SELECT FROM %s t WHERE %s FOR NO KEY UPDATE OF t SKIP LOCKED),"
