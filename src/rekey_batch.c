@@ -65,9 +65,12 @@ page_query(const RgRekeyTable *table, bool first)
 					 table->aad_list, table->name);
 	if (!first)
 	{
-		appendStringInfo(&out, " WHERE ROW(%s) > ROW(", table->key_list);
+		appendStringInfoString(&out, " WHERE ROW(");
 		for (int i = 0; i < table->nkeys; i++)
-			appendStringInfo(&out, "%s$%d", i > 0 ? ", " : "", i + 2);
+			appendStringInfo(&out, "%st.%s%s", i > 0 ? ", " : "", table->key_names[i], table->key_casts[i]);
+		appendStringInfoString(&out, ") > ROW(");
+		for (int i = 0; i < table->nkeys; i++)
+			appendStringInfo(&out, "%s$%d%s", i > 0 ? ", " : "", i + 2, table->key_casts[i]);
 		appendStringInfoChar(&out, ')');
 	}
 	appendStringInfo(&out, " ORDER BY %s LIMIT $1", table->key_list);
@@ -204,7 +207,8 @@ update_query(const RgRekeyTable *table)
 
 	initStringInfo(&row);
 	for (int i = 0; i < table->nkeys; i++)
-		appendStringInfo(&row, "t.%s = $%d AND ", table->key_names[i], i + 1);
+		appendStringInfo(&row, "t.%s%s = $%d%s AND ", table->key_names[i], table->key_casts[i],
+						 i + 1, table->key_casts[i]);
 	appendStringInfo(&row, "t.%s = $%d", table->column, table->nkeys + 1);
 	return psprintf("WITH locked AS MATERIALIZED"
 					" (SELECT FROM %s t WHERE %s FOR NO KEY UPDATE OF t SKIP LOCKED),"
