@@ -29,8 +29,8 @@ typedef struct RgDecryptedRow
 /*
  * Makes them over the table as entry varno of the range table, palloc'd.  False
  * when the view shows a column that could not be written, or one twice, or lacks
- * one of an AAD.  A value that does not open is an error: it must not become NULL in what
- * is written.
+ * one of an AAD.  A value that does not open is an error: it must not become
+ * NULL in what is written.
  */
 extern bool rg_decrypted_row(const RgEncryptedView *view, Relation table, Index varno,
 							 RgDecryptedRow *row) __attribute__((warn_unused_result));

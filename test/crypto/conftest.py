@@ -5,6 +5,7 @@ Nothing here needs the server of test/with_server."""
 import base64
 import os
 import pathlib
+import re
 import shutil
 import subprocess
 import tempfile
@@ -41,6 +42,31 @@ def key_line(key_id, state="", key=None):
     return f"{key_id} {base64.b64encode(key or os.urandom(32)).decode()} {state}".strip() + "\n"
 
 
+def keyring(*arguments, check=True, **options):
+    """relay_gateway keyring as the server's user; its status and all that it says."""
+    done = as_server(GATEWAY, "keyring", *arguments, check=False, **options)
+    assert not check or done.returncode == 0, done.stdout
+    return done.returncode, done.stdout
+
+
+def new_ring(path):
+    """A new ring whose key has the id 1."""
+    keyring("new", path)
+    path.write_text(re.sub(r"^\d+", "1", path.read_text()))
+
+
+def states(ring):
+    return [line.split("\t")[:2] for line in keyring("list", ring)[1].splitlines()]
+
+
+def write(path, text, mode=0o600):
+    path.write_text(text)
+    path.chmod(mode)
+    if os.geteuid() == 0:
+        shutil.chown(path, "postgres", "postgres")
+    return path
+
+
 class Server:
     """A PostgreSQL with relay_guard preloaded, and its key ring in .keyring."""
 
@@ -57,12 +83,7 @@ class Server:
 
     def write_ring(self, text):
         """Puts another ring in the place of the one there is, as a whole."""
-        fresh = self.folder / "keyring.new"
-        fresh.write_text(text)
-        fresh.chmod(0o600)
-        if os.geteuid() == 0:
-            shutil.chown(fresh, "postgres", "postgres")
-        fresh.rename(self.keyring)
+        write(self.folder / "keyring.new", text).rename(self.keyring)
 
     def pg_ctl(self, *arguments, check=True):
         return as_server(BINDIR / "pg_ctl", "-w", "-D", self.data, "-l", self.log_file, *arguments, check=check)
@@ -85,8 +106,10 @@ class Server:
 
     def reload(self):
         """Returns when new sessions have the configuration; running ones read it before their next command."""
+        loaded = "SELECT pg_conf_load_time()"
+        before = self.value(loaded)
         self.pg_ctl("reload")
-        time.sleep(0.2)
+        wait_for(lambda: self.value(loaded) != before)
 
     def connect(self, database="postgres", user="postgres", autocommit=True):
         connection = psycopg2.connect(host=str(self.folder), dbname=database, user=user)
@@ -129,6 +152,13 @@ def sqlstate(connection, statement, *arguments):
     except psycopg2.Error as error:
         return error.pgcode
     return None
+
+
+def wait_for(condition, seconds=20):
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, "it did not happen"
+        time.sleep(0.01)
 
 
 @pytest.fixture(scope="session")

@@ -13,7 +13,7 @@ from types import SimpleNamespace
 import formats
 import psycopg2
 import pytest
-from conftest import BINDIR, GATEWAY, as_server, key_line, run, sqlstate
+from conftest import BINDIR, key_line, keyring, run, sqlstate
 
 PLACE = "relay_guard.aad('shop.card.number', owner, id::text)"
 CARDS = f"""SELECT id, relay_guard.decrypt_text(number, {PLACE}), relay_guard.decrypt_bytea(scan, {PLACE}),
@@ -268,13 +268,13 @@ def test_pain_root_key_regenerated_looks_like_missing_rows(make_server):
     """A ring that is made in the place of a lost one has another key id, so that nothing is taken for changed."""
     server = make_server(started=False)
     server.keyring.unlink()
-    as_server(GATEWAY, "keyring", "new", server.keyring)
+    keyring("new", server.keyring)
     server.start()
     server.run("CREATE EXTENSION relay_guard; CREATE TABLE card (number bytea)")
     server.run("INSERT INTO card VALUES (relay_guard.encrypt('4711', ''))")
     lost = server.keyring.read_text()
     server.keyring.unlink()
-    as_server(GATEWAY, "keyring", "new", server.keyring)
+    keyring("new", server.keyring)
     server.restart()
     reading = "SELECT relay_guard.try_decrypt_text(number, '') FROM card"
     with pytest.raises(psycopg2.Error, match=f"key {lost.split()[0]} is not in the key ring"):

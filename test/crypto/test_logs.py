@@ -13,7 +13,7 @@ import time
 import psycopg2
 import pytest
 
-from conftest import run
+from conftest import run, wait_for
 
 sys.path.insert(0, str(pathlib.Path(__file__).parents[1] / "pgbouncer"))
 from wire import SYNC, Wire, bind, execute, fast_path, parse, statement  # noqa: E402
@@ -53,13 +53,6 @@ class Canaries:
         return sorted(self.told[number] for number in numbers)
 
 
-def wait_until(condition):
-    deadline = time.monotonic() + 20
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
-
-
 class Log:
     """What a server with the settings above logs, in its three formats."""
 
@@ -72,7 +65,7 @@ class Log:
         """What is new since the last call, of all formats together."""
         mark = f"mark{time.monotonic_ns()}"
         self.server.run(f"SELECT '{mark}'")
-        wait_until(lambda: sum(mark.encode() in text for text in self.unread().values()) == 3)
+        wait_for(lambda: sum(mark.encode() in text for text in self.unread().values()) == 3)
         new = self.unread()
         for path, text in new.items():
             self.read_to[path] = self.read_to.get(path, 0) + len(text)
@@ -574,7 +567,7 @@ def test_a_deadlock_shows_nobodys_values(talkative, log, canaries):
     crossed = f"UPDATE thing SET secret = relay_guard.encrypt('{canaries.new('first')}', '') WHERE id = 2"
     with concurrent.futures.ThreadPoolExecutor() as pool:
         waiting = pool.submit(tried, first, crossed)
-        wait_until(lambda: talkative.value("SELECT count(*) FROM pg_locks WHERE NOT granted") > 0)
+        wait_for(lambda: talkative.value("SELECT count(*) FROM pg_locks WHERE NOT granted") > 0)
         error = tried(second, "UPDATE thing SET secret = NULL WHERE id = 1")
         second.rollback()
         assert waiting.result() is None
@@ -597,10 +590,10 @@ def test_a_crash_shows_no_values(make_server, canaries):
         with concurrent.futures.ThreadPoolExecutor() as pool:
             dying = pool.submit(tried, connection, statement_)
             asleep = "SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'PgSleep'"
-            wait_until(lambda: server.value(asleep) > 0)
+            wait_for(lambda: server.value(asleep) > 0)
             os.kill(connection.get_backend_pid(), signal.SIGKILL)
             assert dying.result() is not None
-        wait_until(lambda: server.log().count("database system is ready") > killed)
+        wait_for(lambda: server.log().count("database system is ready") > killed)
     server.stop()
     assert server.log().count("was terminated by signal 9") == 3
     assert canaries.leaked(server.log().encode()) == ["no secret"]

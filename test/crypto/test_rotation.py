@@ -5,10 +5,10 @@ import time
 
 import psycopg2
 import pytest
-from conftest import GATEWAY, as_server, run
+from conftest import keyring, run
 
 LONG = os.environ.get("RG_LONG", "0") != "0"
-ROWS = 100000
+ROWS = 100000 if LONG else 30000
 CLIENTS = 8
 
 ENCRYPT = "relay_guard.encrypt(%s::text, relay_guard.aad('l.t.c', %s::text))"
@@ -90,7 +90,7 @@ def rotation(make_server):
     seen = {"server": server, "clients": clients, "old_ring": old_ring, "dump": dump}
     try:
         time.sleep(0.5)
-        as_server(GATEWAY, "keyring", "add", server.keyring)
+        keyring("add", server.keyring)
         seen["before"] = dict(server.run("SELECT key_id, rows_seen FROM relay_guard.keyring_status"))
         began = time.monotonic()
         server.run("CALL relay_guard.rekey_all()")
@@ -98,8 +98,8 @@ def rotation(make_server):
         seen["after"] = dict(server.run("SELECT key_id, rows_seen FROM relay_guard.keyring_status"))
         seen["keys"] = server.run("SELECT DISTINCT relay_guard.key_id(c) FROM t")
         seen["at retirement"] = sum(client.done["read"] for client in clients)
-        as_server(GATEWAY, "keyring", "retire", server.keyring, "1")
-        server.pg_ctl("reload")
+        keyring("retire", server.keyring, 1)
+        server.reload()
         time.sleep(1)
     finally:
         stop.set()
@@ -134,7 +134,7 @@ def test_no_write_of_a_client_was_lost(rotation):
 def test_old_backup_opens_with_the_old_ring(rotation, make_server):
     server = make_server()
     server.write_ring(rotation["old_ring"])
-    server.run("SELECT pg_reload_conf()")
+    server.reload()
     server.program("pg_restore", "-d", "postgres", rotation["dump"])
     assert server.value("SELECT count(*) FROM decrypted_t WHERE c = 'value ' || id") == ROWS
     server.stop("immediate")
@@ -143,7 +143,7 @@ def test_old_backup_opens_with_the_old_ring(rotation, make_server):
 def test_old_backup_with_the_ring_after_retirement_names_the_key(rotation, make_server):
     server = make_server()
     server.write_ring(rotation["server"].keyring.read_text())
-    server.run("SELECT pg_reload_conf()")
+    server.reload()
     server.program("pg_restore", "-d", "postgres", rotation["dump"])
     with pytest.raises(psycopg2.Error, match="key 1 is retired"):
         server.run("SELECT * FROM decrypted_t")
@@ -156,7 +156,7 @@ def test_a_million_rows(server):
         CREATE TABLE m (id uuid PRIMARY KEY, c text);
         INSERT INTO m SELECT gen_random_uuid(), 'value ' || i FROM generate_series(1, 1000000) i""")
     server.run("SELECT relay_guard.encrypt_column('m', 'c', '{id}', 'l.m.c')")
-    as_server(GATEWAY, "keyring", "add", server.keyring)
+    keyring("add", server.keyring)
     scanned = "SELECT seq_scan, seq_tup_read FROM pg_stat_user_tables WHERE relname = 'm'"
     before = server.run(scanned)
     server.run("CALL relay_guard.rekey('m', 'c')")
