@@ -16,6 +16,16 @@
 #include <sodium.h>
 
 #include "access/relation.h"
+<<<<<<< HEAD
+=======
+#include "access/stratnum.h"
+#include "catalog/namespace.h"
+#include "catalog/pg_class.h"
+#include "catalog/pg_index.h"
+#include "catalog/pg_inherits.h"
+#include "catalog/pg_namespace.h"
+#include "catalog/pg_operator.h"
+>>>>>>> attack
 #include "catalog/pg_type.h"
 #include "executor/spi.h"
 #include "miscadmin.h"
@@ -40,8 +50,28 @@
 
 /* Columns of the page: the value, those of the primary key, those of the AAD. */
 #define PAGE_VALUE 1
+<<<<<<< HEAD
 #define PAGE_KEY 2
 #define PAGE_AAD(table) (PAGE_KEY + (table)->nkeys)
+=======
+#define PAGE_AAD 2
+#define PAGE_KEY 3
+
+/* The table as this transaction has it locked. */
+typedef struct RekeyTable
+{
+	Relation	rel;
+	char	   *name;			/* for FROM: qualified, with ONLY where it has
+								 * no partitions */
+	const char *column;			/* quoted */
+	char	   *aad;			/* expression over t */
+	int			nkeys;
+	const char *key_names[INDEX_MAX_KEYS];	/* quoted */
+	Oid			key_types[INDEX_MAX_KEYS];	/* below domains */
+	char	   *key_casts[INDEX_MAX_KEYS];	/* to the operators' types */
+	char	   *search_path;	/* where the primary key's operators are */
+} RekeyTable;
+>>>>>>> attack
 
 /* A row of the page. */
 typedef struct RekeyRow
@@ -52,6 +82,264 @@ typedef struct RekeyRow
 } RekeyRow;
 
 /*
+<<<<<<< HEAD
+=======
+ * Whose rights
+ */
+
+static void
+pin(const char *name, const char *value)
+{
+	(void) set_config_option(name, value, PGC_USERSET, PGC_S_SESSION, GUC_ACTION_SAVE, true, 0, false);
+}
+
+RgRekeyScope
+rg_rekey_enter(Oid user, const char *search_path)
+{
+	RgRekeyScope scope;
+
+	GetUserIdAndSecContext(&scope.user, &scope.context);
+	SetUserIdAndSecContext(user, scope.context | SCOPE_CONTEXT);
+	scope.guc_level = NewGUCNestLevel();
+	pin("search_path", search_path);
+	pin("row_security", "on");
+	pin("datestyle", "ISO");
+	pin("intervalstyle", "postgres");
+	pin("extra_float_digits", "3");
+	return scope;
+}
+
+void
+rg_rekey_leave(RgRekeyScope scope)
+{
+	AtEOXact_GUC(false, scope.guc_level);
+	SetUserIdAndSecContext(scope.user, scope.context);
+}
+
+bool
+rg_rekey_require_owner(Oid relation)
+{
+	HeapTuple	tuple = SearchSysCache1(RELOID, ObjectIdGetDatum(relation));
+	Form_pg_class class;
+
+	if (!HeapTupleIsValid(tuple))
+		return false;
+	class = (Form_pg_class) GETSTRUCT(tuple);
+	if (!has_privs_of_role(GetUserId(), class->relowner))
+		aclcheck_error(ACLCHECK_NOT_OWNER, OBJECT_TABLE, NameStr(class->relname));
+	ReleaseSysCache(tuple);
+	return true;
+}
+
+/*
+ * What the table is
+ */
+
+static const char *
+column_name(Relation rel, AttrNumber attnum)
+{
+	return quote_identifier(NameStr(TupleDescAttr(RelationGetDescr(rel), attnum - 1)->attname));
+}
+
+static char *
+table_name(Relation rel)
+{
+	char	   *name = quote_qualified_identifier(get_namespace_name(RelationGetNamespace(rel)),
+												  RelationGetRelationName(rel));
+
+	return rel->rd_rel->relkind == RELKIND_PARTITIONED_TABLE ? name : psprintf("ONLY %s", name);
+}
+
+/* What encrypts the column, or NULL; palloc'd. */
+static RgEncryptedColumn *
+find_definition(Relation rel, AttrNumber attnum)
+{
+	RgEncryptedColumn *columns;
+	int			count = rg_encrypted_columns(rel, &columns);
+
+	for (int i = 0; i < count; i++)
+		if (columns[i].attnum == attnum)
+			return &columns[i];
+	return NULL;
+}
+
+bool
+rg_rekey_is_encrypted(Oid relation, AttrNumber attnum)
+{
+	Relation	rel = relation_open(relation, AccessShareLock);
+	bool		found = find_definition(rel, attnum) != NULL;
+
+	relation_close(rel, NoLock);
+	return found;
+}
+
+static char *
+aad_expression(Relation rel, const RgEncryptedColumn *column)
+{
+	StringInfoData out;
+
+	initStringInfo(&out);
+	appendStringInfo(&out, "relay_guard.aad(%s", quote_literal_cstr(column->label));
+	for (int i = 0; i < column->naad; i++)
+		appendStringInfo(&out, ", t.%s::text", column_name(rel, column->aad[i]));
+	appendStringInfoChar(&out, ')');
+	return out.data;
+}
+
+/* The primary key's pg_index row; to be released. */
+static HeapTuple
+primary_key(Relation rel)
+{
+	List	   *indexes = RelationGetIndexList(rel);
+	ListCell   *cell;
+
+	foreach(cell, indexes)
+	{
+		HeapTuple	tuple = SearchSysCache1(INDEXRELID, ObjectIdGetDatum(lfirst_oid(cell)));
+		Form_pg_index index = (Form_pg_index) GETSTRUCT(tuple);
+
+		if (index->indisprimary && index->indisvalid)
+			return tuple;
+		ReleaseSysCache(tuple);
+	}
+	ereport(ERROR,
+			errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+			errmsg("table \"%s\" has no primary key", RelationGetRelationName(rel)),
+			errhint("rekey() reads the table in the order of its primary key: add one."));
+}
+
+/* The schema of the operator that orders that type in its index. */
+static Oid
+operator_schema(Oid opclass)
+{
+	Oid			type = get_opclass_input_type(opclass);
+	Oid			operator = get_opfamily_member(get_opclass_family(opclass), type, type,
+											   BTGreaterStrategyNumber);
+	HeapTuple	tuple = SearchSysCache1(OPEROID, ObjectIdGetDatum(operator));
+	Oid			schema;
+
+	if (!HeapTupleIsValid(tuple))
+		elog(ERROR, "cache lookup failed for operator %u", operator);
+	schema = ((Form_pg_operator) GETSTRUCT(tuple))->oprnamespace;
+	ReleaseSysCache(tuple);
+	return schema;
+}
+
+/* An extension's types, such as citext, bring operators in a schema of their own. */
+static char *
+key_search_path(const oidvector * opclasses)
+{
+	StringInfoData path;
+
+	initStringInfo(&path);
+	appendStringInfoString(&path, "pg_catalog");
+	for (int i = 0; i < opclasses->dim1; i++)
+	{
+		Oid			schema = operator_schema(opclasses->values[i]);
+
+		if (schema != PG_CATALOG_NAMESPACE)
+			appendStringInfo(&path, ", %s", quote_identifier(get_namespace_name(schema)));
+	}
+	appendStringInfoString(&path, ", pg_temp");
+	return path.data;
+}
+
+/*
+ * With just the types of the index's operators no other can be a better match,
+ * which whoever may create operators in their schema could have made.
+ */
+static char *
+cast_to_operand(Oid opclass)
+{
+	Oid			type = get_opclass_input_type(opclass);
+	HeapTuple	tuple;
+	Form_pg_type form;
+	char	   *cast;
+
+	if (IsPolymorphicType(type))
+		return "";
+	tuple = SearchSysCache1(TYPEOID, ObjectIdGetDatum(type));
+	if (!HeapTupleIsValid(tuple))
+		elog(ERROR, "cache lookup failed for type %u", type);
+	form = (Form_pg_type) GETSTRUCT(tuple);
+	cast = psprintf("::%s", quote_qualified_identifier(get_namespace_name(form->typnamespace),
+													   NameStr(form->typname)));
+	ReleaseSysCache(tuple);
+	return cast;
+}
+
+static void
+describe_key(RekeyTable *table)
+{
+	HeapTuple	tuple = primary_key(table->rel);
+	Form_pg_index index = (Form_pg_index) GETSTRUCT(tuple);
+	bool		isnull;
+	Datum		opclasses = SysCacheGetAttr(INDEXRELID, tuple, Anum_pg_index_indclass, &isnull);
+
+	table->nkeys = index->indnkeyatts;
+	for (int i = 0; i < table->nkeys; i++)
+	{
+		AttrNumber	attnum = index->indkey.values[i];
+
+		table->key_names[i] = column_name(table->rel, attnum);
+		table->key_types[i] = getBaseType(TupleDescAttr(RelationGetDescr(table->rel), attnum - 1)->atttypid);
+		table->key_casts[i] = cast_to_operand(((oidvector *) DatumGetPointer(opclasses))->values[i]);
+	}
+	table->search_path = key_search_path((oidvector *) DatumGetPointer(opclasses));
+	ReleaseSysCache(tuple);
+}
+
+/* The view shows their rows, whose values would be lost when their key retires. */
+static void
+refuse_children(Relation rel)
+{
+	if (rel->rd_rel->relkind == RELKIND_PARTITIONED_TABLE ||
+		find_inheritance_children(RelationGetRelid(rel), NoLock) == NIL)
+		return;
+	ereport(ERROR,
+			errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+			errmsg("table \"%s\" has children by inheritance", RelationGetRelationName(rel)),
+			errhint("Their rows have no guard and would keep their key: take them out by ALTER TABLE ... NO INHERIT, or use a partitioned table."));
+}
+
+static bool
+describe(RekeyTable *table, Relation rel, AttrNumber attnum)
+{
+	RgEncryptedColumn *column = find_definition(rel, attnum);
+
+	if (column == NULL)
+		return false;
+	refuse_children(rel);
+	table->rel = rel;
+	table->name = table_name(rel);
+	table->column = column_name(rel, attnum);
+	table->aad = aad_expression(rel, column);
+	describe_key(table);
+	return true;
+}
+
+/* t.a, t.b */
+static void
+append_key(StringInfo out, const RekeyTable *table)
+{
+	for (int i = 0; i < table->nkeys; i++)
+		appendStringInfo(out, "%st.%s", i > 0 ? ", " : "", table->key_names[i]);
+}
+
+/* What makes a stored place one of this table's: its primary key's columns and types. */
+static char *
+key_columns(const RekeyTable *table)
+{
+	StringInfoData out;
+
+	initStringInfo(&out);
+	for (int i = 0; i < table->nkeys; i++)
+		appendStringInfo(&out, "%s%s %u", i > 0 ? ", " : "", table->key_names[i], table->key_types[i]);
+	return out.data;
+}
+
+/*
+>>>>>>> attack
  * The page
  */
 
@@ -65,9 +353,16 @@ page_query(const RgRekeyTable *table, bool first)
 					 table->aad_list, table->name);
 	if (!first)
 	{
+<<<<<<< HEAD
 		appendStringInfo(&out, " WHERE ROW(%s) > ROW(", table->key_list);
+=======
+		appendStringInfoString(&out, " WHERE ROW(");
 		for (int i = 0; i < table->nkeys; i++)
-			appendStringInfo(&out, "%s$%d", i > 0 ? ", " : "", i + 2);
+			appendStringInfo(&out, "%st.%s%s", i > 0 ? ", " : "", table->key_names[i], table->key_casts[i]);
+		appendStringInfoString(&out, ") > ROW(");
+>>>>>>> attack
+		for (int i = 0; i < table->nkeys; i++)
+			appendStringInfo(&out, "%s$%d%s", i > 0 ? ", " : "", i + 2, table->key_casts[i]);
 		appendStringInfoChar(&out, ')');
 	}
 	appendStringInfo(&out, " ORDER BY %s LIMIT $1", table->key_list);
@@ -204,7 +499,8 @@ update_query(const RgRekeyTable *table)
 
 	initStringInfo(&row);
 	for (int i = 0; i < table->nkeys; i++)
-		appendStringInfo(&row, "t.%s = $%d AND ", table->key_names[i], i + 1);
+		appendStringInfo(&row, "t.%s%s = $%d%s AND ", table->key_names[i], table->key_casts[i],
+						 i + 1, table->key_casts[i]);
 	appendStringInfo(&row, "t.%s = $%d", table->column, table->nkeys + 1);
 	return psprintf("WITH locked AS MATERIALIZED"
 					" (SELECT FROM %s t WHERE %s FOR NO KEY UPDATE OF t SKIP LOCKED),"
