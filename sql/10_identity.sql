@@ -29,7 +29,7 @@ COMMENT ON FUNCTION workspace_uuid() IS
 CREATE FUNCTION role() RETURNS text
 LANGUAGE C STABLE PARALLEL SAFE COST 1 AS 'MODULE_PATHNAME', 'relay_guard_role';
 COMMENT ON FUNCTION role() IS
-'The role of this transaction''s identity: user, anonymous, admin, …';
+'The role of this transaction''s identity: user, anonymous, admin, ...';
 
 CREATE FUNCTION via() RETURNS text
 LANGUAGE C STABLE PARALLEL SAFE COST 1 AS 'MODULE_PATHNAME', 'relay_guard_via';

@@ -20,7 +20,7 @@ COMMENT ON TABLE api_key IS 'API keys; api_key_create() makes one, and is the on
 COMMENT ON COLUMN api_key.id IS 'user_id() of the key is key:<id>.';
 COMMENT ON COLUMN api_key.name IS 'What people call it; no two live keys have the same.';
 COMMENT ON COLUMN api_key.hash IS 'BLAKE2b-256 of the key under the pepper.';
-COMMENT ON COLUMN api_key.role IS 'role() of the key: api_key, admin, …';
+COMMENT ON COLUMN api_key.role IS 'role() of the key: api_key, admin, ...';
 COMMENT ON COLUMN api_key.workspace IS 'workspace_id() of the key, or NULL.';
 COMMENT ON COLUMN api_key.scopes IS 'What the key may do.';
 COMMENT ON COLUMN api_key.rate IS 'Rate policies that bind this key besides those of the route.';

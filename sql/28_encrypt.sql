@@ -4,7 +4,7 @@
 CREATE FUNCTION aad(VARIADIC parts text[]) RETURNS bytea
 LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'relay_guard_aad';
 COMMENT ON FUNCTION aad(text[]) IS
-'The place of a value, as encrypt() and decrypt_…() take it: aad(''shop.card.number'', user_id::text, id::text). Parts may be NULL; different parts never make the same.';
+'The place of a value, as encrypt() and decrypt_...() take it: aad(''shop.card.number'', user_id::text, id::text). Parts may be NULL; different parts never make the same.';
 
 CREATE FUNCTION encrypt(plaintext text, aad bytea) RETURNS bytea
 LANGUAGE C VOLATILE PARALLEL SAFE AS 'MODULE_PATHNAME', 'relay_guard_encrypt_text';

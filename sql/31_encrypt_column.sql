@@ -1,7 +1,7 @@
 
 -- encrypt_column(): a column that holds envelopes only, and the view that opens them.
 
--- What the views call.  STABLE, not VOLATILE as try_decrypt_…(): a query on the
+-- What the views call.  STABLE, not VOLATILE as try_decrypt_...(): a query on the
 -- view is planned as one on the table, so that its indexes give the order and
 -- FOR UPDATE reads the value that it has locked.
 CREATE FUNCTION opened_text(ciphertext bytea, aad bytea) RETURNS text
@@ -53,16 +53,20 @@ CREATE VIEW encrypted_column AS
 SELECT t.tgrelid::regclass AS relation,
        a.attname AS column_name,
        convert_from(substring(t.tgargs, 1, position('\x00'::bytea IN t.tgargs) - 1), getdatabaseencoding()) AS label,
-       rtrim(convert_from(substring(t.tgargs, position('\x00'::bytea IN t.tgargs) + 1,
-                                    length(t.tgargs) - position('\x00'::bytea IN t.tgargs) - 1),
-                          getdatabaseencoding()))::regtype AS plaintext,
+       CASE substring(t.tgargs, position('\x00'::bytea IN t.tgargs) + 1)
+           WHEN 'text\000' THEN 'text'::regtype
+           WHEN 'bytea\000' THEN 'bytea'::regtype
+           ELSE 'jsonb'::regtype END AS plaintext,
        ARRAY(SELECT b.attname FROM unnest(t.tgattr::int2[]) WITH ORDINALITY k (attnum, place)
              JOIN pg_attribute b ON b.attrelid = t.tgrelid AND b.attnum = k.attnum
              WHERE k.place > 1 ORDER BY k.place) AS aad,
        decrypted_view(t.tgrelid) AS decrypted_view
 FROM pg_trigger t
 JOIN pg_attribute a ON a.attrelid = t.tgrelid AND a.attnum = t.tgattr[0]
-WHERE t.tgfoid = 'relay_guard.encrypted_guard()'::regprocedure AND t.tgparentid = 0 AND t.tgnargs = 2;
+WHERE t.tgfoid = 'relay_guard.encrypted_guard()'::regprocedure AND t.tgparentid = 0 AND t.tgnargs = 2
+  -- What whoever may create triggers said of other columns is no definition
+  AND a.atttypid = 'bytea'::regtype
+  AND substring(t.tgargs, position('\x00'::bytea IN t.tgargs) + 1) IN ('text\000', 'bytea\000', 'jsonb\000');
 COMMENT ON VIEW encrypted_column IS
 'The encrypted columns of this database, read from their guard triggers: what each is bound to, as what it is decrypted, and the view that does it.';
 
@@ -248,7 +252,7 @@ BEGIN
     IF FOUND THEN
         RAISE EXCEPTION USING ERRCODE = 'duplicate_object',
             MESSAGE = format('label "%s" is that of column %I of %s', label, other.column_name, other.relation),
-            HINT = 'Values of two columns with one label could be exchanged: give another one, label => ''…''.';
+            HINT = 'Values of two columns with one label could be exchanged: give another one, label => ''...''.';
     ELSIF label = '' THEN
         RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value',
             MESSAGE = 'the label is empty',

@@ -63,7 +63,7 @@ RETURNS text
 LANGUAGE C SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS 'MODULE_PATHNAME', 'relay_guard_webhook_secret_set';
 COMMENT ON FUNCTION webhook_secret_set(text, text, interval) IS
-'Stores the secret of webhooks of that name, sealed under the key ring. Without one it makes 256 random bits in the form of Standard Webhooks (whsec_…) and returns them this once, otherwise NULL. Those it replaces stay valid for keep_old; the same secret again replaces nothing.';
+'Stores the secret of webhooks of that name, sealed under the key ring. Without one it makes 256 random bits in the form of Standard Webhooks (whsec_...) and returns them this once, otherwise NULL. Those it replaces stay valid for keep_old; the same secret again replaces nothing.';
 
 CREATE FUNCTION webhook_secret_drop(name text) RETURNS boolean
 LANGUAGE sql SECURITY DEFINER SET search_path = pg_catalog, pg_temp

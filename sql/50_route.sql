@@ -30,7 +30,7 @@ CREATE TABLE route (
     CHECK (result_key IS NOT NULL OR cardinality(keyset) = 0)
 );
 COMMENT ON TABLE route IS 'The HTTP endpoints that serve() answers.';
-COMMENT ON COLUMN route.path IS 'Template such as /api/v1/files/{id}; a literal segment wins over {…}.';
+COMMENT ON COLUMN route.path IS 'Template such as /api/v1/files/{id}; a literal segment wins over {...}.';
 COMMENT ON COLUMN route.query IS 'One SQL statement; it reads its parameters as request.<name>.';
 COMMENT ON COLUMN route.auth IS 'none, optional, anonymous (or better), user, admin (a token or an API key of role admin), api_key (an API key, or a user with a workspace).';
 COMMENT ON COLUMN route.scopes IS 'Scopes that the token must grant, all of them.';

@@ -11,7 +11,7 @@ CREATE FUNCTION serve(method text, path text, query text DEFAULT '', headers tex
                       OUT status int, OUT headers text[], OUT body bytea, OUT stream jsonb)
 LANGUAGE C PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'relay_guard_serve';
 COMMENT ON FUNCTION serve(text, text, text, text[], bytea, inet, text) IS
-'The same for psql, tests and other front-ends; headers are name, value, name, value, …, names in lower case.';
+'The same for psql, tests and other front-ends; headers are name, value, name, value, ..., names in lower case.';
 
 CREATE FUNCTION fail(status int, code text, detail text DEFAULT NULL, suggestion text DEFAULT NULL)
 RETURNS void

@@ -306,11 +306,18 @@ rg_crypt_key_id(RgSlice value)
 PG_FUNCTION_INFO_V1(relay_guard_is_envelope);
 PG_FUNCTION_INFO_V1(relay_guard_key_id);
 
-/* is_envelope(bytea) → boolean */
+/*
+ * is_envelope(bytea) → boolean.  A CHECK of it has the row in its error's detail,
+ * and in an encrypted column what is none is somebody's plaintext.
+ */
 Datum
 relay_guard_is_envelope(PG_FUNCTION_ARGS)
 {
-	PG_RETURN_BOOL(rg_crypt_key_id(rg_datum_slice(PG_GETARG_DATUM(0))) > 0);
+	bool		is = rg_crypt_key_id(rg_datum_slice(PG_GETARG_DATUM(0))) > 0;
+
+	if (!is)
+		rg_log_guard_secret_used();
+	PG_RETURN_BOOL(is);
 }
 
 /* key_id(bytea) → integer, or NULL */

@@ -90,7 +90,7 @@ aad_call(const RgEncryptedColumn *column, Relation table, Index varno)
 }
 
 static Expr *
-value_of(RgRowColumn *column, Relation table, Index varno, bool decrypted)
+value_of(RgRowColumn *column, Relation table, Index varno, bool decrypted, Oid type)
 {
 	Expr	   *stored = column_of(table, varno, column->stored);
 	RgEncryptedColumn *encrypted;
@@ -98,7 +98,7 @@ value_of(RgRowColumn *column, Relation table, Index varno, bool decrypted)
 	if (!decrypted)
 		return stored;
 	encrypted = rg_encrypted_column_at(table, column->stored);
-	if (encrypted == NULL)
+	if (encrypted == NULL || rg_plaintext_type(encrypted->kind) != type)
 		return NULL;
 	column->aad = aad_call(encrypted, table, varno);
 	return decrypt_call(encrypted->kind, stored, column->aad);
@@ -117,7 +117,7 @@ rg_decrypted_row(const RgEncryptedView *view, Relation table, Index varno, RgDec
 
 		column->number = i + 1;
 		column->stored = view->base[i];
-		value = column->stored == 0 ? NULL : value_of(column, table, varno, view->decrypted[i]);
+		value = column->stored == 0 ? NULL : value_of(column, table, varno, view->decrypted[i], view->types[i]);
 		if (value == NULL || bms_is_member(place, stored))
 			return false;
 		row->columns = lappend(row->columns, column);

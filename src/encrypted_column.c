@@ -4,7 +4,9 @@
  */
 #include "postgres.h"
 
+#include "access/htup_details.h"
 #include "catalog/namespace.h"
+#include "catalog/pg_language.h"
 #include "catalog/pg_proc.h"
 #include "catalog/pg_type.h"
 #include "commands/trigger.h"
@@ -19,19 +21,30 @@
 #include "encrypted_column.h"
 #include "varlena_slice.h"
 
-/* By its schema: PostgreSQL keeps extensions out of a schema that others made. */
+/*
+ * By its schema, which sql/01_schema.sql takes from nobody else.
+ * In a database without the extension anybody may have made it, and functions of
+ * that name; but none in C, and what is said of the others would not hold.
+ */
 Oid
 rg_encrypted_function(const char *name)
 {
 	Oid			schema = get_namespace_oid("relay_guard", true);
-	oidvector  *none = buildoidvector(NULL, 0);
-	Oid			found;
+	oidvector  *none;
+	HeapTuple	tuple;
+	Oid			found = InvalidOid;
 
 	if (!OidIsValid(schema))
 		return InvalidOid;
-	found = GetSysCacheOid3(PROCNAMEARGSNSP, Anum_pg_proc_oid, CStringGetDatum(name),
-							PointerGetDatum(none), ObjectIdGetDatum(schema));
+	none = buildoidvector(NULL, 0);
+	tuple = SearchSysCache3(PROCNAMEARGSNSP, CStringGetDatum(name), PointerGetDatum(none),
+							ObjectIdGetDatum(schema));
 	pfree(none);
+	if (!HeapTupleIsValid(tuple))
+		return InvalidOid;
+	if (((Form_pg_proc) GETSTRUCT(tuple))->prolang == ClanguageId)
+		found = ((Form_pg_proc) GETSTRUCT(tuple))->oid;
+	ReleaseSysCache(tuple);
 	return found;
 }
 
@@ -83,6 +96,13 @@ own(RgEncryptedColumn *column)
 	column->label = pstrdup(column->label);
 }
 
+/* Whoever may create triggers may name a column of any type. */
+bool
+rg_encrypted_column_fits(const RgEncryptedColumn *column, TupleDesc desc)
+{
+	return TupleDescAttr(desc, column->attnum - 1)->atttypid == BYTEAOID;
+}
+
 int
 rg_encrypted_columns(Relation table, RgEncryptedColumn **columns)
 {
@@ -97,7 +117,8 @@ rg_encrypted_columns(Relation table, RgEncryptedColumn **columns)
 	*columns = palloc(triggers->numtriggers * sizeof **columns);
 	for (int i = 0; i < triggers->numtriggers; i++)
 		if (triggers->triggers[i].tgfoid == guard &&
-			rg_encrypted_column_of(&triggers->triggers[i], &(*columns)[count]))
+			rg_encrypted_column_of(&triggers->triggers[i], &(*columns)[count]) &&
+			rg_encrypted_column_fits(&(*columns)[count], RelationGetDescr(table)))
 			own(&(*columns)[count++]);
 	qsort(*columns, count, sizeof **columns, by_attnum);
 	return count;

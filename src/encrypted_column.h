@@ -38,6 +38,9 @@ extern RgEncryptedColumn *rg_encrypted_column_at(Relation table, AttrNumber attn
  */
 extern bool rg_encrypted_column_of(const Trigger *trigger, RgEncryptedColumn *column);
 
+/* Whether the column can hold envelopes, as it must before it is read as one. */
+extern bool rg_encrypted_column_fits(const RgEncryptedColumn *column, TupleDesc desc);
+
 /*
  * The AAD of the column in a row of its table, palloc'd: the same as
  * relay_guard.aad(label, column::text, ...).  values and nulls are the row's by

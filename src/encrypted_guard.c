@@ -18,6 +18,8 @@
 
 #include "crypt.h"
 #include "encrypted_column.h"
+#include "envelope.h"
+#include "log_guard.h"
 #include "varlena_slice.h"
 
 static void
@@ -36,15 +38,15 @@ require_row_trigger(FunctionCallInfo fcinfo)
 }
 
 static RgEncryptedColumn
-guarded(const Trigger *trigger)
+guarded(const Trigger *trigger, TupleDesc desc)
 {
 	RgEncryptedColumn column;
 
-	if (!rg_encrypted_column_of(trigger, &column))
+	if (!rg_encrypted_column_of(trigger, &column) || !rg_encrypted_column_fits(&column, desc))
 		ereport(ERROR,
 				errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
 				errmsg("trigger \"%s\" does not say what it guards", trigger->tgname),
-				errhint("relay_guard.encrypt_column() creates it, with a label and a kind of plaintext."));
+				errhint("relay_guard.encrypt_column() creates it, for a column of bytea, with a label and a kind of plaintext."));
 	return column;
 }
 
@@ -64,13 +66,20 @@ aad_of(const RgEncryptedColumn *column, HeapTuple row, TupleDesc desc)
 	return rg_encrypted_aad(column, desc, values, nulls);
 }
 
+/* What is no envelope is a plaintext that was meant for the view, and is not logged. */
 static bool
 opens_in_row(const RgEncryptedColumn *column, HeapTuple row, TupleDesc desc)
 {
 	bool		isnull;
 	Datum		value = heap_getattr(row, column->attnum, desc, &isnull);
+	RgSlice		envelope;
 
-	return isnull || rg_crypt_opens(rg_datum_slice(value), aad_of(column, row, desc));
+	if (isnull)
+		return true;
+	envelope = rg_datum_slice(value);
+	if (rg_envelope_key_id(envelope) == 0)
+		rg_log_guard_secret_used();
+	return rg_crypt_opens(envelope, aad_of(column, row, desc));
 }
 
 PG_FUNCTION_INFO_V1(relay_guard_encrypted_guard);
@@ -86,7 +95,7 @@ relay_guard_encrypted_guard(PG_FUNCTION_ARGS)
 
 	require_row_trigger(fcinfo);
 	table = data->tg_relation;
-	column = guarded(data->tg_trigger);
+	column = guarded(data->tg_trigger, RelationGetDescr(table));
 	row = TRIGGER_FIRED_BY_UPDATE(data->tg_event) ? data->tg_newtuple : data->tg_trigtuple;
 	if (!opens_in_row(&column, row, RelationGetDescr(table)))
 		ereport(ERROR,

@@ -6,6 +6,9 @@
 
 #include "fmgr.h"
 #include "nodes/supportnodes.h"
+#if PG_VERSION_NUM >= 160000
+#include "varatt.h"
+#endif
 
 #include "crypt.h"
 #include "decrypt_log.h"

@@ -83,6 +83,9 @@ rg_encrypted_view(Relation view, RgEncryptedView *mapping)
 	mapping->natts = RelationGetNumberOfAttributes(view);
 	mapping->base = palloc0(mapping->natts * sizeof *mapping->base);
 	mapping->decrypted = palloc0(mapping->natts * sizeof *mapping->decrypted);
+	mapping->types = palloc(mapping->natts * sizeof *mapping->types);
+	for (int i = 0; i < mapping->natts; i++)
+		mapping->types[i] = TupleDescAttr(RelationGetDescr(view), i)->atttypid;
 	foreach(cell, query->targetList)
 	{
 		TargetEntry *entry = lfirst(cell);

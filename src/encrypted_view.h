@@ -14,6 +14,8 @@ typedef struct RgEncryptedView
 	AttrNumber *base;			/* the table's column of each of them; 0: none
 								 * that could be written */
 	bool	   *decrypted;		/* whether it is the plaintext of that column */
+	Oid		   *types;			/* that the view has it as, which whoever
+								 * replaced the view has chosen */
 } RgEncryptedView;
 
 /*

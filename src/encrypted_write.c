@@ -69,16 +69,23 @@ refuse_column(RgWriter *writer, int place)
 			errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 			errmsg("column \"%s\" of the view cannot be written",
 				   NameStr(TupleDescAttr(writer->view_desc, place)->attname)),
-			errhint("It is no column of the table, or an encrypted one as it is stored."));
+			errhint("It is no column of the table, or an encrypted one as it is stored or as another type."));
 }
 
-/* Whether that is the plaintext or the value of a column. */
+/*
+ * Whether that is the plaintext or the value of a column: a plaintext of another
+ * type than the guard's would be read as what it is not.
+ */
 static bool
 is_written(RgWriter *writer, int place)
 {
 	AttrNumber	base = writer->shown.base[place];
+	const RgEncryptedColumn *column = base != 0 ? writer->encrypted[base - 1] : NULL;
 
-	return base != 0 && (writer->encrypted[base - 1] != NULL) == writer->shown.decrypted[place];
+	if (column == NULL)
+		return base != 0 && !writer->shown.decrypted[place];
+	return writer->shown.decrypted[place] &&
+		writer->shown.types[place] == rg_plaintext_type(column->kind);
 }
 
 /* Of a tuple of the view; what the view computes must be as in another tuple, or NULL. */
@@ -414,6 +421,20 @@ lock_row(RgWriter *writer, const RgRow *old, RgRow *row)
 	return false;
 }
 
+/* What the view does not show cannot be bound to the new AAD: it would be lost. */
+static void
+require_shown(RgWriter *writer, AttrNumber attnum)
+{
+	for (int i = 0; i < writer->shown.natts; i++)
+		if (writer->shown.base[i] == attnum && is_written(writer, i))
+			return;
+	ereport(ERROR,
+			errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+			errmsg("a column of the AAD cannot be changed through a view that does not show encrypted column \"%s\"",
+				   NameStr(attribute(writer, attnum)->attname)),
+			errhint("Write through the view that shows all columns of the table: relay_guard.encrypted_column names it."));
+}
+
 /* Encrypted columns whose AAD changes, too. */
 static Bitmapset *
 with_rebound(RgWriter *writer, Bitmapset *changed)
@@ -423,7 +444,10 @@ with_rebound(RgWriter *writer, Bitmapset *changed)
 	for (int i = 0; i < writer->desc->natts; i++)
 		for (int j = 0; writer->encrypted[i] != NULL && j < writer->encrypted[i]->naad; j++)
 			if (bms_is_member(writer->encrypted[i]->aad[j], changed))
+			{
+				require_shown(writer, i + 1);
 				columns = bms_add_member(columns, i + 1);
+			}
 	return columns;
 }
 

@@ -33,6 +33,9 @@
 
 #define TEXT_MAX 512
 
+/* So many prepared statements of a text are looked at; more count as secret. */
+#define PREPARED_MAX 100
+
 static emit_log_hook_type previous_emit_log_hook = NULL;
 
 /* When the client's message came in which a secret was last used. */
@@ -51,11 +54,17 @@ rg_log_guard_secret_used(void)
 	used_at = GetCurrentStatementStartTimestamp();
 }
 
-/* Copies as many whole characters as there is room for. */
+/* As many whole characters as there is room for; of the last one there may be a part. */
+static size_t
+clip(const char *text, size_t len, size_t room)
+{
+	return Min((size_t) pg_mbcliplen(text, len, room), len);
+}
+
 static void
 copy_clipped(char *to, const char *from, size_t len)
 {
-	len = pg_mbcliplen(from, len, TEXT_MAX - 1);
+	len = clip(from, len, TEXT_MAX - 1);
 	memcpy(to, from, len);
 	to[len] = '\0';
 }
@@ -72,19 +81,57 @@ rg_log_guard_context(const char *line)
  */
 
 static PreparedStatement *
-find_prepared(RgSlice name)
+find_quoted(RgSlice name)
 {
 	char		exact[NAMEDATALEN];
-	char		folded[NAMEDATALEN];
-	size_t		len = Min(name.len, NAMEDATALEN - 1);
+	size_t		len = 0;
+
+	for (size_t i = 1; i < name.len && len < sizeof exact - 1; i++)
+	{
+		if (name.data[i] == '"' && (++i == name.len || name.data[i] != '"'))
+			break;
+		exact[len++] = name.data[i];
+	}
+	exact[clip(exact, len, sizeof exact - 1)] = '\0';
+	return FetchPreparedStatement(exact, false);
+}
+
+/* As PostgreSQL folds names. */
+static char
+folded(unsigned char c)
+{
+	return pg_database_encoding_max_length() == 1 ? pg_tolower(c) : pg_ascii_tolower(c);
+}
+
+/* Also as it stands there: the quotes around it may have been escaped. */
+static PreparedStatement *
+find_word(RgSlice name)
+{
+	char		exact[NAMEDATALEN];
+	char		lower[NAMEDATALEN];
+	size_t		len = clip(name.data, name.len, sizeof exact - 1);
 	PreparedStatement *found;
 
 	for (size_t i = 0; i < len; i++)
-		folded[i] = pg_ascii_tolower((unsigned char) name.data[i]);
+		lower[i] = folded(name.data[i]);
 	memcpy(exact, name.data, len);
-	exact[len] = folded[len] = '\0';
-	found = FetchPreparedStatement(folded, false);
+	exact[len] = lower[len] = '\0';
+	found = FetchPreparedStatement(lower, false);
 	return found != NULL ? found : FetchPreparedStatement(exact, false);
+}
+
+static PreparedStatement *
+find_prepared(RgSlice name)
+{
+	const char *dollar = memchr(name.data, '$', name.len);
+	PreparedStatement *found;
+
+	if (name.data[0] == '"')
+		return find_quoted(name);
+	found = find_word(name);
+	if (found == NULL && dollar != NULL)
+		found = find_word(rg_slice(name.data, dollar - name.data));
+	return found;
 }
 
 /* EXECUTE's arguments are the values of a statement that stands elsewhere. */
@@ -92,6 +139,7 @@ static const char *
 secret_in_prepared(RgSlice execute)
 {
 	const char *found = NULL;
+	int			left = PREPARED_MAX;
 	RgSlice		name;
 	RgSlice		ignored;
 
@@ -99,14 +147,16 @@ secret_in_prepared(RgSlice execute)
 	{
 		PreparedStatement *prepared = find_prepared(name);
 
+		if (prepared != NULL && left-- == 0)
+			return "too many prepared statements to tell";
 		if (prepared != NULL)
 			found = rg_secret_word(rg_slice_of(prepared->plansource->query_string), &ignored);
 	}
 	return found;
 }
 
-static const char *
-secret_in(const char *text)
+const char *
+rg_log_guard_secret_in(const char *text)
 {
 	RgSlice		execute;
 	const char *found = rg_secret_word(rg_slice_of(text), &execute);
@@ -139,7 +189,7 @@ secret_in_statement(const ErrorData *edata)
 	if (debug_query_string == NULL || !shows_values(edata) ||
 		ends_with(edata->message, debug_query_string))
 		return NULL;
-	return secret_in(debug_query_string);
+	return rg_log_guard_secret_in(debug_query_string);
 }
 
 /*
@@ -165,6 +215,14 @@ may_be_cut(const ErrorData *edata)
 	return quoting != NULL && strlen(quoting) >= (size_t) pgstat_track_activity_query_size - MAX_MULTIBYTE_CHAR_LEN;
 }
 
+/* A function of ours that there is not was called with what is meant for one that there is. */
+static bool
+is_misspelt(const ErrorData *edata)
+{
+	return edata->sqlerrcode == ERRCODE_UNDEFINED_FUNCTION && edata->message != NULL &&
+		strstr(edata->message, "relay_guard.") != NULL;
+}
+
 /* What makes the report secret; NULL when nothing does. */
 static const char *
 secret_of(const ErrorData *edata)
@@ -174,13 +232,15 @@ secret_of(const ErrorData *edata)
 	const char *found = NULL;
 
 	for (size_t i = 0; found == NULL && i < lengthof(texts); i++)
-		found = secret_in(texts[i]);
+		found = rg_log_guard_secret_in(texts[i]);
 	if (found == NULL)
 		found = secret_in_statement(edata);
 	if (found == NULL && used_at != 0 && used_at == GetCurrentStatementStartTimestamp())
 		found = "what takes secrets";
 	if (found == NULL && is_from_worker(edata))
 		found = "a parallel worker, which has reported it";
+	if (found == NULL && is_misspelt(edata))
+		found = "a function that does not exist";
 	if (found == NULL && may_be_cut(edata))
 		found = "a statement too long to tell";
 	return found;
@@ -245,13 +305,18 @@ is_deliberate(const ErrorData *edata)
 		strncmp(edata->domain, "plpgsql", 7) == 0;
 }
 
-/* Do PostgreSQL's messages of that SQLSTATE hold nothing but names and numbers? */
+/*
+ * Do PostgreSQL's messages of that SQLSTATE hold nothing but names and numbers?
+ * Files that do not exist have names of the statement's making.
+ */
 static bool
 is_class_safe(const char *state, bool literal)
 {
-	static const char safe[] = "00 01 08 23 25 28 2B 40 53 54 55 57 58 ";
+	static const char safe[] = "00 01 08 23 25 28 2B 40 53 55 57 58 ";
 	char		class[4] = {state[0], state[1], ' ', '\0'};
 
+	if (strncmp(state, "58P", 3) == 0)
+		return false;
 	return strstr(safe, class) != NULL || (strcmp(class, "42 ") == 0 && !literal);
 }
 
@@ -286,7 +351,7 @@ visible_message(const ErrorData *edata, const char *statement, const char *secre
 		return hide_after(message, length_before_plan(message), secret);
 	if (statement != NULL && ends_with(message, statement))
 		return literal ? hide_after(message, strlen(message) - strlen(statement), secret) : message;
-	if (edata->elevel < WARNING && secret_in(message) != NULL)
+	if (edata->elevel < WARNING && rg_log_guard_secret_in(message) != NULL)
 		return hide_after(message, 0, secret);
 	return is_message_safe(edata, literal) ? message : hide_values(edata, secret);
 }

@@ -18,6 +18,12 @@ extern void rg_log_guard_secret_used(void);
  */
 extern void rg_log_guard_context(const char *line);
 
+/*
+ * What the text names that takes secrets, or what a prepared statement names
+ * that it executes; NULL when there is nothing.
+ */
+extern const char *rg_log_guard_secret_in(const char *text);
+
 extern void rg_log_guard_init(void);
 
 #endif

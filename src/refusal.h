@@ -20,7 +20,6 @@
  * had, in the field for a constraint's name, so that a refusal by application
  * SQL has the headers of any other answer.
  */
-extern void rg_refusal_rethrow(const RgAnswer *answer, MemoryContext context)
-			pg_attribute_noreturn();
+extern _Noreturn void rg_refusal_rethrow(const RgAnswer *answer, MemoryContext context);
 
 #endif

@@ -65,9 +65,12 @@ page_query(const RgRekeyTable *table, bool first)
 					 table->aad_list, table->name);
 	if (!first)
 	{
-		appendStringInfo(&out, " WHERE ROW(%s) > ROW(", table->key_list);
+		appendStringInfoString(&out, " WHERE ROW(");
 		for (int i = 0; i < table->nkeys; i++)
-			appendStringInfo(&out, "%s$%d", i > 0 ? ", " : "", i + 2);
+			appendStringInfo(&out, "%st.%s%s", i > 0 ? ", " : "", table->key_names[i], table->key_casts[i]);
+		appendStringInfoString(&out, ") > ROW(");
+		for (int i = 0; i < table->nkeys; i++)
+			appendStringInfo(&out, "%s$%d%s", i > 0 ? ", " : "", i + 2, table->key_casts[i]);
 		appendStringInfoChar(&out, ')');
 	}
 	appendStringInfo(&out, " ORDER BY %s LIMIT $1", table->key_list);
@@ -194,7 +197,8 @@ seal_anew(Datum value, RgSlice aad)
 
 /*
  * No row when somebody else has it locked, or it holds the value no more; a row
- * of NULL when a trigger kept the update from happening.
+ * of NULL when a trigger kept the update from happening, of false or NULL when
+ * it stored another value: passes would find that one again and again.
  */
 static char *
 update_query(const RgRekeyTable *table)
@@ -203,13 +207,15 @@ update_query(const RgRekeyTable *table)
 
 	initStringInfo(&row);
 	for (int i = 0; i < table->nkeys; i++)
-		appendStringInfo(&row, "t.%s = $%d AND ", table->key_names[i], i + 1);
+		appendStringInfo(&row, "t.%s%s = $%d%s AND ", table->key_names[i], table->key_casts[i],
+						 i + 1, table->key_casts[i]);
 	appendStringInfo(&row, "t.%s = $%d", table->column, table->nkeys + 1);
 	return psprintf("WITH locked AS MATERIALIZED"
 					" (SELECT FROM %s t WHERE %s FOR NO KEY UPDATE OF t SKIP LOCKED),"
-					" updated AS (UPDATE %s t SET %s = $%d FROM locked WHERE %s RETURNING true AS done)"
+					" updated AS (UPDATE %s t SET %s = $%d FROM locked WHERE %s RETURNING t.%s = $%d AS done)"
 					" SELECT updated.done FROM locked LEFT JOIN updated ON true",
-					table->name, row.data, table->name, table->column, table->nkeys + 2, row.data);
+					table->name, row.data, table->name, table->column, table->nkeys + 2, row.data,
+					table->column, table->nkeys + 2);
 }
 
 static SPIPlanPtr
@@ -232,7 +238,8 @@ update(RgRekey *run, const RgRekeyTable *table, SPIPlanPtr plan, const RekeyRow 
 	   Datum value, bytea *sealed)
 {
 	Datum		values[INDEX_MAX_KEYS + 2];
-	bool		isnull;
+	bool		isnull = false;
+	bool		done;
 
 	for (int i = 0; i < table->nkeys; i++)
 		values[i] = SPI_getbinval(row->tuple, row->desc, PAGE_KEY + i, &isnull);
@@ -240,9 +247,11 @@ update(RgRekey *run, const RgRekeyTable *table, SPIPlanPtr plan, const RekeyRow 
 	values[table->nkeys + 1] = PointerGetDatum(sealed);
 	if (SPI_execute_plan(plan, values, NULL, false, 0) != SPI_OK_SELECT)
 		elog(ERROR, "could not update a row of table %s", table->name);
+	done = SPI_processed > 0 &&
+		DatumGetBool(SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &isnull));
 	if (SPI_processed == 0)
 		run->rows_locked++;
-	else if (SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &isnull), isnull)
+	else if (isnull || !done)
 		fail(run, row, "a trigger keeps its value");
 	else
 	{

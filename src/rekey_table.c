@@ -8,8 +8,10 @@
 #include "access/stratnum.h"
 #include "catalog/pg_class.h"
 #include "catalog/pg_index.h"
+#include "catalog/pg_inherits.h"
 #include "catalog/pg_namespace.h"
 #include "catalog/pg_operator.h"
+#include "catalog/pg_type.h"
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
 #include "utils/rel.h"
@@ -91,6 +93,30 @@ key_search_path(const oidvector *opclasses)
 	return path.data;
 }
 
+/*
+ * With just the types of the index's operators no other can be a better match,
+ * which whoever may create operators in their schema could have made.
+ */
+static char *
+cast_to_operand(Oid opclass)
+{
+	Oid			type = get_opclass_input_type(opclass);
+	HeapTuple	tuple;
+	Form_pg_type form;
+	char	   *cast;
+
+	if (IsPolymorphicType(type))
+		return "";
+	tuple = SearchSysCache1(TYPEOID, ObjectIdGetDatum(type));
+	if (!HeapTupleIsValid(tuple))
+		elog(ERROR, "cache lookup failed for type %u", type);
+	form = (Form_pg_type) GETSTRUCT(tuple);
+	cast = psprintf("::%s", quote_qualified_identifier(get_namespace_name(form->typnamespace),
+													   NameStr(form->typname)));
+	ReleaseSysCache(tuple);
+	return cast;
+}
+
 static void
 describe_key(RgRekeyTable *table)
 {
@@ -106,6 +132,7 @@ describe_key(RgRekeyTable *table)
 
 		table->key_names[i] = column_name(table->rel, attnum);
 		table->key_types[i] = getBaseType(TupleDescAttr(RelationGetDescr(table->rel), attnum - 1)->atttypid);
+		table->key_casts[i] = cast_to_operand(((oidvector *) DatumGetPointer(opclasses))->values[i]);
 	}
 	table->search_path = key_search_path((oidvector *) DatumGetPointer(opclasses));
 	ReleaseSysCache(tuple);
@@ -146,12 +173,26 @@ aad_list(const RgRekeyTable *table)
 	return out.data;
 }
 
+/* The view shows their rows, whose values would be lost when their key retires. */
+static void
+refuse_children(Relation rel)
+{
+	if (rel->rd_rel->relkind == RELKIND_PARTITIONED_TABLE ||
+		find_inheritance_children(RelationGetRelid(rel), NoLock) == NIL)
+		return;
+	ereport(ERROR,
+			errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+			errmsg("table \"%s\" has children by inheritance", RelationGetRelationName(rel)),
+			errhint("Their rows have no guard and would keep their key: take them out by ALTER TABLE ... NO INHERIT, or use a partitioned table."));
+}
+
 bool
 rg_rekey_table(Relation rel, AttrNumber attnum, RgRekeyTable *table)
 {
 	table->encrypted = rg_encrypted_column_at(rel, attnum);
 	if (table->encrypted == NULL)
 		return false;
+	refuse_children(rel);
 	table->rel = rel;
 	table->name = table_name(rel);
 	table->column = column_name(rel, attnum);

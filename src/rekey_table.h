@@ -23,6 +23,7 @@ typedef struct RgRekeyTable
 	int			nkeys;
 	const char *key_names[INDEX_MAX_KEYS];	/* quoted */
 	Oid			key_types[INDEX_MAX_KEYS];	/* below domains */
+	char	   *key_casts[INDEX_MAX_KEYS];	/* to what its operators take */
 	char	   *key_list;		/* t.a, t.b */
 	char	   *key_columns;	/* names and types: what a stored place is a
 								 * place in */
@@ -31,7 +32,7 @@ typedef struct RgRekeyTable
 
 /*
  * Describes a column of a table, palloc'd; false when it is not encrypted.  A
- * table without primary key is an error.
+ * table without primary key, or with children by inheritance, is an error.
  */
 extern bool rg_rekey_table(Relation rel, AttrNumber attnum, RgRekeyTable *table)
 			__attribute__((warn_unused_result));

@@ -181,14 +181,14 @@ gap_length(RgSlice text)
 	return starts(text, RG_SLICE("&#x0d;")) ? 6 : 0;
 }
 
-/* Skips a gap; false when it is longer than anyone writes. */
+/* Skips a gap, or that much of it; false when it is longer than anyone writes. */
 static bool
-skip_gap(RgSlice *text)
+skip_gap_to(char end, RgSlice *text)
 {
 	size_t		skipped = 0;
 	size_t		len;
 
-	while ((len = gap_length(*text)) > 0 && skipped <= GAP_MAX)
+	while ((len = gap_length(*text)) > 0 && skipped <= GAP_MAX && text->data[0] != end)
 	{
 		*text = without(*text, len);
 		skipped += len;
@@ -199,7 +199,7 @@ skip_gap(RgSlice *text)
 static bool
 is_called(RgSlice behind)
 {
-	return !skip_gap(&behind) || (behind.len > 0 && behind.data[0] == '(');
+	return !skip_gap_to('(', &behind) || (behind.len > 0 && behind.data[0] == '(');
 }
 
 /*
@@ -241,6 +241,15 @@ find_escaped_secret(RgSlice word, RgSlice behind)
 	return found;
 }
 
+/* U&"..." spells a name with escapes, begun by whatever character UESCAPE says. */
+static bool
+is_spelt(RgSlice word, RgSlice behind)
+{
+	return folded(word.data[word.len - 1]) == 'u' && behind.len > 0 && behind.data[0] == '&' &&
+		(starts(behind, RG_SLICE("&\"")) || starts(behind, RG_SLICE("&\\\"")) ||
+		 starts(behind, RG_SLICE("&amp;&quot;")));
+}
+
 static bool
 is_execute(RgSlice word)
 {
@@ -260,6 +269,8 @@ rg_secret_word(RgSlice text, RgSlice *execute)
 		found = find_secret(word, text);
 		if (found == NULL && word.data > begin && word.data[-1] == '\\')
 			found = find_escaped_secret(word, text);
+		if (found == NULL && is_spelt(word, text))
+			found = "a name in U&\"\"";
 		if (execute->data == NULL && is_execute(word))
 			*execute = text;
 	}
@@ -278,6 +289,36 @@ skip_to_execute(RgSlice *text)
 	*text = rg_slice(NULL, 0);
 }
 
+/* Up to the quote that ends it, which no other follows. */
+static size_t
+quoted_length(RgSlice text)
+{
+	size_t		len = 1;
+
+	for (; len < text.len; len++)
+	{
+		if (text.data[len] != '"')
+			continue;
+		if (len + 1 == text.len || text.data[len + 1] != '"')
+			return len + 1;
+		len++;
+	}
+	return text.len;
+}
+
+static size_t
+name_length(RgSlice text)
+{
+	size_t		len = 0;
+
+	if (text.len > 0 && text.data[0] == '"')
+		return quoted_length(text);
+	while (len < text.len &&
+		   (is_letter(text.data[len]) || is_digit(text.data[len]) || text.data[len] == '$'))
+		len++;
+	return len;
+}
+
 bool
 rg_sql_next_prepared(RgSlice *execute, RgSlice *name)
 {
@@ -286,9 +327,9 @@ rg_sql_next_prepared(RgSlice *execute, RgSlice *name)
 		RgSlice		behind = *execute;
 
 		skip_to_execute(execute);
-		if (!skip_gap(&behind))
+		if (!skip_gap_to('"', &behind))
 			continue;
-		*name = rg_slice(behind.data, word_length(behind));
+		*name = rg_slice(behind.data, name_length(behind));
 		if (name->len > 0)
 			return true;
 	}

@@ -16,9 +16,9 @@
 
 /*
  * What the text names first that takes secrets, for a message: a call of one of
- * the functions in the table of secret_words.c, whatever its schema, or a
- * relation that begins with decrypted_.  NULL when it names none; then *execute
- * is the text behind its first EXECUTE, absent where there is none.
+ * the functions in the table of secret_words.c, whatever its schema, a relation
+ * that begins with decrypted_, or any name in U&"".  NULL when it names none;
+ * then *execute is the text behind its first EXECUTE, absent where there is none.
  */
 extern const char *rg_secret_word(RgSlice text, RgSlice *execute);
 
@@ -29,8 +29,9 @@ extern const char *rg_secret_word(RgSlice text, RgSlice *execute);
 extern bool rg_sql_has_literal(RgSlice text);
 
 /*
- * The next prepared statement that is named in such a text, without its quotes;
- * *execute goes on behind the next EXECUTE.  False when there is none.
+ * The next prepared statement that is named in such a text, as it stands there:
+ * with its quotes, if it has any, or with a $ that may as well belong to what
+ * follows.  *execute goes on behind the next EXECUTE.  False when there is none.
  */
 extern bool rg_sql_next_prepared(RgSlice *execute, RgSlice *name);
 

@@ -3,7 +3,7 @@
  *		Nothing secret in pg_stat_statements.
  *
  * It puts $1 in the place of literals, but stores utility statements (DO, CALL,
- * COPY of a query, ...) as the client wrote them.  One that holds values and
+ * COPY of a query, EXPLAIN EXECUTE, ...) as the client wrote them.  One that holds values and
  * names what takes secrets loses its query id, and without one
  * pg_stat_statements leaves it alone.
  */
@@ -12,6 +12,7 @@
 #include "nodes/parsenodes.h"
 #include "parser/analyze.h"
 
+#include "log_guard.h"
 #include "secret_words.h"
 #include "stats_guard.h"
 
@@ -20,10 +21,7 @@ static post_parse_analyze_hook_type previous_post_parse_analyze = NULL;
 static bool
 holds_secret(const char *statement)
 {
-	RgSlice		text = rg_slice_of(statement);
-	RgSlice		execute;
-
-	return rg_sql_has_literal(text) && rg_secret_word(text, &execute) != NULL;
+	return rg_sql_has_literal(rg_slice_of(statement)) && rg_log_guard_secret_in(statement) != NULL;
 }
 
 static void

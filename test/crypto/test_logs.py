@@ -212,6 +212,53 @@ def test_no_argument_of_execute_is_logged(talkative, log, calls, canaries):
     assert canaries.leaked(log.read()) == []
 
 
+NAMES = ["two words", "a-b", "a$1", 'a""b', "üü-", "ü" * 40, "p" * 70, " a"]
+
+
+def test_no_argument_of_execute_is_logged_whatever_its_name(talkative, log, canaries):
+    connection = talkative.connect()
+    run(connection, "SELECT pg_stat_statements_reset()")
+    for name in ['"%s"' % name for name in NAMES] + ["a$1", "P$", "P" * 70]:
+        run(connection, f"PREPARE {name} (text) AS SELECT relay_guard.encrypt($1, '')")
+        for how in ("EXECUTE {name}({v})", "EXPLAIN ANALYZE EXECUTE {name}({v})",
+                    "CREATE TEMP TABLE made AS EXECUTE {name}({v}); DROP TABLE made"):
+            run(connection, how.format(name=name, v=quoted(canaries.new(f"{how} {name}"))))
+        run(connection, "DEALLOCATE ALL")
+    run(connection, "PREPARE p (text) AS SELECT relay_guard.encrypt($1, '')")
+    tried(connection, f"DO $do$BEGIN EXECUTE $x$EXECUTE p$x$; PERFORM '{canaries.new('ends with a quote')}'; END$do$")
+    assert canaries.leaked(log.read()) == []
+    assert canaries.leaked(stored(talkative)) == []
+
+
+def test_no_literal_is_logged_where_a_name_has_escapes(talkative, log, canaries):
+    connection = talkative.connect()
+    for statement_ in ('SELECT relay_guard.U&"\\0065ncrypt"({v}, \'\')', 'SELECT u&"!0065ncrypt" UESCAPE \'!\' ({v}, \'\')',
+                       'SELECT * FROM U&"\\0064ecrypted_thing" WHERE secret = {v}'):
+        tried(connection, statement_.format(v=quoted(canaries.new(statement_))))
+    assert canaries.leaked(log.read()) == []
+
+
+def test_no_literal_is_logged_where_a_function_is_misspelt(talkative, log, canaries):
+    """Which is an error, and those are logged with their statements at default settings."""
+    connection = talkative.connect()
+    run(connection, QUIET)
+    for statement_ in ("SELECT relay_guard.encrypt_text({v}, '')", "SELECT Relay_Guard . \"encrpt\"({v}, '')",
+                       "CALL relay_guard.webhook_set('github', {v})"):
+        error = tried(connection, statement_.format(v=quoted(canaries.new(statement_))))
+        assert error.pgcode == "42883"
+    text = log.read()
+    assert text.count(b"(hidden: it uses a function that does not exist)") >= 3
+    assert canaries.leaked(text) == []
+
+
+def test_many_prepared_statements_are_not_looked_at_for_ever(talkative):
+    connection = talkative.connect()
+    run(connection, f"PREPARE p AS SELECT 1 {'/* long */' * 10000}")
+    begun = time.monotonic()
+    run(connection, f"SELECT 1 /* {'EXECUTE p ' * 20000} */")
+    assert time.monotonic() - begun < 5
+
+
 def wire(server):
     return Wire(str(server.folder / ".s.PGSQL.5432"), user="postgres", database="postgres")
 
@@ -265,6 +312,12 @@ def test_no_plaintext_of_a_decrypting_view_is_logged(talkative, log, canaries):
     assert canaries.leaked(log.read()) == []
 
 
+# What logs as a server does where nothing was set; the parameters of errors stay on
+QUIET = ("SET log_statement = none; SET debug_print_parse = off; SET debug_print_rewritten = off;"
+         "SET debug_print_plan = off; SET auto_explain.log_min_duration = -1; SET log_duration = off;"
+         "SET log_min_duration_statement = -1; SET log_statement_stats = off; SET log_min_messages = warning")
+
+
 COLUMN_STATEMENTS = [
     "INSERT INTO decrypted_card (owner, note) VALUES ({v}, {v})",
     "INSERT INTO decrypted_card (owner, note) VALUES ('carol', {v}) RETURNING *",
@@ -298,12 +351,42 @@ def test_no_plaintext_of_an_encrypted_column_is_logged(talkative, log, canaries)
     assert canaries.leaked(log.read()) == []
 
 
+PAST_THE_VIEW = [
+    "INSERT INTO paper (id, note) VALUES (1, {v})",
+    "INSERT INTO paper (id, note) VALUES (1, repeat({v}, 10)::bytea)",
+    "UPDATE paper SET note = {v}",
+    "SET session_replication_role = replica; INSERT INTO paper (id, note) VALUES (1, {v})",
+]
+
+
+def test_no_plaintext_that_was_written_past_the_view_is_logged(talkative, log, canaries):
+    """At default settings: the statement is refused, and the refusal is logged with it, or with its row."""
+    connection, parameters = talkative.connect(), wire(talkative)
+    run(connection, "CREATE TABLE paper (id int PRIMARY KEY, note text); INSERT INTO paper VALUES (9, 'x');"
+                    "SELECT relay_guard.encrypt_column('paper', 'note', '{id}')")
+    for session in (lambda query: run(connection, query)), parameters.query:
+        session(QUIET)
+    for statement_ in PAST_THE_VIEW:
+        assert tried(connection, statement_.format(v=quoted(canaries.new(statement_))))
+        run(connection, "RESET session_replication_role")
+    for statement_ in PAST_THE_VIEW[:3]:
+        _, error = parameters.send(*statement(statement_.format(v="$1::text::bytea"),
+                                              canaries.new(f"$1 of {statement_}")), SYNC)
+        assert error is not None
+    run(connection, "SELECT relay_guard.encrypt_column_stop('paper', 'note'); DROP TABLE paper")
+    text = log.read()
+    assert text.count(b"(hidden: it uses what takes secrets)") >= len(PAST_THE_VIEW)
+    assert canaries.leaked(text) == []
+
+
 def test_no_plaintext_is_logged_by_what_reads_it_later(talkative, log, canaries):
     """Nothing in FETCH, or in the statement of a wrapper, says what it reads."""
     connection = talkative.connect()
     run(connection, "INSERT INTO thing VALUES (1, 'one', relay_guard.encrypt(%s, 'thing'))", canaries.new("a row"))
     run(connection, "CREATE VIEW plain AS SELECT secret::int AS number FROM decrypted_thing")
     for statement_ in ("SELECT * FROM plain", "SELECT * FROM decrypted_thing WHERE secret::int > 1",
+                       "SELECT pg_read_file(secret) FROM decrypted_thing",
+                       "SELECT repeat(secret, 200)::tsquery FROM decrypted_thing",
                        "BEGIN; DECLARE c CURSOR FOR SELECT * FROM plain", "FETCH c"):
         error = tried(connection, statement_)
         assert error is None or "canary" in str(error)

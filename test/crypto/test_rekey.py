@@ -282,6 +282,14 @@ def test_table_or_column_is_dropped_meanwhile(server, table, end):
     assert server.value("SELECT count(*) FROM relay_guard.rekey_state") == 0
 
 
+def test_children_by_inheritance_are_not_passed_by_in_silence(server, table):
+    server.run("CREATE TABLE child () INHERITS (t)")
+    with pytest.raises(psycopg2.errors.FeatureNotSupported, match="children by inheritance"):
+        server.run("CALL relay_guard.rekey('t', 'c')")
+    server.run("DROP TABLE child")
+    server.run("CALL relay_guard.rekey('t', 'c')")
+
+
 # What does not open
 
 def test_values_that_do_not_open_are_left_and_reported(server, table):
@@ -313,10 +321,11 @@ def test_failures_are_named_up_to_a_number(server, table):
     connection.close()
 
 
-def test_trigger_that_keeps_the_old_value_does_not_keep_it_going_for_ever(server, table):
+@pytest.mark.parametrize("kept", ["RETURN NULL;", "NEW.c = OLD.c; RETURN NEW;"])
+def test_trigger_that_keeps_the_old_value_does_not_keep_it_going_for_ever(server, table, kept):
     rotate(server)
-    server.run("""
-        CREATE OR REPLACE FUNCTION keep() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RETURN NULL; END $$;
+    server.run(f"""
+        CREATE OR REPLACE FUNCTION keep() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN {kept} END $$;
         CREATE TRIGGER keep BEFORE UPDATE ON t FOR EACH ROW WHEN (old.id = 5) EXECUTE FUNCTION keep()""")
     server.run("CALL relay_guard.rekey('t', 'c')")
     assert progress(server) == ("incomplete", 999, 1, 0)

@@ -2,7 +2,7 @@
 import psycopg2
 import pytest
 from conftest import run, sqlstate, wait_for
-from rekeying import calling, keys, owners_table, rotate  # noqa: F401
+from rekeying import calling, drop, encrypt_column, keys, owners_table, rotate  # noqa: F401
 
 
 def recorder(name, body=""):
@@ -54,6 +54,28 @@ def test_owner_cannot_become_the_caller(server, owners_table, attack, state):
     assert server.run("SELECT * FROM s.ran WHERE who = 'postgres'") == []
     assert run(connection, "SELECT current_user") == [("postgres",)]
     connection.close()
+
+
+def test_operators_beside_those_of_the_key_do_not_run_as_the_owner(server, owners_table):
+    """Of types that fit better than those for which the index's operators were made."""
+    server.run("""
+        DROP EXTENSION IF EXISTS citext; CREATE SCHEMA ext; CREATE EXTENSION citext SCHEMA ext; GRANT ALL ON SCHEMA ext TO other, owner;
+        SET ROLE owner; GRANT INSERT ON s.ran TO other; SET search_path = ext;
+        CREATE DOMAIN s.mail AS citext;
+        CREATE TABLE s.u (k citext, v varchar(20), m s.mail, id int, c text, PRIMARY KEY (k, v, m, id));
+        INSERT INTO s.u SELECT i, i, i, i, 'value ' || i FROM generate_series(1, 10) i""")
+    encrypt_column(server, "s.u", ["id"], "l.s.u")
+    for left, right in (("varchar", "varchar"), ("s.mail", "s.mail"), ("s.mail", "ext.citext")):
+        for operator in ("=", ">"):
+            server.run(f"""SET ROLE other; SET search_path = ext;
+                CREATE OR REPLACE FUNCTION ext.trap(a {left}, b {right}) RETURNS boolean LANGUAGE plpgsql AS $$ BEGIN
+                    INSERT INTO s.ran VALUES ('trap', current_user); RETURN true; END $$;
+                CREATE OPERATOR ext.{operator} (LEFTARG = {left}, RIGHTARG = {right}, FUNCTION = ext.trap)""")
+    new = rotate(server)
+    server.run("CALL relay_guard.rekey('s.u', 'c', 3)")
+    assert server.run("SELECT * FROM s.ran") == []
+    assert keys(server, "s.u") == [(new, 10)]
+    drop(server, "SCHEMA ext CASCADE")
 
 
 def test_settings_of_the_owners_triggers_end_with_the_batch(server, owners_table):

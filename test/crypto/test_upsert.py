@@ -216,3 +216,25 @@ def test_a_kept_plan_follows_the_table_and_the_view(server):
         assert run(connection, "EXECUTE put ('x')") == [("x",)]
     assert run(connection, "SELECT c FROM decrypted_t") == [(6,)]
     connection.close()
+
+
+def test_where_the_extension_is_not_nobody_can_pass_functions_off_as_its_own(server):
+    server.run("CREATE ROLE owner LOGIN")
+    server.run("CREATE DATABASE bare OWNER owner")
+    server.run("""
+        CREATE SCHEMA relay_guard;
+        CREATE FUNCTION relay_guard.encrypted_write() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN new; END';
+        CREATE FUNCTION relay_guard.encrypted_guard() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN new; END';
+        CREATE FUNCTION relay_guard.aad(text[]) RETURNS bytea LANGUAGE sql AS 'SELECT bytea ''''';
+        CREATE FUNCTION relay_guard.encrypt(text, bytea) RETURNS bytea LANGUAGE sql AS 'SELECT bytea ''''';
+        CREATE FUNCTION relay_guard.opened_text(bytea, bytea) RETURNS text LANGUAGE sql AS 'SELECT text ''''';
+        CREATE FUNCTION relay_guard.decrypt_text(bytea, bytea) RETURNS bigint LANGUAGE sql AS 'SELECT 1234567890123';
+        CREATE TABLE t (id int PRIMARY KEY, note bytea);
+        CREATE VIEW decrypted_t AS SELECT id, relay_guard.opened_text(note, '') AS note FROM t;
+        CREATE TRIGGER guard BEFORE INSERT OR UPDATE OF note, id ON t
+            FOR EACH ROW EXECUTE FUNCTION relay_guard.encrypted_guard('label', 'text');
+        CREATE TRIGGER write INSTEAD OF INSERT ON decrypted_t
+            FOR EACH ROW EXECUTE FUNCTION relay_guard.encrypted_write()""", database="bare", user="owner")
+    connection = server.connect("bare", "owner")
+    assert sqlstate(connection, UPSERT, "x") == "42P10"
+    connection.close()

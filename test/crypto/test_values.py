@@ -28,3 +28,15 @@ def test_value_opens_in_a_database_of_another_encoding(server):
         run(connection, "SELECT relay_guard.decrypt_jsonb(%s, '')", bytes(jsonb))
     assert error.value.pgcode == "22P05" and "e2" not in str(error.value).split("HINT")[0]
     connection.close()
+
+
+def test_a_database_of_any_encoding_has_the_extension(server):
+    """Its script is ASCII: in these encodings other bytes are not even text, or are other letters."""
+    for encoding in "EUC_JP", "EUC_KR", "WIN1252", "SQL_ASCII":
+        server.run(f"CREATE DATABASE encoded ENCODING '{encoding}' LOCALE 'C' TEMPLATE template0")
+        connection = server.connect("encoded")
+        run(connection, "CREATE EXTENSION relay_guard")
+        assert run(connection, "SELECT count(*) FROM pg_description WHERE description ~ '[^[:ascii:]]' AND objoid IN "
+                               "(SELECT oid FROM pg_proc WHERE pronamespace = 'relay_guard'::regnamespace)") == [(0,)]
+        connection.close()
+        server.run("DROP DATABASE encoded")

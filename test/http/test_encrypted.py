@@ -322,7 +322,7 @@ def test_the_list_is_read_in_the_order_of_its_index(postgres):
         f"PREPARE list(timestamptz, uuid, bigint) AS {query}; "
         "EXPLAIN (ANALYZE, COSTS OFF, TIMING OFF, SUMMARY OFF) "
         "EXECUTE list('infinity', 'ffffffff-ffff-ffff-ffff-ffffffffffff', 20)")
-    plan = "\n".join(line for line, in plan)
+    plan = "\n".join(line for line, in plan).replace(".00 loops", " loops")  # rows have decimals from 18 on
     assert "Index Scan using knowledge_file_user_id_created_at_id" in plan and "Sort" not in plan
     assert "rows=20 loops=1" in plan and "rows=100" not in plan, plan
     postgres.sql("DELETE FROM relay.knowledge_file WHERE user_id LIKE 'reader %'")

@@ -8,7 +8,16 @@ SET client_min_messages = warning;
 ALTER DEFAULT PRIVILEGES GRANT ALL ON TABLES TO rg_lucky;
 ALTER DEFAULT PRIVILEGES GRANT ALL ON SEQUENCES TO PUBLIC;
 ALTER DEFAULT PRIVILEGES GRANT EXECUTE ON FUNCTIONS TO rg_lucky;
+ALTER DEFAULT PRIVILEGES GRANT CREATE ON SCHEMAS TO rg_lucky;
+-- a schema that another role owns, or has put something into
+CREATE SCHEMA relay_guard AUTHORIZATION rg_lucky;
 CREATE EXTENSION relay_guard;
+ALTER SCHEMA relay_guard OWNER TO CURRENT_USER;
+CREATE FUNCTION relay_guard.aad(text, text) RETURNS bytea LANGUAGE sql RETURN ''::bytea;
+CREATE EXTENSION relay_guard;
+DROP SCHEMA relay_guard CASCADE;
+CREATE EXTENSION relay_guard;
+SELECT has_schema_privilege('rg_lucky', 'relay_guard', 'CREATE') AS schema;
 SELECT count(*) AS functions FROM pg_proc
 WHERE pronamespace = 'relay_guard'::regnamespace AND has_function_privilege('rg_lucky', oid, 'EXECUTE')
   AND NOT has_function_privilege('pg_monitor', oid, 'EXECUTE');

@@ -59,10 +59,10 @@ SELECT count(*) FROM rg.decrypted_file WHERE pg_temp.spy(user_id);
 -- as one plans the table
 SET LOCAL enable_seqscan = off;
 SET LOCAL enable_bitmapscan = off;
-EXPLAIN (COSTS OFF) SELECT * FROM rg.decrypted_file WHERE id = 20;
-EXPLAIN (COSTS OFF) SELECT * FROM rg.decrypted_file ORDER BY created_at DESC, id DESC LIMIT 50;
-EXPLAIN (COSTS OFF) SELECT * FROM rg.decrypted_file WHERE (created_at, id) < ('2026-01-02', 7) ORDER BY created_at DESC, id DESC LIMIT 50;
-EXPLAIN (COSTS OFF) SELECT * FROM rg.decrypted_file WHERE id = 20 FOR UPDATE;
+EXPLAIN (COSTS OFF) SELECT * FROM rg.decrypted_file WHERE id = 20 \g (format=unaligned tuples_only=on) | sed 's/ (returns $0)//; s/$0/(InitPlan 1).col1/'
+EXPLAIN (COSTS OFF) SELECT * FROM rg.decrypted_file ORDER BY created_at DESC, id DESC LIMIT 50 \g (format=unaligned tuples_only=on) | sed 's/ (returns $0)//; s/$0/(InitPlan 1).col1/'
+EXPLAIN (COSTS OFF) SELECT * FROM rg.decrypted_file WHERE (created_at, id) < ('2026-01-02', 7) ORDER BY created_at DESC, id DESC LIMIT 50 \g (format=unaligned tuples_only=on) | sed 's/ (returns $0)//; s/$0/(InitPlan 1).col1/'
+EXPLAIN (COSTS OFF) SELECT * FROM rg.decrypted_file WHERE id = 20 FOR UPDATE \g (format=unaligned tuples_only=on) | sed 's/ (returns $0)//; s/$0/(InitPlan 1).col1/'
 COMMIT;
 -- every value is expected to open
 EXPLAIN SELECT * FROM rg.file \g (format=unaligned tuples_only=on) | grep -o 'rows=[0-9]*'
@@ -131,3 +131,4 @@ SELECT severity, code, object FROM relay_guard.lint() WHERE object ~ '^rg\.|cryp
 DROP SCHEMA rg CASCADE;
 DROP OWNED BY rg_owner, rg_app, rg_blind_app, rg_writer, rg_columns, rg_other_admin;
 DROP ROLE rg_owner, rg_app, rg_blind_app, rg_writer, rg_columns, rg_other_admin;
+DROP FUNCTION rg_calls;

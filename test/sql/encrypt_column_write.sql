@@ -236,9 +236,7 @@ SELECT relay_guard.encrypt_column('rg_keys', 'body', '{w}');
 INSERT INTO decrypted_rg_keys VALUES ('Key', '2026-01-01', 'x') RETURNING *;
 UPDATE decrypted_rg_keys SET body = 'y' WHERE w = 'KEY' RETURNING *;
 UPDATE decrypted_rg_keys SET w = 'KEY' RETURNING *;
-
-SET client_min_messages = warning;
 DROP TABLE rg_user, rg_file, rg_before, rg_always, rg_tree, rg_part, rg_keys CASCADE;
-DROP FUNCTION rg_count(), rg_change(), rg_alter(), rg_analyze(), rg_set(int, text);
+DROP FUNCTION rg_count, rg_change, rg_alter, rg_analyze, rg_set;
 DROP DOMAIN rg_rank;
 DROP COLLATION rg_blind;

@@ -75,6 +75,10 @@ test_views(void)
 	found("TABLE \"shop\".\"decrypted_card\"");
 	found("SELECT * FROM Decrypted_Card");
 	found("\\ndecrypted_card");
+	found("SELECT U&\"\\0065ncrypt\"('x')");
+	found("SELECT a.u&\"!0065ncrypt\" UESCAPE '!' ('x')");
+	found("{\"Query Text\": \"SELECT\\nU&\\\"...");
+	passed("SELECT U&'x', U & \"x\"");
 	passed("SELECT * FROM undecrypted_card");
 	passed("SELECT decrypted FROM card");
 }
@@ -148,7 +152,10 @@ test_execute(void)
 	RgSlice		name;
 
 	ok(executes("EXECUTE s('x')", "s"), "EXECUTE and a name");
-	ok(executes("EXPLAIN execute /* it */ \"S\" ('x')", "S"), "in quotes, behind a comment");
+	ok(executes("EXPLAIN execute /* it */ \"S\" ('x')", "\"S\""), "in quotes, behind a comment");
+	ok(executes("EXECUTE \" a-\"\"b\" ('x')", "\" a-\"\"b\""), "with whatever stands in the quotes");
+	ok(executes("EXECUTE \"a\"\"", "\"a\"\""), "which may have been cut off");
+	ok(executes("EXECUTE a$1('x')", "a$1"), "with a $");
 	ok(executes("EXECUTE 'x'; EXECUTE s", "s"), "behind one that has no name");
 	ok(!executes("EXECUTED s", "s") && !executes("EXECUTE 'SELECT'", "SELECT"), "and nothing else");
 	ok(!executes("SELECT 1", "1") && !executes("", ""), "nor where there is no EXECUTE");
