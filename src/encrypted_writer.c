@@ -121,6 +121,17 @@ refuse_view(Relation view)
 			errhint("relay_guard.encrypt_column_refresh() makes the view of a table anew."));
 }
 
+/* The operator that says that values of a key are the same. */
+static Oid
+equality(Oid family, Oid type)
+{
+#if PG_VERSION_NUM >= 180000
+	return get_opfamily_member_for_cmptype(family, type, type, COMPARE_EQ);
+#else
+	return get_opfamily_member(family, type, type, BTEqualStrategyNumber);
+#endif
+}
+
 static void
 read_key(RgWriter *writer, Relation table)
 {
@@ -147,8 +158,7 @@ read_key(RgWriter *writer, Relation table)
 		Oid			type = get_opclass_input_type(class);
 
 		writer->key[i] = form->indkey.values[i];
-		writer->key_equals[i] = get_opfamily_member(get_opclass_family(class), type, type,
-													BTEqualStrategyNumber);
+		writer->key_equals[i] = equality(get_opclass_family(class), type);
 	}
 	ReleaseSysCache(tuple);
 }

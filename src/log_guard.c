@@ -174,11 +174,31 @@ ends_with(const char *message, const char *statement)
 	return end_len > 0 && len >= end_len && memcmp(message + len - end_len, statement, end_len) == 0;
 }
 
-/* Does the report show values that may belong to the client's statement? */
+/* auto_explain's first line is all before the plan; 0 when it is no plan. */
+static size_t
+length_before_plan(const char *message)
+{
+	static const char plan[] = " ms  plan:\n";
+	const char *newline = strchr(message, '\n');
+	size_t		len = newline != NULL ? newline + 1 - message : 0;
+
+	if (strncmp(message, "duration: ", 10) != 0 || len < sizeof plan ||
+		strncmp(newline + 2 - sizeof plan, plan, sizeof plan - 1) != 0)
+		return 0;
+	return len;
+}
+
+/*
+ * Does the report show values that may belong to the client's statement?  A plan
+ * does: from PostgreSQL 16 on auto_explain adds the parameters, and of EXECUTE they
+ * stand in another statement than the one that it quotes.
+ */
 static bool
 shows_values(const ErrorData *edata)
 {
-	return !edata->hide_stmt || edata->detail != NULL || edata->context != NULL ||
+	bool		plan = edata->message != NULL && length_before_plan(edata->message) > 0;
+
+	return plan || !edata->hide_stmt || edata->detail != NULL || edata->context != NULL ||
 		edata->internalquery != NULL;
 }
 
@@ -265,20 +285,6 @@ hide_after(const char *message, size_t len, const char *secret)
 	copy_clipped(shown, message, Min(len, TEXT_MAX / 2));
 	snprintf(message_text, TEXT_MAX, "%s(hidden: it uses %s)", shown, secret);
 	return message_text;
-}
-
-/* auto_explain's first line is all before the plan; 0 when it is no plan. */
-static size_t
-length_before_plan(const char *message)
-{
-	static const char plan[] = " ms  plan:\n";
-	const char *newline = strchr(message, '\n');
-	size_t		len = newline != NULL ? newline + 1 - message : 0;
-
-	if (strncmp(message, "duration: ", 10) != 0 || len < sizeof plan ||
-		strncmp(newline + 2 - sizeof plan, plan, sizeof plan - 1) != 0)
-		return 0;
-	return len;
 }
 
 /* Was it raised in this library?  Then the name of its file stands there. */

@@ -51,6 +51,9 @@ static const RgSlice secret_functions[] = {
 /* Blanks and comments between a name and its parenthesis; more counts as one. */
 #define GAP_MAX 1000
 
+/* PostgreSQL looks at 63 bytes of a name; what follows a $ may be looked at again. */
+#define NAME_MAX 100
+
 /* The letters that the names above, and decrypted_, begin with. */
 #define LETTER_BIT(letter) (1u << ((letter) & 0x1f))
 #define FIRST_LETTERS (LETTER_BIT('a') | LETTER_BIT('d') | LETTER_BIT('e') | LETTER_BIT('j') | \
@@ -313,7 +316,7 @@ name_length(RgSlice text)
 
 	if (text.len > 0 && text.data[0] == '"')
 		return quoted_length(text);
-	while (len < text.len &&
+	while (len < text.len && len < NAME_MAX &&
 		   (is_letter(text.data[len]) || is_digit(text.data[len]) || text.data[len] == '$'))
 		len++;
 	return len;

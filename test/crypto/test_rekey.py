@@ -282,14 +282,6 @@ def test_table_or_column_is_dropped_meanwhile(server, table, end):
     assert server.value("SELECT count(*) FROM relay_guard.rekey_state") == 0
 
 
-def test_children_by_inheritance_are_not_passed_by_in_silence(server, table):
-    server.run("CREATE TABLE child () INHERITS (t)")
-    with pytest.raises(psycopg2.errors.FeatureNotSupported, match="children by inheritance"):
-        server.run("CALL relay_guard.rekey('t', 'c')")
-    server.run("DROP TABLE child")
-    server.run("CALL relay_guard.rekey('t', 'c')")
-
-
 # What does not open
 
 def test_values_that_do_not_open_are_left_and_reported(server, table):

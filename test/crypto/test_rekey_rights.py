@@ -2,7 +2,7 @@
 import psycopg2
 import pytest
 from conftest import run, sqlstate, wait_for
-from rekeying import calling, drop, encrypt_column, keys, owners_table, rotate  # noqa: F401
+from rekeying import calling, drop, encrypt_column, keys, owners_table, rotate, table  # noqa: F401
 
 
 def recorder(name, body=""):
@@ -76,6 +76,14 @@ def test_operators_beside_those_of_the_key_do_not_run_as_the_owner(server, owner
     assert server.run("SELECT * FROM s.ran") == []
     assert keys(server, "s.u") == [(new, 10)]
     drop(server, "SCHEMA ext CASCADE")
+
+
+def test_children_by_inheritance_are_not_passed_by_in_silence(server, table):
+    server.run("CREATE TABLE child () INHERITS (t)")
+    with pytest.raises(psycopg2.errors.FeatureNotSupported, match="children by inheritance"):
+        server.run("CALL relay_guard.rekey('t', 'c')")
+    server.run("DROP TABLE child")
+    server.run("CALL relay_guard.rekey('t', 'c')")
 
 
 def test_settings_of_the_owners_triggers_end_with_the_batch(server, owners_table):

@@ -165,6 +165,19 @@ test_execute(void)
 	ok(!rg_sql_next_prepared(&rest, &name), "and no more");
 }
 
+static size_t
+prepared_in(RgSlice text)
+{
+	RgSlice		execute;
+	RgSlice		name;
+	size_t		count = 0;
+
+	rg_secret_word(text, &execute);
+	while (rg_sql_next_prepared(&execute, &name))
+		count++;
+	return count;
+}
+
 /* Comments without end after each of many names must not take quadratic time. */
 static void
 test_long(void)
@@ -178,6 +191,9 @@ test_long(void)
 	memset(text, ' ', len);
 	memcpy(text + len - 4, "aad(", 4);
 	ok(named(rg_slice(text, len)) != NULL, "the end of a long text is looked at");
+	for (size_t i = 0; i < len; i++)
+		text[i] = "execute$"[i % 8];
+	ok(prepared_in(rg_slice(text, len)) == len / 8, "names that run into each other are not looked at to their end");
 	free(text);
 }
 
