@@ -90,7 +90,7 @@ make_pepper(void)
 	randombytes_buf(bytes, sizeof bytes);
 	sealed = rg_secret_seal("api_key_pepper", "", "", rg_slice((char *) bytes, sizeof bytes));
 	sodium_memzero(bytes, sizeof bytes);
-	value = PointerGetDatum(cstring_to_text_with_len(sealed.data, sealed.len));
+	value = rg_slice_datum(sealed);
 	SPI_connect();
 	SPI_execute_with_args("INSERT INTO relay_guard.api_key_pepper (secret) VALUES ($1)"
 						  " ON CONFLICT DO NOTHING", 1, types, &value, NULL, false, 0);
@@ -109,7 +109,7 @@ keep_pepper(RgSlice opened)
 				errcode(ERRCODE_RG_UNAVAILABLE),
 				errmsg("could not prepare the pepper of API keys"));
 	memcpy(pepper.bytes, opened.data, KEY_BYTES);
-	sodium_memzero(unconstify(char *, opened.data), opened.len);
+	rg_secret_wipe(opened);
 }
 
 /* Nobody can make the same pepper again: what it hashed is lost with it. */

@@ -13,6 +13,7 @@
 
 #include "arguments.h"
 #include "cursor.h"
+#include "varlena_slice.h"
 
 /* Runs a type's input function on text that the schema has checked. */
 static Datum
@@ -38,7 +39,7 @@ value_datum(const RgValue *value)
 		case RG_VALUE_BOOLEAN:
 			return BoolGetDatum(value->boolean);
 		case RG_VALUE_STRING:
-			return PointerGetDatum(cstring_to_text_with_len(value->text.data, value->text.len));
+			return rg_slice_datum(value->text);
 		case RG_VALUE_UUID:
 			return read_text(uuid_in, value->text, false);
 		case RG_VALUE_DATE:

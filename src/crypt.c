@@ -55,15 +55,13 @@ relay_guard_aad(PG_FUNCTION_ARGS)
 	bool	   *nulls;
 	int			count;
 	RgSlice    *parts;
-	RgSlice		aad;
 
 	rg_log_guard_secret_used();
 	deconstruct_array(array, TEXTOID, -1, false, TYPALIGN_INT, &elements, &nulls, &count);
 	parts = palloc(count * sizeof *parts);
 	for (int i = 0; i < count; i++)
 		parts[i] = nulls[i] ? rg_slice(NULL, 0) : rg_datum_slice(elements[i]);
-	aad = rg_crypt_aad(parts, count);
-	PG_RETURN_BYTEA_P(cstring_to_text_with_len(aad.data, aad.len));
+	PG_RETURN_DATUM(rg_slice_datum(rg_crypt_aad(parts, count)));
 }
 
 /*
@@ -221,7 +219,7 @@ decrypt(FunctionCallInfo fcinfo, RgPlaintext kind, bool required)
 	fcinfo->isnull = !rg_crypt_open(kind, rg_datum_slice(PG_GETARG_DATUM(0)), aad_argument(fcinfo),
 									&value);
 	if (fcinfo->isnull)
-		rg_decrypt_log(fcinfo->flinfo != NULL ? fcinfo->flinfo->fn_oid : InvalidOid);
+		rg_decrypt_log(fcinfo);
 	if (fcinfo->isnull && required)
 		ereport(ERROR,
 				errcode(ERRCODE_RG_NOT_FOUND),

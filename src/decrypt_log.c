@@ -99,10 +99,10 @@ be_called_later(void)
 }
 
 void
-rg_decrypt_log(Oid function)
+rg_decrypt_log(FunctionCallInfo fcinfo)
 {
 	be_called_later();
-	note_function(function);
+	note_function(fcinfo->flinfo != NULL ? fcinfo->flinfo->fn_oid : InvalidOid);
 	note_request();
 	untold++;
 	tell_if_due();

@@ -30,7 +30,7 @@ relay_guard_opens(PG_FUNCTION_ARGS)
 		PG_RETURN_BOOL(false);
 	opens = rg_crypt_opens(rg_datum_slice(PG_GETARG_DATUM(0)), rg_datum_slice(PG_GETARG_DATUM(1)));
 	if (!opens)
-		rg_decrypt_log(fcinfo->flinfo != NULL ? fcinfo->flinfo->fn_oid : InvalidOid);
+		rg_decrypt_log(fcinfo);
 	PG_RETURN_BOOL(opens);
 }
 

@@ -4,8 +4,6 @@
  */
 #include "postgres.h"
 
-#include <sodium.h>
-
 #include "utils/builtins.h"
 #include "utils/jsonb.h"
 #include "utils/memutils.h"
@@ -243,7 +241,7 @@ secret_verifier(RgSlice secret)
 {
 	RgVerifier *verifier = rg_verifier_hs256(secret);
 
-	sodium_memzero(unconstify(char *, secret.data), secret.len);
+	rg_secret_wipe(secret);
 	if (verifier == NULL)
 		ereport(ERROR,
 				errcode(ERRCODE_OUT_OF_MEMORY),

@@ -15,6 +15,7 @@
 #include "jwk.h"
 #include "log_guard.h"
 #include "secret.h"
+#include "varlena_slice.h"
 
 static void
 refuse_weak_secret(RgSlice secret)
@@ -32,9 +33,8 @@ static void
 store_key(const char *iss, const char *kid, RgSlice sealed)
 {
 	Oid			types[] = {TEXTOID, TEXTOID, BYTEAOID};
-	bytea	   *secret = (bytea *) cstring_to_text_with_len(sealed.data, sealed.len);
 	Datum		values[] = {
-		CStringGetTextDatum(iss), CStringGetTextDatum(kid), PointerGetDatum(secret)
+		CStringGetTextDatum(iss), CStringGetTextDatum(kid), rg_slice_datum(sealed)
 	};
 
 	SPI_connect();

@@ -15,6 +15,7 @@
 
 #include "config_cache.h"
 #include "revocation.h"
+#include "varlena_slice.h"
 
 /* Columns of relay_guard.revocation */
 enum
@@ -86,7 +87,7 @@ look_up(Kind kind, RgSlice value, Datum values[Natts_revocation])
 		return false;
 	by_kind(&keys[0], kind);
 	ScanKeyInit(&keys[1], Anum_revocation_value + 1, BTEqualStrategyNumber, F_TEXTEQ,
-				PointerGetDatum(cstring_to_text_with_len(value.data, value.len)));
+				rg_slice_datum(value));
 	return rg_config_find(&table, INDEX, keys, lengthof(keys), values, nulls);
 }
 

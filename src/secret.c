@@ -4,6 +4,8 @@
  */
 #include "postgres.h"
 
+#include <sodium.h>
+
 #include "lib/stringinfo.h"
 
 #include "errcodes.h"
@@ -51,4 +53,10 @@ rg_secret_open(const char *table, const char *key1, const char *key2, RgSlice se
 					   *key2 != '\0' ? ", " : "", key2),
 				errhint("Its row was made with another key ring or changed by hand: register the secret again."));
 	return secret;
+}
+
+void
+rg_secret_wipe(RgSlice secret)
+{
+	sodium_memzero(unconstify(char *, secret.data), secret.len);
 }

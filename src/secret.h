@@ -28,4 +28,7 @@ extern bool rg_secret_try_open(const char *table, const char *key1, const char *
 extern RgSlice rg_secret_open(const char *table, const char *key1, const char *key2,
 							  RgSlice sealed);
 
+/* Wipes a secret that was opened; its memory stays. */
+extern void rg_secret_wipe(RgSlice secret);
+
 #endif

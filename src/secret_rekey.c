@@ -4,8 +4,6 @@
  */
 #include "postgres.h"
 
-#include <sodium.h>
-
 #include "access/xact.h"
 #include "catalog/pg_type.h"
 #include "executor/spi.h"
@@ -70,9 +68,7 @@ static void
 update_secret(const SecretTable *table, Datum ctid, RgSlice sealed)
 {
 	Oid			types[] = {BYTEAOID, TIDOID};
-	Datum		values[] = {
-		PointerGetDatum(cstring_to_text_with_len(sealed.data, sealed.len)), ctid
-	};
+	Datum		values[] = {rg_slice_datum(sealed), ctid};
 	const char *command = psprintf("UPDATE relay_guard.%s SET secret = $1 WHERE ctid = $2", table->name);
 	int			result = SPI_execute_with_args(command, 2, types, values, NULL, false, 0);
 
@@ -104,7 +100,7 @@ rekey_secret(const SecretTable *table, Datum ctid, const char *key1, const char 
 	if (!rg_secret_try_open(table->name, key1, key2, sealed, &secret))
 		refuse(table, key1, key2, key_id);
 	sealed = rg_secret_seal(table->name, key1, key2, secret);
-	sodium_memzero(unconstify(char *, secret.data), secret.len);
+	rg_secret_wipe(secret);
 	update_secret(table, ctid, sealed);
 	return true;
 }

@@ -1,11 +1,12 @@
 /*
  * varlena_slice.h
- *		The bytes of a bytea or text of the server.
+ *		The bytes of a bytea or text of the server, and one of bytes.
  */
 #ifndef RG_VARLENA_SLICE_H
 #define RG_VARLENA_SLICE_H
 
 #include "fmgr.h"
+#include "utils/builtins.h"
 
 #include "slice.h"
 
@@ -21,6 +22,13 @@ static inline RgSlice
 rg_datum_slice(Datum value)
 {
 	return rg_varlena_slice(PG_DETOAST_DATUM_PACKED(value));
+}
+
+/* A text or bytea of these bytes, palloc'd. */
+static inline Datum
+rg_slice_datum(RgSlice bytes)
+{
+	return PointerGetDatum(cstring_to_text_with_len(bytes.data, bytes.len));
 }
 
 #endif

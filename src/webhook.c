@@ -122,12 +122,6 @@ next_secret(Secrets *secrets)
 	return false;
 }
 
-static void
-wipe(RgSlice secret)
-{
-	sodium_memzero(unconstify(char *, secret.data), secret.len);
-}
-
 /* To be called after the last: no secret is no reason to call a message forged. */
 static void
 require_any(const Secrets *secrets)
@@ -172,7 +166,7 @@ is_stored(text * name, RgSlice secret)
 								rg_datum_slice(values[Anum_webhook_secret]), &stored))
 			continue;
 		same = stored.len == secret.len && sodium_memcmp(stored.data, secret.data, secret.len) == 0;
-		wipe(stored);
+		rg_secret_wipe(stored);
 	}
 	return same;
 }
@@ -187,9 +181,7 @@ put(text * name, RgSlice secret, Datum keep_old)
 
 	if (!is_stored(name, secret))
 	{
-		RgSlice		sealed = rg_secret_seal(table.table, text_to_cstring(name), "", secret);
-
-		values[1] = PointerGetDatum(cstring_to_text_with_len(sealed.data, sealed.len));
+		values[1] = rg_slice_datum(rg_secret_seal(table.table, text_to_cstring(name), "", secret));
 		nulls[1] = ' ';
 	}
 	SPI_connect();
@@ -257,7 +249,7 @@ sign(RgWebhookForm form, const Secrets *secrets, const RgWebhook *webhook,
 		return false;
 	if (!rg_webhook_sign(form, secrets->secret, webhook, signature))
 	{
-		wipe(secrets->secret);
+		rg_secret_wipe(secrets->secret);
 		ereport(ERROR,
 				errcode(ERRCODE_OUT_OF_MEMORY),
 				errmsg("could not compute the signature of a webhook"));
@@ -312,15 +304,9 @@ sign_all(text * name, const RgWebhook *webhook, StringInfo standard,
 		if (sign(RG_WEBHOOK_STANDARD, &secrets, webhook, signature))
 			appendStringInfo(standard, "%s%s", standard->len > 0 ? " " : "", signature);
 		(void) sign(RG_WEBHOOK_BODY, &secrets, webhook, body);
-		wipe(secrets.secret);
+		rg_secret_wipe(secrets.secret);
 	}
 	require_any(&secrets);
-}
-
-static Datum
-text_datum(RgSlice slice)
-{
-	return PointerGetDatum(cstring_to_text_with_len(slice.data, slice.len));
 }
 
 PG_FUNCTION_INFO_V1(relay_guard_webhook_sign);
@@ -343,9 +329,9 @@ relay_guard_webhook_sign(PG_FUNCTION_ARGS)
 	initStringInfo(&standard);
 	read_message(fcinfo, &webhook);
 	sign_all(name, &webhook, &standard, body);
-	values[0] = text_datum(webhook.id);
-	values[1] = text_datum(webhook.timestamp);
-	values[2] = text_datum(rg_slice(standard.data, standard.len));
+	values[0] = rg_slice_datum(webhook.id);
+	values[1] = rg_slice_datum(webhook.timestamp);
+	values[2] = rg_slice_datum(rg_slice(standard.data, standard.len));
 	values[3] = CStringGetTextDatum(body);
 	nulls[2] = standard.len == 0;
 	PG_RETURN_DATUM(HeapTupleGetDatum(heap_form_tuple(BlessTupleDesc(desc), values, nulls)));
@@ -400,7 +386,7 @@ verify(text * name, RgWebhookForm form, const RgWebhook *webhook, RgSlice header
 		signs |= rg_webhook_secret_signs(form, secrets.secret);
 		if (fits && sign(form, &secrets, webhook, signature))
 			authentic |= rg_webhook_listed(form, header, signature);
-		wipe(secrets.secret);
+		rg_secret_wipe(secrets.secret);
 	}
 	require_any(&secrets);
 	if (!signs)
@@ -409,6 +395,17 @@ verify(text * name, RgWebhookForm form, const RgWebhook *webhook, RgSlice header
 				errmsg("webhook secret \"%s\" is not of Standard Webhooks", text_to_cstring(name)),
 				errhint("Those start with whsec_; other secrets are for webhook_verify_body() and webhook_verify_slack()."));
 	return authentic;
+}
+
+/* The same, of a message that is as young as the argument of that number says. */
+static bool
+verify_timely(FunctionCallInfo fcinfo, int tolerance_argno, RgWebhookForm form,
+			  const RgWebhook *webhook, RgSlice header)
+{
+	int64		tolerance = tolerance_argument(fcinfo, tolerance_argno);
+
+	return verify(name_argument(fcinfo), form, webhook, header) &&
+		is_timely(webhook->timestamp, tolerance);
 }
 
 PG_FUNCTION_INFO_V1(relay_guard_webhook_verify);
@@ -425,11 +422,9 @@ relay_guard_webhook_verify(PG_FUNCTION_ARGS)
 		.timestamp = rg_text_argument(fcinfo, 2),
 		.body = rg_text_argument(fcinfo, 4),
 	};
-	int64		tolerance = tolerance_argument(fcinfo, 5);
-	bool		authentic = verify(name_argument(fcinfo), RG_WEBHOOK_STANDARD, &webhook,
-								   rg_text_argument(fcinfo, 3));
 
-	PG_RETURN_BOOL(authentic && is_timely(webhook.timestamp, tolerance));
+	PG_RETURN_BOOL(verify_timely(fcinfo, 5, RG_WEBHOOK_STANDARD, &webhook,
+								 rg_text_argument(fcinfo, 3)));
 }
 
 PG_FUNCTION_INFO_V1(relay_guard_webhook_verify_body);
@@ -454,9 +449,7 @@ relay_guard_webhook_verify_slack(PG_FUNCTION_ARGS)
 		.timestamp = rg_text_argument(fcinfo, 1),
 		.body = rg_text_argument(fcinfo, 3),
 	};
-	int64		tolerance = tolerance_argument(fcinfo, 4);
-	bool		authentic = verify(name_argument(fcinfo), RG_WEBHOOK_SLACK, &webhook,
-								   rg_text_argument(fcinfo, 2));
 
-	PG_RETURN_BOOL(authentic && is_timely(webhook.timestamp, tolerance));
+	PG_RETURN_BOOL(verify_timely(fcinfo, 4, RG_WEBHOOK_SLACK, &webhook,
+								 rg_text_argument(fcinfo, 2)));
 }
