@@ -141,7 +141,7 @@ test: installed
 
 # Rate limits for minutes, with millions of keys; encryption and rotation by the million
 test-long: installed
-	@RG_LONG=1 test/run unit crypto rates
+	@RG_LONG=1 test/run unit crypto audit rates
 
 # Of the database that DATABASE_URL or libpq's environment names
 lint-db:

@@ -3,7 +3,7 @@ import concurrent.futures
 import contextlib
 
 import pytest
-from conftest import keyring, run
+from servers import keyring, run
 
 
 def rotate(server):

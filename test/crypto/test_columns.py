@@ -1,6 +1,6 @@
 """Encrypted columns in dumps, in other servers, and in the log of changes."""
 import pytest
-from conftest import key_line, run, sqlstate, wait_for
+from servers import key_line, run, sqlstate, wait_for
 
 TABLE = """
     CREATE SCHEMA app;

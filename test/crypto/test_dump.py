@@ -13,7 +13,7 @@ from types import SimpleNamespace
 import formats
 import psycopg2
 import pytest
-from conftest import BINDIR, key_line, keyring, run, sqlstate
+from servers import BINDIR, key_line, keyring, run, sqlstate
 
 PLACE = "relay_guard.aad('shop.card.number', owner, id::text)"
 CARDS = f"""SELECT id, relay_guard.decrypt_text(number, {PLACE}), relay_guard.decrypt_bytea(scan, {PLACE}),

@@ -4,7 +4,7 @@ import time
 
 import pytest
 
-from conftest import run
+from servers import run
 
 TOTAL = "SELECT value::int FROM relay_guard.metrics() WHERE name = 'relay_guard_decrypt_failures_total'"
 MOVED = "SELECT count(relay_guard.try_decrypt_text(value, relay_guard.aad('there'))) FROM place, generate_series(1, %s)"

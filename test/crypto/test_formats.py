@@ -3,16 +3,17 @@ opens what the server sealed, and seals what the server opens."""
 import hashlib
 import hmac
 import json
+import pathlib
 import os
 import re
 import struct
 
 import formats
 import pytest
-from conftest import HERE, key_line
+from servers import key_line
 from cryptography.exceptions import InvalidTag
 
-PAGE = (HERE.parent.parent / "docs" / "formats.md").read_text()
+PAGE = (pathlib.Path(__file__).parents[2] / "docs" / "formats.md").read_text()
 AAD = "relay_guard.aad('shop.card.number', '42', NULL)"
 
 

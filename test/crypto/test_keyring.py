@@ -11,7 +11,7 @@ import time
 
 import psycopg2
 import pytest
-from conftest import as_server, key_line, keyring, new_ring, not_with_sanitizers, run, sqlstate, states, write
+from servers import as_server, key_line, keyring, new_ring, not_with_sanitizers, run, sqlstate, states, write
 
 SECRET = "k7Qp2xVb9LmZ4tRw8sYc1nDf6hGj3aE0"
 ENCRYPT = "SELECT relay_guard.encrypt(%s::text, '')"

@@ -13,7 +13,7 @@ import subprocess
 import time
 
 import pytest
-from conftest import GATEWAY, as_server, key_line, keyring, new_ring, not_with_sanitizers, own_folder, states, write
+from servers import GATEWAY, as_server, key_line, keyring, new_ring, not_with_sanitizers, own_folder, states, write
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 

@@ -13,7 +13,7 @@ import time
 import psycopg2
 import pytest
 
-from conftest import run, wait_for
+from servers import run, wait_for
 
 sys.path.insert(0, str(pathlib.Path(__file__).parents[1] / "pgbouncer"))
 from wire import SYNC, Wire, bind, execute, fast_path, parse, statement  # noqa: E402

@@ -1,12 +1,13 @@
 """No two values that processes of one server encrypt at the same time have the same nonce."""
 import concurrent.futures
 import os
+import pathlib
 import re
 import subprocess
 import threading
 
 import pytest
-from conftest import HERE, own_folder, run
+from servers import own_folder, run
 
 BACKENDS = 8
 EACH = 100_000
@@ -26,7 +27,7 @@ def drawn(make_server, home):
     module = own_folder(home) / "draw_at_preload.so"
     include = subprocess.check_output([PG_CONFIG, "--includedir-server"], text=True).strip()
     subprocess.run([os.environ.get("CC", "cc"), "-shared", "-fPIC", "-D_GNU_SOURCE", f"-I{include}", "-o", module,
-                    HERE / "draw_at_preload.c"], check=True)
+                    pathlib.Path(__file__).parent / "draw_at_preload.c"], check=True)
     server = make_server({"shared_preload_libraries": f"relay_guard, {module}"})
     server.run("CREATE EXTENSION relay_guard; CREATE TABLE drawn (nonce bytea)")
     yield server

@@ -4,7 +4,7 @@ import base64
 import psycopg2
 import pytest
 
-from conftest import key_line, run
+from servers import key_line, run
 
 
 def test_a_key_that_retires_in_a_transaction_closes_what_was_opened(make_server):

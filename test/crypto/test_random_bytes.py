@@ -7,7 +7,7 @@ import random
 import struct
 
 import pytest
-from conftest import key_line, run
+from servers import key_line, run
 
 INPUTS = 1_000_000 if os.environ.get("RG_LONG") == "1" else 50_000
 BATCH = 2000

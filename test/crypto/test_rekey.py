@@ -6,7 +6,7 @@ import time
 
 import psycopg2
 import pytest
-from conftest import as_server, run, sqlstate, wait_for
+from servers import as_server, run, sqlstate, wait_for
 from rekeying import calling, drop, encrypt_column, keys, opened, owners_table, primary, progress, rotate, slow_down, table  # noqa: F401
 
 

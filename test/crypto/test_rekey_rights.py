@@ -1,7 +1,7 @@
 """CALL rekey() of a table whose owner need not be trusted: whose rights, whose settings."""
 import psycopg2
 import pytest
-from conftest import run, sqlstate, wait_for
+from servers import run, sqlstate, wait_for
 from rekeying import calling, drop, encrypt_column, keys, owners_table, rotate, table  # noqa: F401
 
 

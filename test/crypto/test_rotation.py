@@ -5,7 +5,7 @@ import time
 
 import psycopg2
 import pytest
-from conftest import keyring, run
+from servers import keyring, run
 
 LONG = os.environ.get("RG_LONG", "0") != "0"
 ROWS = 100000 if LONG else 30000

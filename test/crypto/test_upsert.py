@@ -5,7 +5,7 @@ import random
 import psycopg2
 import pytest
 
-from conftest import run, sqlstate
+from servers import run, sqlstate
 
 COLUMNS = """id bigint {identity} PRIMARY KEY, gone int, user_id bigint NOT NULL DEFAULT 7, metadata jsonb,
     note text NOT NULL, name varchar(8) DEFAULT 'name', amount smallint CHECK (amount < 1000), tags int[],

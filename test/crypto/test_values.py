@@ -1,7 +1,7 @@
 """Encrypted values of one server, opened by another."""
 import psycopg2
 import pytest
-from conftest import run
+from servers import run
 
 
 def test_value_opens_with_the_same_ring_elsewhere(server, make_server):

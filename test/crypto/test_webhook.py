@@ -5,7 +5,7 @@ import hmac
 
 import psycopg2
 import pytest
-from conftest import key_line, run
+from servers import key_line, run
 
 SIGN = """SELECT "webhook-signature", "x-signature" FROM relay_guard.webhook_sign('hooks', 'msg_1', 'hello', 'epoch')"""
 OLD = 1     # ids of keys
