@@ -210,6 +210,18 @@ rg_audit_witness_forget(const RgAuditWitness *witnesses, int count)
 	LWLockRelease(lock);
 }
 
+void
+rg_audit_witness_purge(Oid database)
+{
+	if (ring == NULL)
+		return;
+	LWLockAcquire(lock, LW_EXCLUSIVE);
+	for (int32 i = 0; i < max_witnesses; i++)
+		if (ring->slots[i].database == database)
+			ring->slots[i].database = InvalidOid;
+	LWLockRelease(lock);
+}
+
 /*
  * The present transaction
  */
