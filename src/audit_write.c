@@ -25,6 +25,7 @@
 
 #include "audit_partition.h"
 #include "audit_subject.h"
+#include "audit_witness.h"
 #include "audit_write.h"
 #include "keyring.h"
 #include "varlena_slice.h"
@@ -185,6 +186,7 @@ set_mac(RgAuditBatch *batch, const RgAuditOwn *own)
 
 	SET_VARSIZE(mac, VARHDRSZ + RG_AUDIT_MAC_BYTES);
 	rg_audit_mac_row(batch->mac, own, (uint8 *) VARDATA(mac));
+	rg_audit_witness_add(own->id, (uint8 *) VARDATA(mac));
 	batch->values[Anum_audit_mac] = PointerGetDatum(mac);
 	batch->nulls[Anum_audit_mac] = false;
 }
