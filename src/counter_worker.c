@@ -41,7 +41,7 @@ rg_counter_worker_init(void)
 void
 rg_counter_worker_notify(void)
 {
-	rg_work_notify(RG_WORK_COUNTERS, MOVED);
+	(void) rg_work_notify(RG_WORK_COUNTERS, MOVED);
 }
 
 static void

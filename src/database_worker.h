@@ -55,12 +55,19 @@ extern void rg_database_worker_startup_shmem(void);
 
 /*
  * Tells of something to do in this database, by the worker's rhythm; may be
- * called under a lock.
+ * called under a lock.  Returns how many notices there were since the worker
+ * last took what was pending.
  */
-extern void rg_work_notify(RgWork work, uint32 what);
+extern uint32 rg_work_notify(RgWork work, uint32 what);
 
 /* The same, and wakes a worker that sleeps. */
 extern void rg_work_notify_now(RgWork work, uint32 what);
+
+/*
+ * Whether this is another problem than the last that was told of this work here;
+ * NULL is none.
+ */
+extern bool rg_work_tell_once(RgWork work, const char *what);
 
 /* How many databases are looked after. */
 extern int	rg_work_databases(void);
@@ -99,6 +106,9 @@ extern void rg_worker_give_back(uint32 what);
  * extension is installed here; if not, nothing is pending any more.
  */
 extern void rg_worker_run(void (*work) (void), const char *activity);
+
+/* True once in so many seconds, whichever worker asks. */
+extern bool rg_worker_upkeep_due(int seconds);
 
 /* The round ended well. */
 extern void rg_worker_done(void);
