@@ -232,26 +232,34 @@ on_triggers_enabled(Oid relation, const char *name)
 	tree = find_all_inheritors(relation, NoLock, NULL);
 	foreach(cell, tree)
 		if (!rg_audit_triggers_enabled(lfirst_oid(cell), name))
-			refuse_audited(qualified_name(lfirst_oid(cell)), "its triggers are to stay enabled as they are");
+		refuse_audited(qualified_name(lfirst_oid(cell)), "its triggers are to stay enabled as they are");
+}
+
+/* The other table of a subcommand.  The command holds a lock on it; its address is not always told. */
+static Oid
+other_table(const AlterTableCmd * command)
+{
+	const RangeVar *name = IsA(command->def, PartitionCmd) ? ((const PartitionCmd *) command->def)->name
+	: castNode(RangeVar, command->def);
+
+	return RangeVarGetRelid(name, NoLock, false);
 }
 
 static void
-on_subcommand(Oid relation, const CollectedATSubcmd *collected)
+on_subcommand(Oid relation, const AlterTableCmd * command)
 {
-	const AlterTableCmd *command = (const AlterTableCmd *) collected->parsetree;
-
 	switch (command->subtype)
 	{
 		case AT_AttachPartition:
-			on_part_added(relation, collected->address.objectId);
+			on_part_added(relation, other_table(command));
 			break;
 		case AT_AddInherit:
-			on_part_added(collected->address.objectId, relation);
+			on_part_added(other_table(command), relation);
 			break;
 		case AT_DetachPartition:
 		case AT_DetachPartitionFinalize:
 		case AT_DropInherit:
-			on_part_removed(relation, collected->address.objectId);
+			on_part_removed(relation, other_table(command));
 			break;
 		case AT_EnableTrig:
 		case AT_EnableAlwaysTrig:
@@ -280,7 +288,7 @@ on_subcommand(Oid relation, const CollectedATSubcmd *collected)
 }
 
 static void
-on_alter_table(const CollectedCommand *collected)
+on_alter_table(const CollectedCommand * collected)
 {
 	Oid			relation = collected->d.alterTable.objectId;
 	ListCell   *cell;
@@ -288,7 +296,7 @@ on_alter_table(const CollectedCommand *collected)
 	if (guarded_against() && rg_audit_is_log(relation))
 		refuse_log(qualified_name(relation));
 	foreach(cell, collected->d.alterTable.subcmds)
-		on_subcommand(relation, lfirst(cell));
+		on_subcommand(relation, (const AlterTableCmd *) ((const CollectedATSubcmd *) lfirst(cell))->parsetree);
 }
 
 /*
@@ -296,7 +304,7 @@ on_alter_table(const CollectedCommand *collected)
  */
 
 static void
-on_relation(Oid relation, const CollectedCommand *collected)
+on_relation(Oid relation, const CollectedCommand * collected)
 {
 	if (guarded_against() && rg_audit_is_log(relation))
 		refuse_log(qualified_name(relation));
@@ -312,10 +320,10 @@ agrees(Oid relation)
 
 /* CREATE OR REPLACE and RENAME, too.  What dumps create is not enabled rightly at once. */
 static void
-on_trigger(Oid trigger, const CollectedCommand *collected)
+on_trigger(Oid trigger, const CollectedCommand * collected)
 {
 	bool		replaced = IsA(collected->parsetree, CreateTrigStmt) &&
-		((const CreateTrigStmt *) collected->parsetree)->replace;
+	((const CreateTrigStmt *) collected->parsetree)->replace;
 	RgAuditTriggerRole role;
 	Oid			relation;
 	bool		enabled;
@@ -359,7 +367,7 @@ on_command(TupleTableSlot *slot)
 	Datum		class,
 				object,
 				command;
-	const CollectedCommand *collected;
+	const		CollectedCommand *collected;
 
 	if (!attribute(slot, COMMAND_CLASS, &class) || !attribute(slot, COMMAND_OBJECT, &object) ||
 		!attribute(slot, COMMAND_COLLECTED, &command))
@@ -398,7 +406,7 @@ PG_FUNCTION_INFO_V1(relay_guard_audit_guard_start);
 Datum
 relay_guard_audit_guard_start(PG_FUNCTION_ARGS)
 {
-	const AlterTableStmt *statement;
+	const		AlterTableStmt *statement;
 	Oid			relation;
 	ListCell   *cell;
 
@@ -408,7 +416,7 @@ relay_guard_audit_guard_start(PG_FUNCTION_ARGS)
 		PG_RETURN_VOID();
 	foreach(cell, statement->cmds)
 	{
-		const AlterTableCmd *command = lfirst(cell);
+		const		AlterTableCmd *command = lfirst(cell);
 
 		if (command->subtype != AT_DetachPartition || !((const PartitionCmd *) command->def)->concurrent)
 			continue;
@@ -502,7 +510,7 @@ sets_expression(const Node *parsetree)
 	if (IsA(parsetree, AlterTableStmt))
 		foreach(cell, ((const AlterTableStmt *) parsetree)->cmds)
 			if (((const AlterTableCmd *) lfirst(cell))->subtype == AT_SetExpression)
-				return true;
+			return true;
 #endif
 	return false;
 }

@@ -269,11 +269,11 @@ check_root(Oid relation)
 
 	foreach(cell, parents)
 		if (rg_audited(lfirst_oid(cell)))
-			ereport(ERROR,
-					errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-					errmsg("table \"%s\" is audited as part of \"%s\"", get_rel_name(relation),
-						   get_rel_name(lfirst_oid(cell))),
-					errhint("Name that one; its partitions and inheritors follow."));
+		ereport(ERROR,
+				errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				errmsg("table \"%s\" is audited as part of \"%s\"", get_rel_name(relation),
+					   get_rel_name(lfirst_oid(cell))),
+				errhint("Name that one; its partitions and inheritors follow."));
 }
 
 /* The log says how the table is audited from here on, or was until here. */
@@ -313,8 +313,8 @@ relay_guard_audit_install(PG_FUNCTION_ARGS)
 {
 	Oid			relation = PG_GETARG_OID(0);
 	RgAuditDefinition definition = {{
-		text_to_cstring(PG_GETARG_TEXT_PP(1)), list_argument(fcinfo, 2), list_argument(fcinfo, 3),
-		list_argument(fcinfo, 4)
+			text_to_cstring(PG_GETARG_TEXT_PP(1)), list_argument(fcinfo, 2), list_argument(fcinfo, 3),
+			list_argument(fcinfo, 4)
 	}};
 
 	(void) owned_tree(relation, ShareRowExclusiveLock);
@@ -326,7 +326,7 @@ relay_guard_audit_install(PG_FUNCTION_ARGS)
 
 /* Clones go with what they are clones of. */
 static void
-add_triggers(Oid relation, ObjectAddresses *doomed)
+add_triggers(Oid relation, ObjectAddresses * doomed)
 {
 	Relation	table = relation_open(relation, NoLock);
 	TriggerDesc *triggers = table->trigdesc;

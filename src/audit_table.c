@@ -81,13 +81,14 @@ read_arguments(HeapTuple tuple, TupleDesc desc, RgAuditDefinition *definition)
 	bool		isnull;
 	Datum		value = heap_getattr(tuple, Anum_pg_trigger_tgargs, desc, &isnull);
 	RgSlice		bytes = isnull ? rg_slice("", 0) : rg_datum_slice(value);
-	const char *next = pnstrdup(bytes.data, bytes.len);
+	char	   *next = palloc0(bytes.len + 1);
 	const char *end = next + bytes.len;
 
+	memcpy(next, bytes.data, bytes.len);
 	for (int i = 0; i < RG_AUDIT_ARGUMENTS; i++)
 	{
 		definition->arguments[i] = next;
-		next = Min(end, next + strlen(next) + 1);
+		next += Min(strlen(next) + 1, (size_t) (end - next));
 	}
 }
 

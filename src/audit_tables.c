@@ -90,7 +90,7 @@ any_audited(const List *tables)
 
 	foreach(cell, tables)
 		if (rg_audited(lfirst_oid(cell)))
-			return true;
+		return true;
 	return false;
 }
 
