@@ -22,7 +22,7 @@ LANGUAGE C STRICT AS 'MODULE_PATHNAME', 'relay_guard_audit_install';
 COMMENT ON FUNCTION audit_install(regclass, text, name[], name[], name[]) IS 'What audit() does when it has checked the columns.';
 
 CREATE FUNCTION audit_stop("table" regclass) RETURNS void
-LANGUAGE C STRICT AS 'MODULE_PATHNAME', 'relay_guard_audit_stop';
+LANGUAGE C AS 'MODULE_PATHNAME', 'relay_guard_audit_stop';
 COMMENT ON FUNCTION audit_stop(regclass) IS
 'Ends the audit of a table, its partitions and inheritors; the log says so.';
 
@@ -44,7 +44,7 @@ AS $$
 DECLARE
     part name;
 BEGIN
-    IF columns IS NULL OR array_position(columns, NULL) IS NOT NULL OR array_ndims(columns) > 1 THEN
+    IF columns IS NULL OR array_ndims(columns) > 1 OR EXISTS (SELECT FROM unnest(columns) u WHERE u IS NULL) THEN
         RAISE EXCEPTION USING ERRCODE = 'null_value_not_allowed',
             MESSAGE = format('"%s" is not a list of names', list),
             HINT = 'Name columns of the table, such as ''{id}''.';
@@ -73,8 +73,8 @@ DECLARE
 BEGIN
     IF coalesce(cardinality(key), 0) = 0 THEN
         RAISE EXCEPTION USING ERRCODE = 'object_not_in_prerequisite_state',
-            MESSAGE = format('table %s has no primary key', rel),
-            HINT = 'Name the columns that say which row it is: key => ''{...}''.';
+            MESSAGE = format('no key says which row of %s was changed', rel),
+            HINT = 'Name its columns with key => ''{...}'', or add a primary key.';
     END IF;
     FOREACH part IN ARRAY key LOOP
         IF part = ANY (redact || omit) THEN
@@ -102,7 +102,9 @@ DECLARE
     class CONSTANT pg_class := (SELECT c FROM pg_class c WHERE c.oid = rel);
     columns name[];
 BEGIN
-    IF class.relkind NOT IN ('r', 'p') OR class IS NULL THEN
+    IF rel IS NULL THEN
+        RAISE EXCEPTION USING ERRCODE = 'null_value_not_allowed', MESSAGE = 'no table is named';
+    ELSIF class.relkind NOT IN ('r', 'p') THEN
         RAISE EXCEPTION USING ERRCODE = 'wrong_object_type',
             MESSAGE = format('"%s" cannot be audited', rel),
             HINT = 'Tables and partitioned tables can be.';
@@ -115,6 +117,11 @@ BEGIN
     PERFORM relay_guard.check_audit_columns(rel, columns, 'key'), relay_guard.check_audit_columns(rel, redact, 'redact'),
             relay_guard.check_audit_columns(rel, omit, 'omit');
     PERFORM relay_guard.check_audit_key(rel, columns, redact, omit);
+    IF redact && omit THEN
+        RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value',
+            MESSAGE = 'a column is both redacted and omitted',
+            HINT = 'Redact it to have the log tell that it was changed, omit it otherwise.';
+    END IF;
     IF NOT EXISTS (SELECT FROM relay_guard.audit_partitions()) THEN
         PERFORM relay_guard.audit_maintain();
     END IF;

@@ -74,8 +74,8 @@ refuse_log(const char *table)
 {
 	ereport(ERROR,
 			errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
-			errmsg("table %s belongs to the audit log", table),
-			errhint("Use relay_guard.audit_maintain() and relay_guard.audit_retire()."));
+			errmsg("table %s is relay_guard's", table),
+			errhint("Partitions of the audit log are made by relay_guard.audit_maintain() and taken away by relay_guard.audit_retire()."));
 }
 
 static bool
@@ -178,16 +178,6 @@ adopt(Oid relation)
 		rg_audit_install(relation, &parent.definition);
 }
 
-/* Detaching takes the row trigger away, which was its parent's. */
-static void
-complete(Oid relation)
-{
-	RgAuditState state = rg_audit_state(relation);
-
-	if (state.audited && !state.complete && !state.at_odds)
-		rg_audit_install(relation, &state.definition);
-}
-
 static void
 warn_of_parent(Oid parent, Oid child)
 {
@@ -216,8 +206,6 @@ on_part_removed(Oid relation, Oid other)
 {
 	guard(relation, "rows would go with what is taken away");
 	guard(other, "rows would go with what is taken away");
-	complete(relation);
-	complete(other);
 }
 
 /* Also of the partitions, which ALTER TABLE goes down to. */
@@ -446,12 +434,6 @@ starts_with(const char *string, const char *prefix)
 	return strncmp(string, prefix, strlen(prefix)) == 0;
 }
 
-static bool
-was_log(const char *schema, const char *table)
-{
-	return strcmp(schema, "relay_guard") == 0 && starts_with(table, "audit_");
-}
-
 /* Its function is gone from the catalog, so its name has to tell; nobody else can give it. */
 static void
 on_trigger_dropped(ArrayType *names)
@@ -459,7 +441,7 @@ on_trigger_dropped(ArrayType *names)
 	const char *schema = name_at(names, 1);
 	const char *table = name_at(names, 2);
 
-	if (was_log(schema, table))
+	if (strcmp(schema, "relay_guard") == 0)
 		refuse_log(quote_qualified_identifier(schema, table));
 	if (starts_with(name_at(names, 3), RG_AUDIT_TRIGGER_PREFIX))
 		refuse_audited(quote_qualified_identifier(schema, table), "it and its triggers cannot be dropped");
@@ -480,8 +462,8 @@ on_dropped(TupleTableSlot *slot)
 	if (strcmp(kind, "trigger") == 0 && attribute(slot, DROPPED_NAMES, &names))
 		on_trigger_dropped(DatumGetArrayTypeP(names));
 	else if (strcmp(kind, "table") == 0 && attribute(slot, DROPPED_SCHEMA, &schema) &&
-			 attribute(slot, DROPPED_NAME, &name) && was_log(TextDatumGetCString(schema), TextDatumGetCString(name)))
-		refuse_log(quote_qualified_identifier(TextDatumGetCString(schema), TextDatumGetCString(name)));
+			 attribute(slot, DROPPED_NAME, &name) && strcmp(TextDatumGetCString(schema), "relay_guard") == 0)
+		refuse_log(quote_qualified_identifier("relay_guard", TextDatumGetCString(name)));
 }
 
 PG_FUNCTION_INFO_V1(relay_guard_audit_guard_drop);

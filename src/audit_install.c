@@ -172,13 +172,11 @@ create_trigger(Oid relation, const RgAuditTriggerKind *kind, const RgAuditDefini
 	CommandCounterIncrement();
 }
 
-/* PostgreSQL gives partitions the row trigger of their parent. */
 static void
 create_triggers(Oid relation, const RgAuditDefinition *definition)
 {
-	for (int i = 0; i < RG_AUDIT_TRIGGERS; i++)
-		if (i != RG_AUDIT_ROW_TRIGGER || !get_rel_relispartition(relation))
-			create_trigger(relation, &rg_audit_triggers[i], definition);
+	for (int i = 0; i < rg_audit_triggers_of(relation); i++)
+		create_trigger(relation, &rg_audit_triggers[i], definition);
 }
 
 static Oid
@@ -343,11 +341,11 @@ add_triggers(Oid relation, ObjectAddresses * doomed)
 
 PG_FUNCTION_INFO_V1(relay_guard_audit_stop);
 
-/* audit_stop(table); STRICT */
+/* audit_stop(table) */
 Datum
 relay_guard_audit_stop(PG_FUNCTION_ARGS)
 {
-	Oid			relation = PG_GETARG_OID(0);
+	Oid			relation = PG_ARGISNULL(0) ? InvalidOid : PG_GETARG_OID(0);
 	List	   *tree = owned_tree(relation, AccessExclusiveLock);
 	RgAuditState state = rg_audit_state(relation);
 	ObjectAddresses *doomed = new_object_addresses();

@@ -35,6 +35,12 @@ const RgAuditTriggerKind rg_audit_triggers[RG_AUDIT_TRIGGERS] = {
 	{RG_AUDIT_TRIGGER_PREFIX "row", TRIGGER_TYPE_ROW | CHANGES, TRIGGER_FIRES_ON_REPLICA, false, false},
 };
 
+int
+rg_audit_triggers_of(Oid relation)
+{
+	return get_rel_relkind(relation) == RELKIND_PARTITIONED_TABLE ? RG_AUDIT_TRIGGERS - 1 : RG_AUDIT_TRIGGERS;
+}
+
 Oid
 rg_audit_function(void)
 {
@@ -60,13 +66,14 @@ attribute_is_null(HeapTuple tuple, TupleDesc desc, AttrNumber attnum)
 	return heap_attisnull(tuple, attnum, desc);
 }
 
-/* Whether it fires for what it should, all of it and with the rows. */
+/* Whether it fires for what it should, all of it and with the rows, and should be there. */
 static bool
 has_shape(HeapTuple tuple, TupleDesc desc, const RgAuditTriggerKind *kind)
 {
 	Form_pg_trigger trigger = (Form_pg_trigger) GETSTRUCT(tuple);
 
-	return trigger->tgtype == kind->type && trigger->tgattr.dim1 == 0 &&
+	return kind - rg_audit_triggers < rg_audit_triggers_of(trigger->tgrelid) &&
+		trigger->tgtype == kind->type && trigger->tgattr.dim1 == 0 &&
 		trigger->tgconstraint == InvalidOid &&
 		trigger->tgnargs == RG_AUDIT_ARGUMENTS &&
 		attribute_is_null(tuple, desc, Anum_pg_trigger_tgqual) &&
@@ -163,7 +170,7 @@ rg_audit_state(Oid relation)
 	StateSoFar	sofar = {&state, 0};
 
 	each_trigger(relation, add_to_state, &sofar);
-	state.complete = sofar.whole == RG_AUDIT_TRIGGERS && !state.at_odds;
+	state.complete = sofar.whole == rg_audit_triggers_of(relation) && !state.at_odds;
 	return state;
 }
 
@@ -284,11 +291,26 @@ rg_audit_children(Oid relation)
 	return relatives(relation, InheritsParentIndexId, Anum_pg_inherits_inhparent);
 }
 
+static bool
+in_our_schema(Oid relation)
+{
+	Oid			schema = get_namespace_oid("relay_guard", true);
+
+	return OidIsValid(schema) && get_rel_namespace(relation) == schema;
+}
+
+/* By the schema, which sql/01_schema.sql takes from nobody else: names can change. */
 bool
 rg_audit_is_log(Oid relation)
 {
-	char	   *name = get_rel_name(relation);
+	List	   *parents;
+	ListCell   *cell;
 
-	return name != NULL && strncmp(name, "audit_", strlen("audit_")) == 0 &&
-		get_rel_namespace(relation) == get_namespace_oid("relay_guard", true);
+	if (in_our_schema(relation))
+		return true;
+	parents = rg_audit_parents(relation);
+	foreach(cell, parents)
+		if (in_our_schema(lfirst_oid(cell)))
+		return true;
+	return false;
 }

@@ -2,10 +2,15 @@
  * audit_table.h
  *		Which tables are audited, as what, and whether nothing gets around it.
  *
- * All of it is in the catalog: five triggers that call audit_change() on each
- * table, partition and inheritor.  Three statement triggers record changes, one
+ * All of it is in the catalog: triggers that call audit_change() on each table,
+ * partition and inheritor.  Three statement triggers record changes, one
  * TRUNCATE; where statement triggers of sessions do not fire, which is where
  * changes are applied, the row trigger does, and only there.
+ *
+ * Tables that have partitions do without the row trigger.  PostgreSQL would clone
+ * it, which takes the right to execute audit_change() of whoever makes a
+ * partition, takes it away from partitions that are detached, and refuses to
+ * attach tables that have it.
  *
  * The catalog is read without a lock on the table.
  */
@@ -42,14 +47,17 @@ typedef struct RgAuditTriggerKind
 } RgAuditTriggerKind;
 
 #define RG_AUDIT_TRIGGERS 5
-#define RG_AUDIT_ROW_TRIGGER 4	/* which of them PostgreSQL clones to
-								 * partitions */
+
+/* The row trigger is the last. */
 extern const RgAuditTriggerKind rg_audit_triggers[RG_AUDIT_TRIGGERS];
+
+/* How many of them a table has, the first ones. */
+extern int	rg_audit_triggers_of(Oid relation);
 
 typedef struct RgAuditState
 {
 	bool		audited;		/* any trigger calls audit_change() */
-	bool		complete;		/* all five are there, as audit() makes them */
+	bool		complete;		/* all are there, as audit() makes them */
 	bool		at_odds;		/* their arguments differ */
 	RgAuditDefinition definition;	/* of the first; palloc'd */
 } RgAuditState;
@@ -81,7 +89,7 @@ extern bool rg_audit_triggers_enabled(Oid relation, const char *name);
 extern List *rg_audit_parents(Oid relation);
 extern List *rg_audit_children(Oid relation);
 
-/* A table of the log itself: audit_log, its partitions, those that were detached, audit_seal. */
+/* A table of the log itself, or another one of relay_guard's; a partition of one. */
 extern bool rg_audit_is_log(Oid relation);
 
 #endif
