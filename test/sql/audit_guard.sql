@@ -161,7 +161,9 @@ SELECT action, resource_type, resource_id, details FROM rg_log;
 CREATE TRIGGER rg_t BEFORE INSERT ON relay_guard.audit_log EXECUTE FUNCTION rg_nothing();
 RESET SESSION AUTHORIZATION;
 BEGIN;
-SELECT to_char(now() AT TIME ZONE 'UTC', '"relay_guard.audit_log_"YYYY_MM') AS partition \gset
+SELECT partition FROM relay_guard.audit_partitions() LIMIT 1 \gset
+ALTER TABLE :partition RENAME TO audit_log_now;
+\set partition relay_guard.audit_log_now
 ALTER TABLE relay_guard.audit_log OWNER TO rg_owner;
 ALTER TABLE :partition OWNER TO rg_owner;
 ALTER TABLE relay_guard.audit_seal OWNER TO rg_owner;
