@@ -5,7 +5,7 @@ SET client_min_messages = warning;
 SELECT relay_guard.audit_maintain() \g /dev/null
 SELECT relay_guard.audit_event('test', 'thing', '1') > 0 AS recorded;
 -- the month is not always this one
-SELECT tableoid::regclass AS partition, c.relname FROM relay_guard.audit_log l JOIN pg_class c ON c.oid = l.tableoid LIMIT 1 \gset
+SELECT l.tableoid::regclass AS partition, c.relname FROM relay_guard.audit_log l JOIN pg_class c ON c.oid = l.tableoid LIMIT 1 \gset
 ALTER TABLE :partition RENAME TO audit_log_now;
 \set partition relay_guard.audit_log_now
 INSERT INTO relay_guard.audit_log SELECT * FROM relay_guard.audit_log;
