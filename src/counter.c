@@ -22,6 +22,7 @@
 #include "counter_purge.h"
 #include "counter_worker.h"
 #include "decrypt_totals.h"
+#include "denial_shared.h"
 #include "rate_totals.h"
 
 #define MAGIC 0x52474354
@@ -112,6 +113,7 @@ request_shmem(void)
 	rg_counter_worker_request_shmem();
 	rg_rate_totals_request_shmem();
 	rg_decrypt_totals_request_shmem();
+	rg_denial_request_shmem();
 	rg_audit_witness_request_shmem();
 }
 
@@ -175,6 +177,7 @@ startup_shmem(void)
 	rg_counter_worker_startup_shmem();
 	rg_rate_totals_startup_shmem();
 	rg_decrypt_totals_startup_shmem();
+	rg_denial_startup_shmem();
 	rg_audit_witness_startup_shmem();
 	LWLockRelease(AddinShmemInitLock);
 }
