@@ -86,7 +86,7 @@ make_details(const RgDenialEvent *event)
 	if (event->class == RG_DENIAL_VALUE)
 		put_text(&out, "request", event->request);
 	put_text(&out, "subject", event->subject);
-	put_text(&out, "role", event->who.role);
+	put_text(&out, "session_role", event->who.role);
 	put_number(&out, "left_out", event->left_out);
 	put_time(&out, event->count_only ? "counted_until" : "denied_at", event->at);
 	appendStringInfoChar(&out, '}');
