@@ -231,11 +231,9 @@ def test_an_event_shows_every_column_but_what_only_verification_needs(gateway, a
 
 
 def test_reading_it_leaves_no_row(gateway, postgres, admin):
-    count = "SELECT count(*) FROM relay_guard.audit_log"
-    before = postgres.sql(count)
     for path in "/audit", AUDIT, AUDIT + "/verify":
-        assert gateway.get(path, admin).status == 200
-    assert postgres.sql(count) == before
+        assert gateway.get(path, {**admin, "X-Request-ID": "audit-reading"}).status == 200
+    assert rows_of(postgres, "audit-reading") == []
 
 
 # Filters and pages
@@ -456,7 +454,7 @@ def test_the_filter_on_a_resource_is_read_from_its_index(explain):
     assert (listed, after, read(nodes)[0]) == (0, None, 0)
 
 
-@pytest.mark.parametrize("query", [{"status": "denied"}, {"actor": "f-nobody"}, {"action": "f-nothing"}, {"resource_id": "f-x"},
+@pytest.mark.parametrize("query", [{"status": "error"}, {"actor": "f-nobody"}, {"action": "f-nothing"}, {"resource_id": "f-x"},
                                    {"resource_type": "f-nothing"}, {"request_id": "f-nothing"}])
 def test_a_filter_without_an_index_reads_a_bounded_number_of_rows(explain, query):
     listed, after, nodes = explain(size=50, **query)
@@ -473,11 +471,14 @@ def test_partitions_outside_of_since_and_until_are_not_opened(explain):
 # Seals
 
 def test_the_head_is_the_newest_seal(gateway, postgres, admin):
-    postgres.sql("SELECT relay_guard.audit_event('before', 'head'); SELECT relay_guard.audit_seal()")
+    postgres.sql("SELECT relay_guard.audit_event('before', 'head')")
+    postgres.sql("SELECT relay_guard.audit_seal()")
+    last = "SELECT max(seal_id) FROM relay_guard.audit_seal"
+    before = postgres.sql(last)[0][0]
     head = gateway.get(AUDIT + "/head", admin).json()
     assert list(head) == ["seal_id", "root", "sealed_at"]
-    seal_id, root = postgres.sql("SELECT seal_id, encode(root, 'hex') FROM relay_guard.audit_seal ORDER BY seal_id DESC LIMIT 1")[0]
-    assert (head["seal_id"], head["root"]) == (seal_id, root)
+    assert before <= head["seal_id"] <= postgres.sql(last)[0][0]
+    assert postgres.sql(f"SELECT encode(root, 'hex') FROM relay_guard.audit_seal WHERE seal_id = {head['seal_id']}") == [(head["root"],)]
 
 
 def test_an_untouched_log_verifies_and_a_changed_row_is_named(gateway, postgres, admin, recorded):
