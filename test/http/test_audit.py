@@ -88,11 +88,14 @@ def events(gateway, headers, **query):
 
 def pages(gateway, headers, **query):
     """The events of all pages; an empty one may have another after it."""
+    cursors = set()
     while True:
         page = get(gateway, headers, **query).json()
         yield page["events"]
         if page["next"] is None:
             return
+        assert page["next"] not in cursors, "the pages go in a circle"
+        cursors.add(page["next"])
         query["after"] = page["next"]
 
 
