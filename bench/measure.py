@@ -93,10 +93,11 @@ def alternate(loads, rounds):
     return results
 
 
-def http(url, tokens, roots, connections, seconds):
+def http(script, url, tokens, roots, connections, seconds):
+    """A script of wrk, read or write, on one front-end."""
     output, spent = run(
         ["wrk", "-t1", f"-c{connections}", f"-d{seconds}s", "--timeout", "10s",
-         "-s", f"{HERE}/read.lua", url], roots, {"BENCH_TOKENS": tokens})
+         "-s", f"{HERE}/{script}.lua", url], roots, {"BENCH_TOKENS": tokens})
     count, micros, p50, p99, errors = numbers(output)
     if errors:
         raise SystemExit(f"bench: {errors:.0f} errors of {count:.0f} requests at {url}")

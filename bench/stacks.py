@@ -137,6 +137,8 @@ class Relay:
         psql(self.superuser, "-c", "UPDATE relay_guard.rate_policy SET quota = 1000000000")
         if psql(self.superuser, "-c", "SELECT to_regclass('bench.knowledge_files') IS NULL") == "t":
             psql(self.superuser, "-f", f"{HERE}/relay_data.sql")
+        if psql(self.superuser, "-c", "SELECT to_regclass('bench.note') IS NULL") == "t":
+            psql(self.superuser, "-1", "-f", f"{HERE}/relay_notes.sql")
 
     def change(self, settings):
         """Writes settings; true when the server must start again to have them."""
@@ -187,6 +189,8 @@ class PeersDatabase:
         if not psql(self.environment, "-d", "postgres", "-c",
                     "SELECT 1 FROM pg_database WHERE datname = 'bench'"):
             self.load()
+        if psql(self.environment, "-d", "bench", "-c", "SELECT to_regclass('note') IS NULL") == "t":
+            psql(self.environment, "-d", "bench", "-1", "-f", f"{HERE}/peers/notes.sql")
         self.roots = [self.postgres.pid]
 
     def own(self, path):

@@ -24,7 +24,7 @@ BEGIN
         EXECUTE format('GRANT EXECUTE ON FUNCTION relay_guard.serve(bytea), relay_guard.ready(), relay_guard.metrics(),
             relay_guard.has_leading_index(regclass, name[]), %s TO %s', lint, grantee);
     WHEN 'app' THEN
-        EXECUTE format('GRANT EXECUTE ON FUNCTION relay_guard.fail(int, text, text, text),
+        EXECUTE format('GRANT EXECUTE ON FUNCTION relay_guard.fail(int, text, text, text), relay_guard.audit_event(text, text, text, jsonb, text),
             relay_guard.rate_take(text, int), relay_guard.rate_take_all(text[]),
             relay_guard.rate_peek(text), relay_guard.rate_require(text, int),
             relay_guard.encrypt(text, bytea), relay_guard.encrypt(bytea, bytea), relay_guard.encrypt(jsonb, bytea),
@@ -100,7 +100,7 @@ BEGIN
               FROM pg_proc p WHERE p.pronamespace = 'relay_guard'::regnamespace
               UNION ALL
               SELECT CASE c.relkind WHEN 'S' THEN 'SEQUENCE' ELSE 'TABLE' END, c.oid::regclass::text, c.relowner, c.relacl
-              FROM pg_class c WHERE c.relnamespace = 'relay_guard'::regnamespace AND c.relkind IN ('r', 'v', 'S')) o,
+              FROM pg_class c WHERE c.relnamespace = 'relay_guard'::regnamespace AND c.relkind IN ('r', 'p', 'v', 'S')) o,
              aclexplode(o.acl) a
         WHERE a.grantee <> o.owner
         GROUP BY o.kind, o.name, a.grantee

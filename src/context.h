@@ -21,6 +21,7 @@ typedef struct RgIdentity
 	RgSlice		via;			/* "token", "api_key" or "assume" */
 	RgSlice		scopes;			/* separated by single spaces */
 	RgSlice		claims;			/* the token's payload, JSON */
+	RgSlice		session_id;		/* the session that the token belongs to */
 	RgSlice		request_id;
 	RgSlice		client_ip;		/* an inet without its varlena header */
 } RgIdentity;

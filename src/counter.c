@@ -16,6 +16,7 @@
 #include "storage/shmem.h"
 #include "utils/guc.h"
 
+#include "audit_witness.h"
 #include "counter.h"
 #include "counter_key.h"
 #include "counter_purge.h"
@@ -111,6 +112,7 @@ request_shmem(void)
 	rg_counter_worker_request_shmem();
 	rg_rate_totals_request_shmem();
 	rg_decrypt_totals_request_shmem();
+	rg_audit_witness_request_shmem();
 }
 
 static void
@@ -173,6 +175,7 @@ startup_shmem(void)
 	rg_counter_worker_startup_shmem();
 	rg_rate_totals_startup_shmem();
 	rg_decrypt_totals_startup_shmem();
+	rg_audit_witness_startup_shmem();
 	LWLockRelease(AddinShmemInitLock);
 }
 

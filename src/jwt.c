@@ -62,7 +62,6 @@ describe(const RgToken *token, const RgIssuer *issuer, const char *user_id,
 		.leeway = issuer->leeway,
 		.revocations = NEVER_ASKED,
 		.jti = rg_slice_of(prefixed(issuer, token->jti)),
-		.session = rg_slice_of(prefixed(issuer, token->session)),
 		.identity = {
 			.user_id = rg_slice_of(user_id),
 			.workspace_id = rg_slice_of(workspace_id),
@@ -70,6 +69,7 @@ describe(const RgToken *token, const RgIssuer *issuer, const char *user_id,
 			.via = RG_SLICE("token"),
 			.scopes = rg_slice_of(token->scope),
 			.claims = {token->payload, token->payload_len},
+			.session_id = rg_slice_of(prefixed(issuer, token->session)),
 		},
 	};
 

@@ -321,6 +321,16 @@ rg_keyring_subkey(RgPurpose purpose, uint32 key_id, uint8 subkey[RG_KEY_BYTES])
 	rg_ring_subkey(require_key(key_id), purpose, subkey);
 }
 
+bool
+rg_keyring_audit_key(uint32 key_id, uint8 subkey[RG_KEY_BYTES])
+{
+	const RgRingKey *key = rg_keyring_available() ? find_key(key_id) : NULL;
+
+	if (key != NULL)
+		rg_ring_subkey(key, RG_FOR_AUDIT, subkey);
+	return key != NULL;
+}
+
 static RgSealer *
 sealer_for(RgPurpose purpose, const RgRingKey *key)
 {

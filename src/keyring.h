@@ -35,6 +35,14 @@ extern uint32 rg_keyring_primary(void);
 /* The subkey of a key that is not retired; the caller wipes it. */
 extern void rg_keyring_subkey(RgPurpose purpose, uint32 key_id, uint8 subkey[RG_KEY_BYTES]);
 
+/*
+ * The subkey that authenticates what a key's time left in the audit log, even of
+ * one that is retired: the log cannot be written anew.  False when the ring does
+ * not have it, or there is none; raises nothing.  The caller wipes it.
+ */
+extern bool rg_keyring_audit_key(uint32 key_id, uint8 subkey[RG_KEY_BYTES])
+			__attribute__((warn_unused_result));
+
 /* Whether the ring has that key and it is not retired. */
 extern bool rg_keyring_usable(uint32 key_id);
 

@@ -8,6 +8,7 @@
 #include "utils/guc.h"
 
 #include "api_key.h"
+#include "audit_witness.h"
 #include "context.h"
 #include "counter.h"
 #include "identity.h"
@@ -38,6 +39,7 @@ _PG_init(void)
 	rg_revocation_init();
 	rg_api_key_init();
 	rg_counter_init();
+	rg_audit_witness_init();
 	rg_rate_init();
 	rg_route_init();
 	rg_serve_init();

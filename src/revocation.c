@@ -111,7 +111,7 @@ rg_revoked(RgVerified *verified)
 	if (verified->revocations == generation)
 		return false;
 	note_kinds(generation);
-	if (look_up(JTI, verified->jti, values) || look_up(SESSION, verified->session, values))
+	if (look_up(JTI, verified->jti, values) || look_up(SESSION, verified->identity.session_id, values))
 		return true;
 	if (look_up(USER, verified->identity.user_id, values) &&
 		issued_before(verified->iat, DatumGetTimestampTz(values[Anum_revocation_before])))

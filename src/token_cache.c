@@ -18,7 +18,7 @@
 
 #define CACHE_SIZE 1024
 #define HASH_BYTES crypto_shorthash_siphashx24_BYTES
-/* The slices at the end of an entry: jti, session, and the identity's */
+/* The slices at the end of an entry: jti and the identity's */
 #define NFIELDS ((sizeof(RgVerified) - offsetof(RgVerified, jti)) / sizeof(RgSlice))
 
 typedef struct Entry

@@ -21,8 +21,7 @@ typedef struct RgVerified
 	int64		leeway;
 	uint64		revocations;	/* changes of that table, when last asked */
 	RgSlice		jti;			/* with the issuer's prefix, as revoke() has
-								 * it */
-	RgSlice		session;		/* the same; slices without data are absent */
+								 * it; without data when absent */
 	RgIdentity	identity;		/* without request id and address */
 } RgVerified;
 

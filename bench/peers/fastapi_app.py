@@ -3,6 +3,7 @@
 No BaseHTTPMiddleware, no reset query between users of a connection, the JSON
 made by PostgreSQL, the limiter one EVALSHA.
 """
+import json
 import os
 import time
 import uuid
@@ -11,6 +12,7 @@ import asyncpg
 import jwt
 import redis.asyncio
 from fastapi import Depends, FastAPI, HTTPException, Request, Response
+from pydantic import BaseModel
 
 LIMIT, WINDOW = 1_000_000_000, 60
 SECRET = os.environ["SUPABASE_JWT_SECRET"]
@@ -25,6 +27,11 @@ LIST = """
 select coalesce(json_agg(page), '[]')::text from (
     select id, name, mime, size_bytes, status, created_at from knowledge_files
     order by created_at desc, id desc limit $1) page
+"""
+ADD = "insert into note (user_id, title, body) values ($1, $2, $3) returning id"
+TRAIL = """
+insert into trail (user_id, action, resource, request_id, ip, details)
+values ($1, 'note.create', 'note/' || $2::text, $3, $4, $5)
 """
 SECURITY = [
     (b"x-content-type-options", b"nosniff"),
@@ -50,7 +57,8 @@ class Headers:
     async def __call__(self, scope, receive, send):
         if scope["type"] != "http":
             return await self.app(scope, receive, send)
-        request_id = uuid.uuid4().hex.encode()
+        scope["request_id"] = uuid.uuid4().hex
+        request_id = scope["request_id"].encode()
 
         async def send_with_headers(message):
             if message["type"] == "http.response.start":
@@ -110,3 +118,19 @@ async def files(limit: int = 50, user: str = Depends(current_user)):
             await connection.fetchval("select set_config('app.user_id', $1, true)", user)
             page = await connection.fetchval(LIST, min(limit, 100))
     return Response('{"items":' + page + "}", media_type="application/json")
+
+
+class Note(BaseModel):
+    title: str
+    body_text: str
+
+
+@app.post("/api/v1/notes", status_code=201)
+async def add_note(note: Note, request: Request, user: str = Depends(current_user)):
+    async with app.pool.acquire() as connection:
+        async with connection.transaction():
+            await connection.fetchval("select set_config('app.user_id', $1, true)", user)
+            added = await connection.fetchval(ADD, int(user), note.title, note.body_text)
+            await connection.execute(TRAIL, int(user), str(added), request.scope["request_id"],
+                                     request.client.host, json.dumps({"title": note.title}))
+    return Response('{"id":%d}' % added, 201, media_type="application/json")

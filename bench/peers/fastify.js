@@ -14,6 +14,16 @@ const LIST = `
     select id, name, mime, size_bytes, status, created_at from knowledge_files
     order by created_at desc, id desc limit $1) page`;
 
+const ADD = 'insert into note (user_id, title, body) values ($1, $2, $3) returning id';
+const TRAIL = `
+  insert into trail (user_id, action, resource, request_id, ip, details)
+  values ($1, 'note.create', 'note/' || $2::text, $3, $4, $5)`;
+const NOTE = {
+  type: 'object',
+  required: ['title', 'body_text'],
+  properties: { title: { type: 'string' }, body_text: { type: 'string' } },
+};
+
 const pool = () => new Pool({
   host: process.env.PGHOST, port: 5432, user: 'app', database: 'bench', max: 8, min: 8, pipeline: true,
 });
@@ -30,6 +40,27 @@ async function list(connection, user, limit) {
     connection.query('COMMIT'),
   ]);
   return '{"items":' + page.rows[0].json + '}';
+}
+
+// The trail's row names the note, so it waits for the note's id
+async function add(connection, request) {
+  const { user: { sub }, body: { title, body_text: body } } = request;
+  try {
+    const [, , added] = await Promise.all([
+      connection.query('BEGIN'),
+      connection.query({ name: 'user', text: "select set_config('app.user_id', $1, true)", values: [sub] }),
+      connection.query({ name: 'add', text: ADD, values: [sub, title, body] }),
+    ]);
+    const { id } = added.rows[0];
+    await Promise.all([
+      connection.query({ name: 'trail', text: TRAIL, values: [sub, id, request.id, request.ip, JSON.stringify({ title })] }),
+      connection.query('COMMIT'),
+    ]);
+    return { id };
+  } catch (error) {
+    await connection.query('ROLLBACK');
+    throw error;
+  }
 }
 
 async function guards(app) {
@@ -56,6 +87,15 @@ async function serve() {
     try {
       reply.type('application/json');
       return await list(connection, request.user.sub, Math.min(+(request.query.limit || 50), 100));
+    } finally {
+      connection.release();
+    }
+  });
+  app.post('/api/v1/notes', { schema: { body: NOTE } }, async (request, reply) => {
+    const connection = await connections.connect();
+    try {
+      reply.code(201);
+      return await add(connection, request);
     } finally {
       connection.release();
     }

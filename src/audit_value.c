@@ -1,0 +1,331 @@
+/*
+ * audit_value.c
+ *		Values of an audited table as the audit log shows them: as to_jsonb()
+ *		does, with times in UTC whatever the session's time zone.
+ */
+#include "postgres.h"
+
+#include "access/detoast.h"
+#include "catalog/pg_type.h"
+#include "common/cryptohash.h"
+#include "common/sha2.h"
+#include "executor/tuptable.h"
+#include "lib/stringinfo.h"
+#include "nodes/makefuncs.h"
+#include "utils/builtins.h"
+#include "utils/datum.h"
+#include "utils/datetime.h"
+#include "utils/fmgroids.h"
+#include "utils/json.h"
+#include "utils/lsyscache.h"
+#include "utils/numeric.h"
+
+#include "audit_value.h"
+#include "crypt.h"
+#include "json_text.h"
+#include "varlena_slice.h"
+
+static void
+set_string(JsonbValue * result, const char *data, int len)
+{
+	result->type = jbvString;
+	result->val.string.val = (char *) data;
+	result->val.string.len = len;
+}
+
+/*
+ * Conversions
+ */
+
+static void
+convert_bool(const RgAuditColumn *column, Datum value, JsonbValue * result)
+{
+	result->type = jbvBool;
+	result->val.boolean = DatumGetBool(value);
+}
+
+static void
+convert_integer(const RgAuditColumn *column, Datum value, JsonbValue * result)
+{
+	int64		number = column->length == 2 ? DatumGetInt16(value)
+	: column->length == 4 ? DatumGetInt32(value) : DatumGetInt64(value);
+
+	result->type = jbvNumeric;
+	result->val.numeric = int64_to_numeric(number);
+}
+
+static void
+convert_output(const RgAuditColumn *column, Datum value, JsonbValue * result)
+{
+	char	   *text = OutputFunctionCall(column->function, value);
+
+	set_string(result, text, strlen(text));
+}
+
+static void
+convert_text(const RgAuditColumn *column, Datum value, JsonbValue * result)
+{
+	RgSlice		text = rg_datum_slice(value);
+
+	set_string(result, text.data, text.len);
+}
+
+static void
+convert_time(const RgAuditColumn *column, Datum value, JsonbValue * result)
+{
+	const int	utc = 0;
+	char	   *text = palloc(MAXDATELEN + 1);
+
+	JsonEncodeDateTime(text, value, column->type, &utc);
+	set_string(result, text, strlen(text));
+}
+
+/* A whole jsonb: a scalar is taken out of it, anything else taken over. */
+static void
+set_jsonb(JsonbValue * result, Jsonb *jsonb)
+{
+	if (JB_ROOT_IS_SCALAR(jsonb))
+	{
+		(void) JsonbExtractScalar(&jsonb->root, result);
+		return;
+	}
+	result->type = jbvBinary;
+	result->val.binary.data = &jsonb->root;
+	result->val.binary.len = VARSIZE(jsonb) - VARHDRSZ;
+}
+
+static void
+convert_jsonb(const RgAuditColumn *column, Datum value, JsonbValue * result)
+{
+	set_jsonb(result, DatumGetJsonbP(value));
+}
+
+static void
+convert_other(const RgAuditColumn *column, Datum value, JsonbValue * result)
+{
+	set_jsonb(result, DatumGetJsonbP(FunctionCall1(column->function, value)));
+}
+
+void
+rg_audit_redacted(const RgAuditColumn *column, Datum value, JsonbValue * result)
+{
+	static const char shown[] = "[redacted]";
+
+	set_string(result, shown, sizeof shown - 1);
+}
+
+static char *
+sha256_hex(RgSlice bytes)
+{
+	uint8		digest[PG_SHA256_DIGEST_LENGTH];
+	char	   *hex = palloc(2 * sizeof digest);
+	pg_cryptohash_ctx *hash = pg_cryptohash_create(PG_SHA256);
+
+	if (hash == NULL || pg_cryptohash_init(hash) < 0 ||
+		pg_cryptohash_update(hash, (const uint8 *) bytes.data, bytes.len) < 0 ||
+		pg_cryptohash_final(hash, digest, sizeof digest) < 0)
+		ereport(ERROR,
+				errcode(ERRCODE_INTERNAL_ERROR),
+				errmsg("could not hash an encrypted value"));
+	pg_cryptohash_free(hash);
+	hex_encode((const char *) digest, sizeof digest, hex);
+	return hex;
+}
+
+static void
+push_member(JsonbParseState * *state, const char *name, JsonbValue * value)
+{
+	JsonbValue	key;
+
+	set_string(&key, name, strlen(name));
+	pushJsonbValue(state, WJB_KEY, &key);
+	pushJsonbValue(state, WJB_VALUE, value);
+}
+
+void
+rg_audit_encrypted(const RgAuditColumn *column, Datum value, JsonbValue * result)
+{
+	RgSlice		envelope = rg_datum_slice(value);
+	JsonbParseState *state = NULL;
+	JsonbValue	key_id,
+				digest;
+
+	key_id.type = jbvNumeric;
+	key_id.val.numeric = int64_to_numeric(rg_crypt_key_id(envelope));
+	set_string(&digest, sha256_hex(envelope), 2 * PG_SHA256_DIGEST_LENGTH);
+	pushJsonbValue(&state, WJB_BEGIN_OBJECT, NULL);
+	push_member(&state, "key_id", &key_id);
+	push_member(&state, "digest", &digest);
+	set_jsonb(result, JsonbValueToJsonb(pushJsonbValue(&state, WJB_END_OBJECT, NULL)));
+}
+
+/* to_jsonb(anyelement) learns the type of its argument from the call's expression. */
+static FmgrInfo *
+to_jsonb_of(Oid type)
+{
+	FmgrInfo   *function = palloc(sizeof *function);
+	Param	   *argument = makeNode(Param);
+
+	argument->paramkind = PARAM_EXTERN;
+	argument->paramtype = type;
+	argument->paramtypmod = -1;
+	fmgr_info(F_TO_JSONB, function);
+	fmgr_info_set_expr((Node *) makeFuncExpr(F_TO_JSONB, JSONBOID, list_make1(argument),
+											 InvalidOid, InvalidOid, COERCE_EXPLICIT_CALL),
+					   function);
+	return function;
+}
+
+static FmgrInfo *
+output_of(Oid type)
+{
+	FmgrInfo   *function = palloc(sizeof *function);
+	Oid			output;
+	bool		varlena;
+
+	getTypeOutputInfo(type, &output, &varlena);
+	fmgr_info(output, function);
+	return function;
+}
+
+static RgAuditConvert
+conversion_of(Oid type)
+{
+	switch (type)
+	{
+		case BOOLOID:
+			return convert_bool;
+		case INT2OID:
+		case INT4OID:
+		case INT8OID:
+			return convert_integer;
+		case TEXTOID:
+		case VARCHAROID:
+			return convert_text;
+		case UUIDOID:
+		case INETOID:
+		case CIDROID:
+		case NAMEOID:
+			return convert_output;
+		case DATEOID:
+		case TIMESTAMPOID:
+		case TIMESTAMPTZOID:
+			return convert_time;
+		case JSONBOID:
+			return convert_jsonb;
+		default:
+			return convert_other;
+	}
+}
+
+void
+rg_audit_choose_conversion(RgAuditColumn *column, Oid type)
+{
+	column->type = getBaseType(type);
+	column->convert = conversion_of(column->type);
+	if (column->convert == convert_output)
+		column->function = output_of(column->type);
+	else if (column->convert == convert_other)
+		column->function = to_jsonb_of(type);
+}
+
+/*
+ * Rows
+ */
+
+/* A value that was not touched keeps its place in the TOAST table. */
+static bool
+same_toast(Datum a, Datum b)
+{
+	struct varlena *left = (struct varlena *) DatumGetPointer(a);
+	struct varlena *right = (struct varlena *) DatumGetPointer(b);
+
+	return VARATT_IS_EXTERNAL(left) && VARATT_IS_EXTERNAL(right) &&
+		VARSIZE_EXTERNAL(left) == VARSIZE_EXTERNAL(right) &&
+		memcmp(left, right, VARSIZE_EXTERNAL(left)) == 0;
+}
+
+bool
+rg_audit_unchanged(const RgAuditColumn *column, TupleTableSlot *old_row,
+				   TupleTableSlot *new_row)
+{
+	int			i = column->index;
+	Datum		before = old_row->tts_values[i];
+	Datum		after = new_row->tts_values[i];
+
+	if (old_row->tts_isnull[i] || new_row->tts_isnull[i])
+		return old_row->tts_isnull[i] == new_row->tts_isnull[i];
+	if (column->length == -1 && same_toast(before, after))
+		return true;
+	return datum_image_eq(before, after, column->by_value, column->length);
+}
+
+static void
+push_column(JsonbParseState * *state, const RgAuditColumn *column, TupleTableSlot *row)
+{
+	JsonbValue	value = {.type = jbvNull};
+	JsonbValue	name = column->name;
+
+	if (!row->tts_isnull[column->index])
+		column->convert(column, row->tts_values[column->index], &value);
+	pushJsonbValue(state, WJB_KEY, &name);
+	pushJsonbValue(state, WJB_VALUE, &value);
+}
+
+Jsonb *
+rg_audit_object(const RgAuditColumn *columns, int ncolumns, TupleTableSlot *row,
+				const bool *chosen)
+{
+	JsonbParseState *state = NULL;
+
+	pushJsonbValue(&state, WJB_BEGIN_OBJECT, NULL);
+	for (int i = 0; i < ncolumns; i++)
+		if (chosen == NULL || chosen[i])
+			push_column(&state, &columns[i], row);
+	return JsonbValueToJsonb(pushJsonbValue(&state, WJB_END_OBJECT, NULL));
+}
+
+/* Keys are shown by their output functions, NULL as nothing. */
+static RgSlice
+key_text(const RgAuditColumn *key, TupleTableSlot *row)
+{
+	if (row->tts_isnull[key->index])
+		return rg_slice(NULL, 0);
+	if (key->type == TEXTOID || key->type == VARCHAROID)
+		return rg_datum_slice(row->tts_values[key->index]);
+	return rg_slice_of(OutputFunctionCall(key->function, row->tts_values[key->index]));
+}
+
+static JsonbValue *
+push_keys(const RgAuditColumn *keys, int nkeys, TupleTableSlot *row)
+{
+	JsonbParseState *state = NULL;
+
+	pushJsonbValue(&state, WJB_BEGIN_ARRAY, NULL);
+	for (int i = 0; i < nkeys; i++)
+	{
+		RgSlice		text = key_text(&keys[i], row);
+		JsonbValue	element = {.type = jbvNull};
+
+		if (text.data != NULL)
+			set_string(&element, text.data, text.len);
+		pushJsonbValue(&state, WJB_ELEM, &element);
+	}
+	return pushJsonbValue(&state, WJB_END_ARRAY, NULL);
+}
+
+RgSlice
+rg_audit_key(const RgAuditColumn *keys, int nkeys, TupleTableSlot *row)
+{
+	StringInfoData text;
+	Jsonb	   *array;
+
+	if (nkeys == 0)
+		return rg_slice(NULL, 0);
+	if (nkeys == 1)
+		return key_text(keys, row);
+	array = JsonbValueToJsonb(push_keys(keys, nkeys, row));
+	initStringInfo(&text);
+	(void) JsonbToCString(&text, &array->root, VARSIZE(array));
+	return rg_slice(text.data, text.len);
+}

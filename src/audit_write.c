@@ -1,0 +1,289 @@
+/*
+ * audit_write.c
+ *		Writing rows of the audit log.
+ *
+ * Rows go straight into the partition and its indexes, many at a time: no plan,
+ * no triggers, no right that could be missing.  The log is written whatever the
+ * setting of synchronous_commit, for a change that was acknowledged and has no
+ * row would be worse than a slow one.
+ */
+#include "postgres.h"
+
+#include "access/heapam.h"
+#include "access/tableam.h"
+#include "access/transam.h"
+#include "access/xact.h"
+#include "access/xlog.h"
+#include "catalog/namespace.h"
+#include "commands/sequence.h"
+#include "executor/executor.h"
+#include "miscadmin.h"
+#include "utils/lsyscache.h"
+#include "utils/memutils.h"
+#include "utils/rel.h"
+#include "utils/timestamp.h"
+
+#include "audit_partition.h"
+#include "audit_subject.h"
+#include "audit_witness.h"
+#include "audit_write.h"
+#include "keyring.h"
+#include "varlena_slice.h"
+
+/* Rows, and bytes of their values, that wait to be written together. */
+#define BATCH_ROWS 100
+#define BATCH_BYTES (1024 * 1024)
+
+struct RgAuditBatch
+{
+	MemoryContext context;
+	MemoryContext scratch;
+	RgAuditMac *mac;			/* of the shared part */
+	Datum		values[Natts_audit];
+	bool		nulls[Natts_audit];
+
+	Oid			sequence;
+	Relation	partition;
+	ResultRelInfo *target;
+	EState	   *estate;
+	BulkInsertState bulk;		/* from the second flush on */
+	TupleTableSlot *slots[BATCH_ROWS];
+	int			nslots;			/* made */
+	int			nrows;			/* waiting */
+	int64		last_id;
+};
+
+int32
+rg_audit_epoch(void)
+{
+	static int32 epoch = 0;
+	uint8		place[12];
+	uint8		hash[RG_AUDIT_MAC_BYTES];
+	uint64		system = GetSystemIdentifier();
+
+	if (epoch != 0)
+		return epoch;
+	for (int i = 0; i < 8; i++)
+		place[i] = (uint8) (system >> (56 - 8 * i));
+	for (int i = 0; i < 4; i++)
+		place[8 + i] = (uint8) (MyDatabaseId >> (24 - 8 * i));
+	crypto_generichash(hash, sizeof hash, place, sizeof place, NULL, 0);
+	epoch = (int32) ((uint32) hash[0] << 24 | hash[1] << 16 | hash[2] << 8 | hash[3]);
+	if (epoch == 0)
+		epoch = 1;
+	return epoch;
+}
+
+/*
+ * Beginning
+ */
+
+/* The hash state is aligned more strictly than what palloc() gives. */
+static RgAuditMac *
+make_mac(const RgAuditShared *shared)
+{
+	RgAuditMac *mac = (RgAuditMac *) TYPEALIGN(64, palloc(sizeof *mac + 64));
+	uint8		key[RG_KEY_BYTES];
+
+	rg_keyring_subkey(RG_FOR_AUDIT, (uint32) shared->key_id, key);
+	rg_audit_mac_begin(mac, key, shared);
+	sodium_memzero(key, sizeof key);
+	return mac;
+}
+
+static void
+open_target(RgAuditBatch *batch)
+{
+	batch->sequence = get_relname_relid("audit_log_id_seq", get_namespace_oid("relay_guard", false));
+	batch->target = makeNode(ResultRelInfo);
+	batch->target->ri_RelationDesc = batch->partition;
+	ExecOpenIndices(batch->target, false);
+	batch->estate = CreateExecutorState();
+}
+
+RgAuditBatch *
+rg_audit_begin_as(const RgIdentity *identity, const char *action,
+				  const char *resource_type, const char *source,
+				  const char *status)
+{
+	MemoryContext context = AllocSetContextCreate(CurrentMemoryContext, "relay_guard audit",
+												  ALLOCSET_DEFAULT_SIZES);
+	MemoryContext old = MemoryContextSwitchTo(context);
+	RgAuditBatch *batch = palloc0(sizeof *batch);
+	RgAuditShared shared;
+
+	batch->context = context;
+	batch->scratch = AllocSetContextCreate(context, "relay_guard audit rows",
+										   ALLOCSET_DEFAULT_SIZES);
+	rg_audit_subject(identity, action, resource_type, source, status, &shared,
+					 batch->values, batch->nulls);
+	batch->mac = make_mac(&shared);
+	batch->partition = rg_audit_partition_open(DatumGetTimestampTz(batch->values[Anum_audit_occurred_at]));
+	open_target(batch);
+	ForceSyncCommit();
+	MemoryContextSwitchTo(old);
+	return batch;
+}
+
+RgAuditBatch *
+rg_audit_begin(const char *action, const char *resource_type,
+			   const char *source, const char *status)
+{
+	return rg_audit_begin_as(rg_context(), action, resource_type, source, status);
+}
+
+MemoryContext
+rg_audit_scratch(RgAuditBatch *batch)
+{
+	return batch->scratch;
+}
+
+/*
+ * Rows
+ */
+
+static TupleTableSlot *
+next_slot(RgAuditBatch *batch)
+{
+	if (batch->nrows == batch->nslots)
+	{
+		MemoryContext old = MemoryContextSwitchTo(batch->context);
+
+		batch->slots[batch->nslots++] = table_slot_create(batch->partition, NULL);
+		MemoryContextSwitchTo(old);
+	}
+	return ExecClearTuple(batch->slots[batch->nrows++]);
+}
+
+/* A column of jsonb; what of it the MAC takes in. */
+static RgSlice
+set_jsonb(RgAuditBatch *batch, int column, Jsonb *value)
+{
+	StringInfoData text;
+
+	batch->nulls[column] = value == NULL;
+	if (value == NULL)
+		return rg_slice(NULL, 0);
+	batch->values[column] = JsonbPGetDatum(value);
+	initStringInfo(&text);
+	(void) JsonbToCString(&text, &value->root, VARSIZE(value));
+	return rg_audit_utf8(rg_slice(text.data, text.len));
+}
+
+static RgSlice
+set_resource(RgAuditBatch *batch, RgSlice resource_id)
+{
+	batch->nulls[Anum_audit_resource_id] = resource_id.data == NULL;
+	if (resource_id.data != NULL)
+		batch->values[Anum_audit_resource_id] = rg_slice_datum(resource_id);
+	return rg_audit_utf8(resource_id);
+}
+
+static void
+set_mac(RgAuditBatch *batch, const RgAuditOwn *own)
+{
+	bytea	   *mac = palloc(VARHDRSZ + RG_AUDIT_MAC_BYTES);
+
+	SET_VARSIZE(mac, VARHDRSZ + RG_AUDIT_MAC_BYTES);
+	rg_audit_mac_row(batch->mac, own, (uint8 *) VARDATA(mac));
+	rg_audit_witness_add(own->id, (uint8 *) VARDATA(mac));
+	batch->values[Anum_audit_mac] = PointerGetDatum(mac);
+	batch->nulls[Anum_audit_mac] = false;
+}
+
+static void
+insert_index_entries(RgAuditBatch *batch, TupleTableSlot *slot)
+{
+#if PG_VERSION_NUM >= 160000
+	list_free(ExecInsertIndexTuples(batch->target, slot, batch->estate, false, false, NULL, NIL, false));
+#else
+	list_free(ExecInsertIndexTuples(batch->target, slot, batch->estate, false, false, NULL, NIL));
+#endif
+	ResetPerTupleExprContext(batch->estate);
+}
+
+static void
+flush(RgAuditBatch *batch)
+{
+	MemoryContext old = MemoryContextSwitchTo(batch->scratch);
+
+	table_multi_insert(batch->partition, batch->slots, batch->nrows,
+					   GetCurrentCommandId(true), 0, batch->bulk);
+	for (int i = 0; i < batch->nrows; i++)
+	{
+		insert_index_entries(batch, batch->slots[i]);
+		ExecClearTuple(batch->slots[i]);
+	}
+	MemoryContextSwitchTo(old);
+	MemoryContextReset(batch->scratch);
+	batch->nrows = 0;
+}
+
+/* A long run has a buffer of its own in the pool and does not push others out. */
+static void
+flush_full(RgAuditBatch *batch)
+{
+	flush(batch);
+	if (batch->bulk == NULL)
+	{
+		MemoryContext old = MemoryContextSwitchTo(batch->context);
+
+		batch->bulk = GetBulkInsertState();
+		MemoryContextSwitchTo(old);
+	}
+}
+
+void
+rg_audit_add(RgAuditBatch *batch, RgSlice resource_id, Jsonb *old_values,
+			 Jsonb *new_values, Jsonb *details)
+{
+	MemoryContext old = MemoryContextSwitchTo(batch->scratch);
+	TupleTableSlot *slot = next_slot(batch);
+	RgAuditOwn	own = {
+		.id = batch->last_id = nextval_internal(batch->sequence, false),
+		.resource_id = set_resource(batch, resource_id),
+		.old_values = set_jsonb(batch, Anum_audit_old, old_values),
+		.new_values = set_jsonb(batch, Anum_audit_new, new_values),
+		.details = set_jsonb(batch, Anum_audit_details, details),
+	};
+
+	batch->values[Anum_audit_id] = Int64GetDatum(own.id);
+	batch->nulls[Anum_audit_id] = false;
+	set_mac(batch, &own);
+	memcpy(slot->tts_values, batch->values, sizeof batch->values);
+	memcpy(slot->tts_isnull, batch->nulls, sizeof batch->nulls);
+	ExecStoreVirtualTuple(slot);
+	MemoryContextSwitchTo(old);
+	if (batch->nrows == BATCH_ROWS ||
+		MemoryContextMemAllocated(batch->scratch, true) > BATCH_BYTES)
+		flush_full(batch);
+}
+
+int64
+rg_audit_end(RgAuditBatch *batch)
+{
+	int64		last_id = batch->last_id;
+
+	if (batch->nrows > 0)
+		flush(batch);
+	for (int i = 0; i < batch->nslots; i++)
+		ExecDropSingleTupleTableSlot(batch->slots[i]);
+	if (batch->bulk != NULL)
+		FreeBulkInsertState(batch->bulk);
+	ExecCloseIndices(batch->target);
+	FreeExecutorState(batch->estate);
+	table_close(batch->partition, NoLock);
+	sodium_memzero(batch->mac, sizeof *batch->mac);
+	MemoryContextDelete(batch->context);
+	return last_id;
+}
+
+int64
+rg_audit_event(const char *action, const char *resource_type, RgSlice resource_id,
+			   Jsonb *details, const char *source, const char *status)
+{
+	RgAuditBatch *batch = rg_audit_begin(action, resource_type, source, status);
+
+	rg_audit_add(batch, resource_id, NULL, NULL, details);
+	return rg_audit_end(batch);
+}
