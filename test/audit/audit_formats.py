@@ -5,6 +5,7 @@ test_formats.py."""
 import datetime
 import importlib.machinery
 import importlib.util
+import io
 import json
 import pathlib
 
@@ -150,3 +151,46 @@ def write_json(path, rows, columns):
 
 
 WRITERS = {"csv": write_csv, "json": write_json}
+
+
+# Into a server, as only its superuser can
+
+def ring_key(server, key_id=1):
+    """The subkey for the audit log of a server's ring."""
+    return tool.read_keyring(server.keyring)[key_id]
+
+
+def partition(month):
+    year, number, _ = month.split("-")
+    end = f"{int(year) + 1}-01-01" if number == "12" else f"{year}-{int(number) + 1:02}-01"
+    return f"""CREATE TABLE IF NOT EXISTS relay_guard.audit_log_{year}_{number} PARTITION OF relay_guard.audit_log
+               FOR VALUES FROM ('{month} 00:00+00') TO ('{end} 00:00+00');"""
+
+
+def copy_text(value):
+    if value is None:
+        return "\\N"
+    return value.replace("\\", "\\\\").replace("\t", "\\t").replace("\n", "\\n").replace("\r", "\\r")
+
+
+def copy_into(connection, table, rows):
+    text = "".join("\t".join(map(copy_text, row)) + "\n" for row in rows)
+    with connection.cursor() as cursor:
+        cursor.copy_expert(f"COPY {table} FROM STDIN", io.StringIO(text))
+
+
+def put(connection, log):
+    """The rows and seals of a log, with the partitions that they need."""
+    with connection.cursor() as cursor:
+        cursor.execute("".join(map(partition, sorted({month_of(row) for row in log.rows}))))
+        cursor.execute("SET session_replication_role = replica")
+        copy_into(connection, "relay_guard.audit_log", log.rows)
+        copy_into(connection, "relay_guard.audit_seal", log.seals)
+        cursor.execute("RESET session_replication_role")
+
+
+def server_problems(connection, *months):
+    """[(kind, id)] that audit_verify() finds."""
+    with connection.cursor() as cursor:
+        cursor.execute(f"SELECT problem, id FROM relay_guard.audit_verify({', '.join(['%s'] * len(months))})", months)
+        return cursor.fetchall()

@@ -95,8 +95,9 @@ def test_row_that_no_seal_has_is_inserted_or_pending(problems):
 @pytest.mark.parametrize("at", [1, 3, -3])
 def test_copy_of_an_authentic_row_is_named(problems, at):
     made = log()
-    made.rows.insert(0 if at > 0 else len(made.rows), made.rows[at])
-    assert problems(made) == [("row_duplicated", int(made.rows[at if at < 0 else at + 1].id))]
+    copied = made.rows[at]
+    made.rows.insert(0 if at > 0 else len(made.rows), copied)
+    assert problems(made) == [("row_duplicated", int(copied.id))]
 
 
 def test_copy_in_the_place_of_another_is_named_with_the_missing_one(problems):
@@ -278,7 +279,7 @@ def test_command_says_what_it_found_and_how_it_ended(command):
     (lambda text: text.split("\n", 1)[1], "CSV HEADER"),
     (lambda text: text.replace("+00:00", ""), "DateStyle"),
     (lambda text: text.replace("\\x", ""), "bytea_output"),
-    (lambda text: "", "empty"),
+    (lambda text: "id\n", "CSV HEADER"),
     (lambda text: text + '"', "in quotes"),
     (lambda text: text + "1,2\n", "2 fields"),
     (lambda text: '{"id":1}\n', "no object with"),
@@ -290,6 +291,12 @@ def test_command_says_why_it_cannot_read_a_file(command, change, said):
     path.write_text(change(path.read_text()))
     done = command("log", "seals")
     assert done.returncode == 2 and said in done.stderr and "Traceback" not in done.stderr
+
+
+def test_log_without_seals_is_told(command):
+    (command.folder / "seals").write_text("")
+    done = command("log", "seals")
+    assert done.returncode == 0 and "no seal" in done.stderr
 
 
 def test_command_needs_a_ring_and_well_formed_keys(command):
