@@ -199,7 +199,7 @@ def test_each_database_has_a_ratchet_of_its_own(make_server):
     server.run("CREATE DATABASE other")
     server.run("ALTER DATABASE other SET relay_guard.audit_ratchet_file = '/nowhere/ratchet'")
     server.run("CREATE EXTENSION relay_guard; SELECT relay_guard.audit_maintain()", database="other")
-    sealer = "SELECT FROM pg_stat_activity WHERE backend_type = 'relay_guard sealer'"
+    sealer = "SELECT pid FROM pg_stat_activity WHERE backend_type = 'relay_guard sealer'"
     for count in (1, 2):
         wait_for(lambda: server.run(sealer) == [])
         events(server, 1)
