@@ -47,6 +47,7 @@ BEGIN
             HINT = 'Attach it again, or give it another name.';
     END IF;
     EXECUTE format('CREATE TABLE relay_guard.%I (LIKE relay_guard.audit_log INCLUDING ALL EXCLUDING INDEXES)', name);
+    EXECUTE format('COMMENT ON TABLE relay_guard.%I IS %L', name, to_char(month, '"What audit_log holds of "YYYY-MM", by UTC."'));
     PERFORM relay_guard.revoke_beyond_owner(format('relay_guard.%I', name)::regclass);
     EXECUTE format('ALTER TABLE relay_guard.%I ENABLE ROW LEVEL SECURITY', name);
     EXECUTE format('CREATE INDEX %I ON relay_guard.%I (xid, id)', name || '_xid_idx', name);
