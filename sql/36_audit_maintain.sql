@@ -31,17 +31,21 @@ BEGIN ATOMIC
 END;
 COMMENT ON FUNCTION audit_months_missing() IS 'Of this month and the next twelve, those that audit_log has no partition for.';
 
--- CREATE TABLE ... PARTITION OF would lock out whoever writes the log.  The
+-- False: it is there, since after the snapshot of a transaction that is no READ
+-- COMMITTED.  CREATE TABLE ... PARTITION OF would lock out whoever writes the log.  The
 -- parent has no indexes: a restored partition gets its own from the dump, after
 -- it was attached.
-CREATE FUNCTION audit_make_partition(month timestamp) RETURNS void
+CREATE FUNCTION audit_make_partition(month timestamp) RETURNS boolean
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp SET TimeZone = 'UTC' SET DateStyle = 'ISO, MDY'
     SET default_tablespace = '' SET default_table_access_method = 'heap'
 AS $$
 DECLARE
     name CONSTANT text := to_char(month, '"audit_log_"YYYY_MM');
 BEGIN
-    IF EXISTS (SELECT FROM pg_class WHERE relname = name AND relnamespace = 'relay_guard'::regnamespace) THEN
+    IF to_regclass('relay_guard.' || name) IS NOT NULL THEN
+        IF NOT EXISTS (SELECT FROM pg_class WHERE relname = name AND relnamespace = 'relay_guard'::regnamespace) THEN
+            RETURN false;
+        END IF;
         RAISE EXCEPTION USING ERRCODE = 'duplicate_table',
             MESSAGE = format('relation relay_guard.%I is not the partition of audit_log for its month', name),
             HINT = 'Attach it again, or give it another name.';
@@ -57,9 +61,10 @@ BEGIN
                     FOR EACH STATEMENT EXECUTE FUNCTION relay_guard.audit_refuse()', name);
     EXECUTE format('ALTER TABLE relay_guard.audit_log ATTACH PARTITION relay_guard.%I FOR VALUES FROM (%L) TO (%L)',
                    name, month::timestamptz, (month + '1 month')::timestamptz);
+    RETURN true;
 END
 $$;
-COMMENT ON FUNCTION audit_make_partition(timestamp) IS 'Makes the partition of audit_log for a month.';
+COMMENT ON FUNCTION audit_make_partition(timestamp) IS 'Makes the partition of audit_log for a month; whether it had to.';
 
 CREATE FUNCTION revoke_beyond_owner(rel regclass) RETURNS void
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
@@ -93,8 +98,7 @@ BEGIN
     -- What anybody else has made is seen after this
     LOCK TABLE ONLY relay_guard.audit_log IN SHARE UPDATE EXCLUSIVE MODE;
     FOR month IN SELECT m FROM relay_guard.audit_months_missing() m LOOP
-        PERFORM relay_guard.audit_make_partition(month);
-        made := made + 1;
+        made := made + relay_guard.audit_make_partition(month)::integer;
     END LOOP;
     RETURN made;
 END
