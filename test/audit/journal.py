@@ -5,14 +5,18 @@ import base64
 import collections
 import contextlib
 import hashlib
+import pathlib
 import random
 import re
+import subprocess
+import sys
 import threading
 
 import psycopg2
 
 from servers import keyring, run
 
+AUDIT_VERIFY = pathlib.Path(__file__).parent.parent.parent / "ops" / "audit-verify"
 ACCOUNTS = 16
 START = "start"
 SCHEMA = f"""
@@ -164,6 +168,7 @@ class Journal:
         """The tables hold what was acknowledged, and the log what the tables hold; nothing else, and nothing twice."""
         connection = server.connect(database)
         try:
+            run(connection, "SET jit = off")
             tags = self.check_tables(connection)
             check_log(connection, tags)
             check_accounts(connection)
@@ -185,11 +190,11 @@ def check_log(connection, tags):
     """Each row of the table has one row of the log, of the transaction that wrote it; none is left."""
     assert run(connection, """
         SELECT e.tag, e.line, l.resource_id FROM app.entry AS e FULL JOIN
-            (SELECT resource_id, xid FROM relay_guard.audit_log WHERE resource_type = 'entry' AND action = 'INSERT') AS l
+            (SELECT resource_id, xid FROM relay_guard.audit_log WHERE resource_type = 'entry' AND source = 'trigger') AS l
             ON l.resource_id::jsonb = jsonb_build_array(e.tag, e.line::text) AND l.xid = e.xid
         WHERE e.tag IS NULL OR l.resource_id IS NULL""") == []
     (count, ids), = run(connection, """SELECT count(*), count(DISTINCT id) FROM relay_guard.audit_log
-                                       WHERE resource_type = 'entry'""")
+                                       WHERE resource_type = 'entry' AND source = 'trigger'""")
     assert count == ids == sum(tags.values())
 
 
@@ -197,7 +202,7 @@ def check_accounts(connection):
     """The log's old and new values lead from the first row of each account to the one that is there, by every change once."""
     changes = run(connection, f"""
         SELECT resource_id, string_agg(old ->> 'tag', ''), string_agg(new ->> 'tag', ''), count(*), xid::text
-        FROM relay_guard.audit_log WHERE resource_type = 'account' AND new ->> 'tag' IS DISTINCT FROM '{START}'
+        FROM relay_guard.audit_log WHERE resource_type = 'account' AND source = 'trigger' AND new ->> 'tag' IS DISTINCT FROM '{START}'
         GROUP BY resource_id, xid""")
     after = {(account, old): new for account, old, new, _, _ in changes}
     assert len(after) == len(changes), "two changes of one value"
@@ -217,6 +222,7 @@ def check_seals(server, database="postgres"):
     """Rows and seals agree: each seal's digest is that of its rows, and no row is in two; how many rows are in none."""
     connection = server.connect(database)
     try:
+        run(connection, "SET jit = off")
         seals = run(connection, """
             SELECT s.seal_id, s.rows, s.digest, s.previous, s.root, count(l.id), string_agg(l.mac, ''::bytea ORDER BY l.xid, l.id)
             FROM relay_guard.audit_seal AS s LEFT JOIN unnest(s.ids) AS r ON true
@@ -247,6 +253,20 @@ def check_proofs(server, k0, database="postgres"):
         assert at == step
         assert bytes(proof) == hashlib.blake2b(b"\x04" + bytes(root), digest_size=32, key=key).digest(), f"step {step}"
     return len(proofs)
+
+
+def exported_problems(server, database="postgres", *first_keys):
+    """What ops/audit-verify says of the log and its seals, exported, without the server."""
+    connection = server.connect(database)
+    for name in "audit_seal", "audit_log":  # in this order, so that every sealed row is there
+        with open(server.folder / f"{name}.csv", "w") as file, connection.cursor() as cursor:
+            cursor.copy_expert(f"COPY (SELECT * FROM relay_guard.{name}) TO STDOUT CSV HEADER", file)
+    connection.close()
+    keys = [argument for key in first_keys for argument in ("--k0", base64.b64encode(key).decode())]
+    done = subprocess.run([sys.executable, AUDIT_VERIFY, "--keyring", server.keyring, *keys, server.folder / "audit_log.csv",
+                           server.folder / "audit_seal.csv"], stdout=subprocess.PIPE, text=True)
+    assert done.returncode == (done.stdout != ""), done
+    return [line.split("\t")[0] for line in done.stdout.splitlines()]
 
 
 def whole(server, database="postgres"):

@@ -5,7 +5,7 @@ import shutil
 import time
 
 import pytest
-from journal import ACCOUNTS, SCHEMA, audited, check_seals, new_ratchet, problems, run, seal, whole
+from journal import ACCOUNTS, SCHEMA, audited, check_seals, exported_problems, new_ratchet, problems, run, seal, whole
 from servers import BINDIR, Server, as_server, own_folder, sqlstate, wait_for
 
 LONG = os.environ.get("RG_LONG", "0") != "0"
@@ -14,9 +14,16 @@ COLUMNS = """id, xid::text, occurred_at::text, epoch, key_id, action, resource_t
 ROWS = f"SELECT {COLUMNS} FROM relay_guard.audit_log ORDER BY epoch, xid, id"
 SEALS = "SELECT seal_id, row_epoch, snap::text, rows, ids::text, encode(root, 'hex') FROM relay_guard.audit_seal ORDER BY seal_id"
 TABLES = "SELECT relation::text, resource_type, key::text, redact::text, omit::text FROM relay_guard.audited_table ORDER BY 1"
-PARTITIONS = """SELECT c.oid::regclass::text, pg_get_expr(relpartbound, c.oid), array_agg(tgname::text ORDER BY tgname) FROM pg_class AS c
-                JOIN pg_inherits ON inhrelid = c.oid JOIN pg_trigger ON tgrelid = c.oid
-                WHERE inhparent = 'relay_guard.audit_log'::regclass GROUP BY c.oid, relpartbound ORDER BY 1"""
+PARTITIONS = """
+    SELECT c.oid::regclass::text, pg_get_expr(relpartbound, c.oid), relrowsecurity, relacl::text,
+           (SELECT array_agg(pg_get_triggerdef(t.oid) ORDER BY tgname) FROM pg_trigger AS t WHERE tgrelid = c.oid),
+           (SELECT array_agg(pg_get_indexdef(indexrelid) ORDER BY indexrelid::regclass::text) FROM pg_index WHERE indrelid = c.oid)
+    FROM pg_class AS c JOIN pg_inherits ON inhrelid = c.oid WHERE inhparent = 'relay_guard.audit_log'::regclass ORDER BY 1"""
+VISITS = """CREATE TABLE app.visit (id int, at int, PRIMARY KEY (id, at)) PARTITION BY LIST (id);
+            CREATE TABLE app.visit_1 PARTITION OF app.visit FOR VALUES IN (1);
+            SELECT relay_guard.audit('app.visit')"""
+TRIGGERS = """SELECT tgrelid::regclass::text, tgname, tgenabled FROM pg_trigger
+              WHERE tgname LIKE 'relay_guard_audit%' OR tgname = 'audit_refuse' ORDER BY 1, 2"""
 DUMPS = {
     "plain": (["--format=plain"], 0),
     "inserts": (["--inserts", "--rows-per-insert=7"], 0),
@@ -57,13 +64,14 @@ def fill(server, rounds=2, database="shop"):
     changes(server, database)
 
 
-CHANGES = 20 + ACCOUNTS + 1
+CHANGES = 20 + ACCOUNTS + 2
 
 
 def changes(server, database="shop"):
     """So many rows of the log."""
     server.run("""INSERT INTO app.entry SELECT gen_random_uuid()::text, i FROM generate_series(1, 20) AS i;
                   UPDATE app.account SET tag = 'changed ' || random();
+                  INSERT INTO app.visit SELECT 1, coalesce(max(at) + 1, 1) FROM app.visit;
                   SELECT relay_guard.audit_event('shop.opened', 'shop', 'Zürich', '{"at": 9}')""", database=database)
 
 
@@ -86,6 +94,7 @@ def source(make_server):
     server = make_server({"relay_guard.audit_seal_interval": 0})
     server.run("CREATE DATABASE shop")
     audited(server, "shop")
+    server.run(VISITS, database="shop")
     months_ago(server)
     fill(server)
     yield server
@@ -108,9 +117,10 @@ def dump(source, name, *options):
 
 def restore(server, path, *options, database="shop"):
     if path.is_dir() or not path.read_bytes().startswith(b"--"):
-        server.program("pg_restore", "--exit-on-error", "-d", database, *options, path)
+        said = server.program("pg_restore", "--exit-on-error", "-d", database, *options, path, check=False)
     else:
-        server.program("psql", "-X", "-q", "-v", "ON_ERROR_STOP=1", "-d", database, "-f", path)
+        said = server.program("psql", "-X", "-q", "-o", "/dev/null", "-v", "ON_ERROR_STOP=1", "-d", database, "-f", path, check=False)
+    assert said == ""
 
 
 def deleted(server, choice, database="shop"):
@@ -131,11 +141,11 @@ def unsealed(server, database):
 
 
 def same_log(source, copy, database="shop"):
-    for what in ROWS, SEALS, TABLES, PARTITIONS:
+    for what in ROWS, SEALS, TABLES, PARTITIONS, TRIGGERS:
         assert copy.run(what, database=database) == source.run(what, database="shop")
 
 
-def goes_on(server, database="shop", new_epoch=True):
+def goes_on(server, database="shop", new_epoch=True, first_keys=()):
     """The copy verifies as it is; it writes, seals what had no seal and what it wrote, and tampering with either is found."""
     epochs = "SELECT DISTINCT epoch FROM relay_guard.audit_log"
     assert problems(server, database) == []
@@ -158,6 +168,7 @@ def goes_on(server, database="shop", new_epoch=True):
     changes(server, database)
     seal(server, database)
     assert whole(server, database) == 0
+    assert exported_problems(server, database, *first_keys) == []
 
 
 @pytest.mark.parametrize("name", DUMPS)
@@ -186,6 +197,16 @@ def test_a_restored_log_is_dumped_and_restored_again(source, target, make_other)
     assert source.value("SELECT count(DISTINCT epoch) FROM relay_guard.audit_log", database="third") == 3
 
 
+def test_restored_over_what_there_is(source, target):
+    """pg_restore --clean, into a database that has a log of its own."""
+    target.run("CREATE DATABASE over")
+    audited(target, "over")
+    seal(target, "over")
+    restore(target, dump(source, "over", "--format=custom"), "--clean", "--if-exists", database="over")
+    same_log(source, target, "over")
+    goes_on(target, "over")
+
+
 def test_schema_and_data_apart(source, target):
     """What refuses changes stands there before the rows come: --disable-triggers lets a superuser restore them."""
     target.run("CREATE DATABASE apart")
@@ -198,12 +219,14 @@ def test_schema_and_data_apart(source, target):
 def test_data_only_into_a_schema_that_was_made_anew(source, target):
     target.run("CREATE DATABASE anew")
     target.run("CREATE EXTENSION relay_guard", database="anew")
-    target.run(SCHEMA.split("SELECT relay_guard.audit(")[0], database="anew")
+    for part in SCHEMA, VISITS:
+        target.run(part.split("SELECT relay_guard.audit(")[0], database="anew")
     # No audit() yet, which would write a row of its own; partitions of the months that the dump has
-    for name, bounds, _ in source.run(PARTITIONS, database="shop"):
+    for name, bounds, *_ in source.run(PARTITIONS, database="shop"):
         target.run(f"CREATE TABLE {name} PARTITION OF relay_guard.audit_log {bounds}", database="anew")
     restore(target, dump(source, "data", "--data-only", "--disable-triggers"), database="anew")
-    target.run("SELECT relay_guard.audit('app.account'), relay_guard.audit('app.entry', 'entry', '{tag,line}')", database="anew")
+    target.run("""SELECT relay_guard.audit('app.account'), relay_guard.audit('app.entry', 'entry', '{tag,line}'),
+                         relay_guard.audit('app.visit')""", database="anew")
     goes_on(target, "anew")
 
 
@@ -222,7 +245,6 @@ def test_restore_while_the_sealer_is_at_work(source, make_other):
     server = make_other(source.keyring.read_text(), {"relay_guard.audit_seal_interval": 1, "relay_guard.databases": "shop"})
     path = dump(source, "sections", "--format=custom")
     server.run("CREATE DATABASE shop")
-    wait_for(lambda: server.run("SELECT FROM pg_stat_activity WHERE backend_type = 'relay_guard sealer'"))
     for section in "pre-data", "data", "post-data":
         restore(server, path, f"--section={section}")
         time.sleep(1.5)
@@ -280,6 +302,7 @@ def primary(make_server):
     server.start()
     server.run("CREATE DATABASE shop")
     audited(server, "shop")
+    server.run(VISITS, database="shop")
     fill(server)
     return server
 
@@ -321,7 +344,7 @@ def test_promoted_standby(primary):
         primary.stop("immediate")
         standby.pg_ctl("promote")
         whole(standby, "shop")
-        goes_on(standby, new_epoch=False)
+        goes_on(standby, new_epoch=False, first_keys=[primary.k0])
     finally:
         standby.stop("immediate")
 
@@ -362,9 +385,9 @@ def test_recovery_to_a_time_before_some_seals(primary):
 def test_a_new_ratchet_for_a_restored_log(source, make_other):
     """K0 is another one from here on; what the old one proved it still proves."""
     server = make_other(source.keyring.read_text(), started=False)
-    new_ratchet(server, "shop")
+    k0 = new_ratchet(server, "shop")
     server.options["relay_guard.audit_seal_interval"] = 0
     server.start()
     server.run("CREATE DATABASE shop")
     restore(server, dump(source, "ratcheted", "--format=custom"))
-    goes_on(server)
+    goes_on(server, first_keys=[k0])

@@ -10,7 +10,6 @@ SEALS = "SELECT seal_id, snap::text, rows, ids::text, encode(root, 'hex') FROM r
 PUBLICATIONS = {
     "as_one_table": "FOR TABLE relay_guard.audit_log, relay_guard.audit_seal WITH (publish = 'insert', publish_via_partition_root = true)",
     "by_partition": "FOR TABLE relay_guard.audit_log, relay_guard.audit_seal WITH (publish = 'insert')",
-    "of_the_schema": "FOR ALL TABLES WITH (publish = 'insert')",
 }
 
 
@@ -45,9 +44,6 @@ def subscribed(publisher, subscriber, name):
     publisher.run(f"CREATE PUBLICATION {name} {PUBLICATIONS[name]}", database="shop")
     subscriber.run(f"CREATE DATABASE {name}")
     subscriber.run("CREATE EXTENSION relay_guard; SELECT relay_guard.audit_maintain()", database=name)
-    if name == "of_the_schema":
-        subscriber.run("CREATE SCHEMA app; CREATE TABLE app.account (id int PRIMARY KEY, tag text, filler text);"
-                       "CREATE TABLE app.entry (tag text, line int, xid xid8, PRIMARY KEY (tag, line))", database=name)
     subscriber.run(f"CREATE SUBSCRIPTION {name} CONNECTION 'host={publisher.folder} dbname=shop user=postgres' PUBLICATION {name}",
                    database=name)
 
@@ -56,11 +52,6 @@ def follows(publisher, subscriber, name):
     """The log and the seals are the publisher's."""
     wait_for(lambda: subscriber.run(SEALS, database=name) == publisher.run(SEALS, database="shop")
              and subscriber.run(ROWS, database=name) == publisher.run(ROWS, database="shop"))
-
-
-def catches_up(publisher, name):
-    at = publisher.value("SELECT pg_current_wal_insert_lsn()")
-    wait_for(lambda: publisher.value("SELECT coalesce(min(replay_lsn), '0/0') >= %s FROM pg_stat_replication WHERE application_name = %s", at, name))
 
 
 @pytest.mark.parametrize("name", PUBLICATIONS)
