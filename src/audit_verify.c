@@ -16,13 +16,13 @@
 #include "funcapi.h"
 #include "miscadmin.h"
 #include "utils/builtins.h"
-#include "utils/datetime.h"
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
 #include "utils/snapmgr.h"
 #include "utils/timestamp.h"
 #include "utils/typcache.h"
 
+#include "audit_seal_part.h"
 #include "audit_verify.h"
 #include "keyring.h"
 
@@ -64,19 +64,6 @@ rg_audit_verify_key(RgAuditVerify *run, uint32 key_id)
 		return NULL;
 	run->key_id = key_id;
 	return run->key;
-}
-
-DateADT
-rg_audit_month(TimestampTz time)
-{
-	struct pg_tm tm;
-	fsec_t		fsec;
-
-	if (timestamp2tm(time, NULL, &tm, &fsec, NULL, NULL) != 0)
-		ereport(ERROR,
-				errcode(ERRCODE_DATETIME_VALUE_OUT_OF_RANGE),
-				errmsg("timestamp out of range"));
-	return date2j(tm.tm_year, tm.tm_mon, 1) - POSTGRES_EPOCH_JDATE;
 }
 
 static DateADT
