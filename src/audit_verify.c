@@ -16,13 +16,14 @@
 #include "funcapi.h"
 #include "miscadmin.h"
 #include "utils/builtins.h"
+#include "utils/datetime.h"
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
 #include "utils/snapmgr.h"
 #include "utils/timestamp.h"
 #include "utils/typcache.h"
 
-#include "audit_seal_part.h"
+#include "audit_partition.h"
 #include "audit_verify.h"
 #include "keyring.h"
 
