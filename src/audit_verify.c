@@ -23,7 +23,7 @@
 #include "utils/timestamp.h"
 #include "utils/typcache.h"
 
-#include "audit_seal_part.h"
+#include "audit_partition.h"
 #include "audit_verify.h"
 #include "keyring.h"
 #include "ratchet_file.h"
