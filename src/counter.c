@@ -23,6 +23,7 @@
 #include "counter_worker.h"
 #include "database_worker.h"
 #include "decrypt_totals.h"
+#include "denial_shared.h"
 #include "rate_totals.h"
 
 #define MAGIC 0x52474354
@@ -113,6 +114,7 @@ request_shmem(void)
 	rg_database_worker_request_shmem();
 	rg_rate_totals_request_shmem();
 	rg_decrypt_totals_request_shmem();
+	rg_denial_request_shmem();
 	rg_audit_witness_request_shmem();
 }
 
@@ -176,6 +178,7 @@ startup_shmem(void)
 	rg_database_worker_startup_shmem();
 	rg_rate_totals_startup_shmem();
 	rg_decrypt_totals_startup_shmem();
+	rg_denial_startup_shmem();
 	rg_audit_witness_startup_shmem();
 	LWLockRelease(AddinShmemInitLock);
 }

@@ -19,6 +19,7 @@
 #include "counter.h"
 #include "counter_purge.h"
 #include "decrypt_totals.h"
+#include "denial_shared.h"
 #include "rate_totals.h"
 
 static object_access_hook_type next_object_access;
@@ -55,6 +56,7 @@ purge(Oid database)
 	rg_counter_purge(database);
 	rg_rate_totals_purge(database);
 	rg_audit_witness_purge(database);
+	rg_denial_purge(database);
 }
 
 static void
