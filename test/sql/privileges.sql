@@ -43,7 +43,7 @@ SELECT p.oid::regprocedure::text AS undocumented FROM pg_proc p
 WHERE p.pronamespace = 'relay_guard'::regnamespace AND obj_description(p.oid, 'pg_proc') IS NULL
 UNION ALL
 SELECT c.oid::regclass::text FROM pg_class c
-WHERE c.relnamespace = 'relay_guard'::regnamespace AND c.relkind IN ('r', 'p', 'v') AND obj_description(c.oid, 'pg_class') IS NULL;
+WHERE c.relnamespace = 'relay_guard'::regnamespace AND c.relkind IN ('r', 'p', 'v') AND NOT c.relispartition AND obj_description(c.oid, 'pg_class') IS NULL;
 -- and every one with rights of its own has its search_path pinned
 SELECT p.oid::regprocedure AS unpinned FROM pg_proc p
 WHERE p.pronamespace = 'relay_guard'::regnamespace AND p.prosecdef
