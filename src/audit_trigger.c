@@ -18,6 +18,7 @@
 #include "utils/tuplestore.h"
 
 #include "audit_plan.h"
+#include "audit_settings.h"
 #include "audit_write.h"
 
 /* One call of the trigger. */
@@ -119,16 +120,13 @@ record(Change *change, TupleTableSlot *old_row, TupleTableSlot *new_row)
 		slot_getallattrs(old_row);
 	if (new_row != NULL)
 		slot_getallattrs(new_row);
-	old = MemoryContextSwitchTo(scratch(change));
 	if (old_row != NULL && new_row != NULL)
 	{
 		if (!compare(change, old_row, new_row))
-		{
-			MemoryContextSwitchTo(old);
 			return;
-		}
 		chosen = change->changed;
 	}
+	old = MemoryContextSwitchTo(scratch(change));
 	key = rg_audit_key(plan->keys, plan->nkeys, old_row != NULL ? old_row : new_row);
 	before = object_of(plan, old_row, chosen);
 	after = object_of(plan, new_row, chosen);
@@ -229,11 +227,14 @@ Datum
 relay_guard_audit_change(PG_FUNCTION_ARGS)
 {
 	Change		change = {.data = (TriggerData *) fcinfo->context};
+	int			level = 0;
 
 	require_trigger(fcinfo);
 	change.action = action_of(change.data->tg_event);
 	change.plan = rg_audit_plan(change.data->tg_relation, change.data->tg_trigger);
 	change.changed = palloc0(change.plan->ncolumns * sizeof *change.changed);
+	if (change.plan->by_settings)
+		level = rg_audit_settings_begin();
 	if (TRIGGER_FIRED_BY_TRUNCATE(change.data->tg_event))
 		record_truncate(&change);
 	else if (TRIGGER_FIRED_FOR_ROW(change.data->tg_event))
@@ -242,6 +243,8 @@ relay_guard_audit_change(PG_FUNCTION_ARGS)
 		record_statement(&change);
 	if (change.batch != NULL)
 		(void) rg_audit_end(change.batch);
+	if (change.plan->by_settings)
+		rg_audit_settings_end(level);
 	pfree(change.changed);
 	return PointerGetDatum(NULL);
 }
