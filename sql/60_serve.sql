@@ -34,6 +34,18 @@ CREATE FUNCTION keyring_available() RETURNS boolean
 LANGUAGE C STABLE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'relay_guard_keyring_available';
 COMMENT ON FUNCTION keyring_available() IS 'Whether the server has a key ring.';
 
+CREATE FUNCTION audit_ready() RETURNS boolean
+LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+BEGIN ATOMIC
+    SELECT NOT EXISTS (SELECT FROM pg_trigger WHERE tgfoid = 'audit_change()'::regprocedure)
+        OR (keyring_available() AND EXISTS (
+            SELECT FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid
+            WHERE i.inhparent = 'audit_log'::regclass AND NOT i.inhdetachpending
+              AND c.relname = 'audit_log_' || to_char(now() AT TIME ZONE 'UTC', 'YYYY_MM')));
+END;
+COMMENT ON FUNCTION audit_ready() IS
+'Whether changes to audited tables can be recorded: there is a key ring, and a partition for now. True where no table is audited.';
+
 CREATE FUNCTION ready() RETURNS jsonb
 LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 BEGIN ATOMIC
@@ -42,7 +54,8 @@ BEGIN ATOMIC
         'routes', EXISTS (SELECT FROM route),
         'keyring', keyring_available(),
         'counters', (SELECT preloaded FROM counter_status),
+        'audit', audit_ready(),
         'version', (SELECT extversion FROM pg_extension WHERE extname = 'relay_guard'));
 END;
 COMMENT ON FUNCTION ready() IS
-'What of the extension is ready to serve: {"extension", "routes", "keyring", "counters", "version"}.';
+'What of the extension is ready to serve: {"extension", "routes", "keyring", "counters", "audit", "version"}.';

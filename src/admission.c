@@ -10,6 +10,7 @@
 
 #include "admission.h"
 #include "api_key.h"
+#include "denial.h"
 #include "identity.h"
 #include "jwt.h"
 
@@ -129,9 +130,8 @@ credentials_wanted(const RgRoute *route)
 	return RG_SLICE("Send a valid token as Authorization: Bearer <token>.");
 }
 
-/* A request without good credentials counts against its address. */
 static bool
-refuse_unauthenticated(Admission *admission, RgSlice code, RgSlice detail, bool presented)
+answer_unauthenticated(Admission *admission, RgSlice code, RgSlice detail, const char *challenge)
 {
 	RgProblem	problem = {
 		.status = 401,
@@ -140,11 +140,34 @@ refuse_unauthenticated(Admission *admission, RgSlice code, RgSlice detail, bool 
 		.suggestion = credentials_wanted(admission->route),
 	};
 
+	rg_answer_header(admission->answer, "WWW-Authenticate: Bearer realm=\"relay\"%s", challenge);
+	return rg_answer_problem(admission->answer, admission->request, &problem);
+}
+
+/* A request without credentials counts against its address. */
+static bool
+refuse_unauthenticated(Admission *admission)
+{
+	return take_limits(admission, NULL) &&
+		answer_unauthenticated(admission, RG_SLICE("unauthenticated"),
+							   RG_SLICE("this needs credentials"), "");
+}
+
+/* So does one with bad ones, which is noted; beyond the limits it is not. */
+static bool
+refuse_credentials(Admission *admission, RgSlice code, RgSlice detail, RgSlice subject)
+{
+	RgDenied	denied = {
+		.class = RG_DENIAL_CREDENTIALS,
+		.code = code,
+		.http_status = 401,
+		.subject = subject,
+	};
+
 	if (!take_limits(admission, NULL))
 		return false;
-	rg_answer_header(admission->answer, "WWW-Authenticate: Bearer realm=\"relay\"%s",
-					 presented ? ", error=\"invalid_token\"" : "");
-	return rg_answer_problem(admission->answer, admission->request, &problem);
+	rg_denial_note(&denied);
+	return answer_unauthenticated(admission, code, detail, ", error=\"invalid_token\"");
 }
 
 /* The token of "Bearer <token>"; false for any other scheme. */
@@ -162,6 +185,13 @@ bearer_token(RgSlice authorization, RgSlice *token)
 	return token->len > 0;
 }
 
+/* Whom a token names whose signature is good. */
+static RgSlice
+subject_of(const RgVerified *verified)
+{
+	return verified != NULL ? verified->identity.user_id : rg_slice(NULL, 0);
+}
+
 /*
  * A token that is not known yet costs a signature: an address that may not pass
  * anyway does not get one.
@@ -174,8 +204,9 @@ verify_token(Admission *admission, RgSlice authorization)
 	RgTokenError error = RG_TOKEN_OK;
 
 	if (!bearer_token(authorization, &token))
-		return refuse_unauthenticated(admission, RG_SLICE("authorization_scheme"),
-									  RG_SLICE("the header Authorization is not Bearer and a token"), true);
+		return refuse_credentials(admission, RG_SLICE("authorization_scheme"),
+								  RG_SLICE("the header Authorization is not Bearer and a token"),
+								  rg_slice(NULL, 0));
 	verified = rg_jwt_recall(token);
 	if (verified == NULL && !check_address_limits(admission))
 		return false;
@@ -186,8 +217,8 @@ verify_token(Admission *admission, RgSlice authorization)
 	if (error == RG_TOKEN_UNKNOWN_KEY)
 		admission->answer->signals |= RG_SIGNAL_UNKNOWN_KEY;
 	return error == RG_TOKEN_OK ||
-		refuse_unauthenticated(admission, rg_slice_of(rg_token_reason(error)),
-							   RG_SLICE("the token is not valid"), true);
+		refuse_credentials(admission, rg_slice_of(rg_token_reason(error)),
+						   RG_SLICE("the token is not valid"), subject_of(verified));
 }
 
 static bool
@@ -195,11 +226,12 @@ verify_api_key(Admission *admission, RgSlice key)
 {
 	char	  **rates;
 	int			nrates;
-	RgApiKeyError error = rg_api_key_verify(key, admission->identity, &rates, &nrates);
+	RgSlice		subject;
+	RgApiKeyError error = rg_api_key_verify(key, admission->identity, &subject, &rates, &nrates);
 
 	if (error != RG_API_KEY_OK)
-		return refuse_unauthenticated(admission, rg_slice_of(rg_api_key_reason(error)),
-									  RG_SLICE("the API key is not valid"), true);
+		return refuse_credentials(admission, rg_slice_of(rg_api_key_reason(error)),
+								  RG_SLICE("the API key is not valid"), subject);
 	add_policies(admission, rates, nrates);
 	return true;
 }
@@ -237,9 +269,7 @@ identify(Admission *admission)
 		return verify_api_key(admission, key);
 	if (authorization.data != NULL)
 		return verify_token(admission, authorization);
-	return route->auth == RG_AUTH_OPTIONAL ||
-		refuse_unauthenticated(admission, RG_SLICE("unauthenticated"),
-							   RG_SLICE("this needs credentials"), false);
+	return route->auth == RG_AUTH_OPTIONAL || refuse_unauthenticated(admission);
 }
 
 static bool
@@ -251,9 +281,17 @@ refuse_forbidden(Admission *admission, RgSlice code, RgSlice detail, RgSlice sug
 		.detail = detail,
 		.suggestion = suggestion,
 	};
+	RgDenied	denied = {
+		.class = RG_DENIAL_FORBIDDEN,
+		.code = code,
+		.http_status = 403,
+		.identity = admission->identity,
+	};
 
-	return take_limits(admission, admission->identity) &&
-		rg_answer_problem(admission->answer, admission->request, &problem);
+	if (!take_limits(admission, admission->identity))
+		return false;
+	rg_denial_note(&denied);
+	return rg_answer_problem(admission->answer, admission->request, &problem);
 }
 
 static bool
@@ -296,14 +334,18 @@ check_scopes(Admission *admission)
 	return true;
 }
 
-/* The address as an inet without its varlena header. */
-static RgSlice
-pack_address(const uint8 *ip, char space[18])
+RgSlice
+rg_request_address(const RgRequest *request, char space[18])
 {
 	static const uint8 mapped[12] = {[10] = 0xff,[11] = 0xff};
-	bool		is_v4 = memcmp(ip, mapped, sizeof mapped) == 0;
-	int			bytes = is_v4 ? 4 : 16;
+	const uint8 *ip = known_address(request);
+	bool		is_v4;
+	int			bytes;
 
+	if (ip == NULL)
+		return rg_slice(NULL, 0);
+	is_v4 = memcmp(ip, mapped, sizeof mapped) == 0;
+	bytes = is_v4 ? 4 : 16;
 	space[0] = is_v4 ? PGSQL_AF_INET : PGSQL_AF_INET6;
 	space[1] = bytes * 8;
 	memcpy(space + 2, ip + 16 - bytes, bytes);
@@ -329,8 +371,7 @@ rg_admit(const RgRequest *request, const RgRoute *route, RgIdentity *identity,
 	if (identity->user_id.data == NULL)
 		return take_limits(&admission, NULL);
 	identity->request_id = request->request_id.len > 0 ? request->request_id : rg_slice(NULL, 0);
-	if (known_address(request) != NULL)
-		identity->client_ip = pack_address(request->client_ip, inet_space);
+	identity->client_ip = rg_request_address(request, inet_space);
 	return check_role(&admission) && check_scopes(&admission) &&
 		take_limits(&admission, identity);
 }

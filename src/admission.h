@@ -23,4 +23,10 @@ extern bool rg_admit(const RgRequest *request, const RgRoute *route,
 					 RgIdentity *identity, char inet_space[18], RgAnswer *answer)
 			__attribute__((warn_unused_result));
 
+/*
+ * The client's address as an inet without its varlena header, in space; data
+ * NULL where the request has none.
+ */
+extern RgSlice rg_request_address(const RgRequest *request, char space[18]);
+
 #endif

@@ -19,6 +19,7 @@
 #include "api_key.h"
 #include "base64url.h"
 #include "config_cache.h"
+#include "denial.h"
 #include "errcodes.h"
 #include "identity.h"
 #include "keyring.h"
@@ -208,19 +209,34 @@ describe(const Datum *values, const bool *nulls, RgIdentity *identity)
 		identity->workspace_id = rg_datum_slice(values[Anum_api_key_workspace]);
 }
 
-RgApiKeyError
-rg_api_key_verify(RgSlice key, RgIdentity *identity, char ***rates, int *nrates)
+static RgApiKeyError
+check_validity(const Datum *values, const bool *nulls)
 {
-	Datum		values[Natts_api_key];
-	bool		nulls[Natts_api_key];
-
-	if (!find(key, values, nulls))
-		return RG_API_KEY_UNKNOWN;
 	if (!nulls[Anum_api_key_revoked_at])
 		return RG_API_KEY_REVOKED;
 	if (!nulls[Anum_api_key_expires_at] &&
 		DatumGetTimestampTz(values[Anum_api_key_expires_at]) <= GetCurrentTimestamp())
 		return RG_API_KEY_EXPIRED;
+	return RG_API_KEY_OK;
+}
+
+RgApiKeyError
+rg_api_key_verify(RgSlice key, RgIdentity *identity, RgSlice *subject,
+				  char ***rates, int *nrates)
+{
+	Datum		values[Natts_api_key];
+	bool		nulls[Natts_api_key];
+	RgApiKeyError error;
+
+	*subject = rg_slice(NULL, 0);
+	if (!find(key, values, nulls))
+		return RG_API_KEY_UNKNOWN;
+	error = check_validity(values, nulls);
+	if (error != RG_API_KEY_OK)
+	{
+		*subject = user_id_of(values[Anum_api_key_id]);
+		return error;
+	}
 	describe(values, nulls, identity);
 	*rates = rg_config_texts(values[Anum_api_key_rate], nrates);
 	return RG_API_KEY_OK;
@@ -239,22 +255,30 @@ rg_api_key_reason(RgApiKeyError error)
 	return reasons[error];
 }
 
+_Noreturn static void
+refuse(FunctionCallInfo fcinfo, RgApiKeyError error, RgSlice subject)
+{
+	rg_denial_note_credentials(fcinfo, rg_api_key_reason(error), subject);
+	ereport(ERROR,
+			errcode(ERRCODE_RG_UNAUTHENTICATED),
+			errmsg("the API key is not valid"),
+			errdetail_internal("%s", rg_api_key_reason(error)),
+			errhint("Use a key that relay_guard.api_key_create() made."));
+}
+
 static void
 authenticate(FunctionCallInfo fcinfo)
 {
 	RgIdentity	identity;
+	RgSlice		subject;
 	char	  **rates;
 	int			nrates;
 	RgApiKeyError error;
 
 	AcceptInvalidationMessages();
-	error = rg_api_key_verify(rg_text_argument(fcinfo, 0), &identity, &rates, &nrates);
+	error = rg_api_key_verify(rg_text_argument(fcinfo, 0), &identity, &subject, &rates, &nrates);
 	if (error != RG_API_KEY_OK)
-		ereport(ERROR,
-				errcode(ERRCODE_RG_UNAUTHENTICATED),
-				errmsg("the API key is not valid"),
-				errdetail_internal("%s", rg_api_key_reason(error)),
-				errhint("Use a key that relay_guard.api_key_create() made."));
+		refuse(fcinfo, error, subject);
 	identity.request_id = rg_text_argument(fcinfo, 1);
 	identity.client_ip = rg_inet_argument(fcinfo, 2);
 	rg_context_set(&identity);

@@ -28,9 +28,11 @@ extern void rg_api_key_init(void);
 /*
  * Looks a key up.  On RG_API_KEY_OK identity is who it stands for (request id
  * and address left out) and rates are the rate policies that bind this key
- * besides the route's; all in the current context.
+ * besides the route's; all in the current context.  subject is the user id of
+ * a key that is known but expired or revoked, else absent: it authenticates
+ * nobody.
  */
-extern RgApiKeyError rg_api_key_verify(RgSlice key, RgIdentity *identity,
+extern RgApiKeyError rg_api_key_verify(RgSlice key, RgIdentity *identity, RgSlice *subject,
 									   char ***rates, int *nrates)
 			__attribute__((warn_unused_result));
 

@@ -73,7 +73,7 @@ static RgSlice
 set_address(Columns *columns, const RgIdentity *identity)
 {
 	struct varlena *address = identity != NULL && identity->client_ip.data != NULL
-	? rg_context_datum(&identity->client_ip) : connection_address();
+	? (struct varlena *) DatumGetPointer(rg_slice_datum(identity->client_ip)) : connection_address();
 
 	columns->nulls[Anum_audit_client_ip] = address == NULL;
 	if (address == NULL)

@@ -16,6 +16,7 @@
 #include "crypt.h"
 #include "decrypt_log.h"
 #include "decrypt_totals.h"
+#include "denial.h"
 #include "errcodes.h"
 #include "keyring.h"
 #include "log_guard.h"
@@ -219,7 +220,10 @@ decrypt(FunctionCallInfo fcinfo, RgPlaintext kind, bool required)
 	fcinfo->isnull = !rg_crypt_open(kind, rg_datum_slice(PG_GETARG_DATUM(0)), aad_argument(fcinfo),
 									&value);
 	if (fcinfo->isnull)
+	{
 		rg_decrypt_log(fcinfo);
+		rg_denial_note_value(aad_argument(fcinfo));
+	}
 	if (fcinfo->isnull && required)
 		ereport(ERROR,
 				errcode(ERRCODE_RG_NOT_FOUND),

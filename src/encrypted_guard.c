@@ -17,6 +17,7 @@
 #include "utils/rel.h"
 
 #include "crypt.h"
+#include "denial.h"
 #include "encrypted_column.h"
 #include "envelope.h"
 #include "log_guard.h"
@@ -66,20 +67,29 @@ aad_of(const RgEncryptedColumn *column, HeapTuple row, TupleDesc desc)
 	return rg_encrypted_aad(column, desc, values, nulls);
 }
 
-/* What is no envelope is a plaintext that was meant for the view, and is not logged. */
+/*
+ * What is no envelope is a plaintext that was meant for the view, and is not
+ * logged; an envelope was sealed for another place.
+ */
 static bool
 opens_in_row(const RgEncryptedColumn *column, HeapTuple row, TupleDesc desc)
 {
 	bool		isnull;
 	Datum		value = heap_getattr(row, column->attnum, desc, &isnull);
 	RgSlice		envelope;
+	RgSlice		aad;
 
 	if (isnull)
 		return true;
 	envelope = rg_datum_slice(value);
 	if (rg_envelope_key_id(envelope) == 0)
 		rg_log_guard_secret_used();
-	return rg_crypt_opens(envelope, aad_of(column, row, desc));
+	aad = aad_of(column, row, desc);
+	if (rg_crypt_opens(envelope, aad))
+		return true;
+	if (rg_envelope_key_id(envelope) != 0)
+		rg_denial_note_value(aad);
+	return false;
 }
 
 PG_FUNCTION_INFO_V1(relay_guard_encrypted_guard);

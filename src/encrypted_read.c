@@ -12,6 +12,7 @@
 
 #include "crypt.h"
 #include "decrypt_log.h"
+#include "denial.h"
 #include "log_guard.h"
 #include "varlena_slice.h"
 
@@ -30,7 +31,10 @@ relay_guard_opens(PG_FUNCTION_ARGS)
 		PG_RETURN_BOOL(false);
 	opens = rg_crypt_opens(rg_datum_slice(PG_GETARG_DATUM(0)), rg_datum_slice(PG_GETARG_DATUM(1)));
 	if (!opens)
+	{
 		rg_decrypt_log(fcinfo);
+		rg_denial_note_value(rg_datum_slice(PG_GETARG_DATUM(1)));
+	}
 	PG_RETURN_BOOL(opens);
 }
 

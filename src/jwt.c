@@ -14,6 +14,7 @@
 #include "utils/inval.h"
 #include "utils/timestamp.h"
 
+#include "denial.h"
 #include "errcodes.h"
 #include "identity.h"
 #include "issuer.h"
@@ -129,6 +130,17 @@ rg_jwt_identify(RgVerified *verified, RgIdentity *identity)
 	return error;
 }
 
+_Noreturn static void
+refuse(FunctionCallInfo fcinfo, RgTokenError error, RgSlice subject)
+{
+	rg_denial_note_credentials(fcinfo, rg_token_reason(error), subject);
+	ereport(ERROR,
+			errcode(ERRCODE_RG_UNAUTHENTICATED),
+			errmsg("the token is not valid"),
+			errdetail_internal("%s", rg_token_reason(error)),
+			errhint("Sign in again for a new token."));
+}
+
 static void
 authenticate(FunctionCallInfo fcinfo)
 {
@@ -143,11 +155,7 @@ authenticate(FunctionCallInfo fcinfo)
 	if (error == RG_TOKEN_OK)
 		error = rg_jwt_identify(verified, &identity);
 	if (error != RG_TOKEN_OK)
-		ereport(ERROR,
-				errcode(ERRCODE_RG_UNAUTHENTICATED),
-				errmsg("the token is not valid"),
-				errdetail_internal("%s", rg_token_reason(error)),
-				errhint("Sign in again for a new token."));
+		refuse(fcinfo, error, verified != NULL ? verified->identity.user_id : rg_slice(NULL, 0));
 	identity.request_id = rg_text_argument(fcinfo, 1);
 	identity.client_ip = rg_inet_argument(fcinfo, 2);
 	rg_context_set(&identity);

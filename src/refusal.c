@@ -5,6 +5,7 @@
 #include "postgres.h"
 
 #include "crypt.h"
+#include "denial.h"
 #include "errcodes.h"
 #include "rate_headers.h"
 #include "refusal.h"
@@ -52,10 +53,16 @@ rg_refusal_rethrow(const RgAnswer *answer, MemoryContext context)
 	ErrorData  *error;
 
 	if (!is_of_class_rg(geterrcode()))
+	{
+		rg_denial_note_error(geterrcode(), NULL);
+		rg_denial_serving(NULL);
 		PG_RE_THROW();
+	}
 	MemoryContextSwitchTo(context);
 	error = CopyErrorData();
 	FlushErrorState();
+	rg_denial_note_error(error->sqlerrcode, error->detail);
+	rg_denial_serving(NULL);
 	if (does_not_open(error))
 		become_missing(error);
 	error->constraint_name = header_lines(answer);

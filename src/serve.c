@@ -12,6 +12,7 @@
 #include "admission.h"
 #include "arguments.h"
 #include "context.h"
+#include "denial.h"
 #include "execute.h"
 #include "log_guard.h"
 #include "refusal.h"
@@ -210,6 +211,7 @@ rg_serve(const RgRequest *request, RgAnswer *answer)
 	rg_log_guard_secret_used();
 	AcceptInvalidationMessages();
 	rg_answer_begin(answer);
+	rg_denial_serving(request);
 	serving = true;
 	PG_TRY();
 	{
@@ -223,4 +225,5 @@ rg_serve(const RgRequest *request, RgAnswer *answer)
 	}
 	PG_END_TRY();
 	serving = false;
+	rg_denial_serving(NULL);
 }

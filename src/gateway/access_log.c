@@ -133,46 +133,76 @@ shorten(RgSlice path)
 	return rg_slice(path.data, path.len < MAX_PATH ? path.len : MAX_PATH);
 }
 
-static void
-put_line(RgText *line, const RgAccess *access)
+/* False when there is no room even after the buffer was written. */
+static bool
+make_room(void)
+{
+	if (sizeof buffer - used < MAX_LINE)
+		rg_access_log_flush();
+	if (sizeof buffer - used < MAX_LINE)
+		note_health(false);
+	return sizeof buffer - used >= MAX_LINE;
+}
+
+/* Every line starts with the time; false where none is to be written. */
+static bool
+begin_line(RgText *line)
 {
 	char		now[RG_TIMESTAMP_LEN];
 
+	if (output < 0 || !make_room())
+		return false;
+	line->data = buffer + used;
+	line->cap = sizeof buffer - used;
+	line->len = 0;
 	rg_timestamp(now);
 	rg_text_put(line, RG_SLICE("{\"time\":\""));
 	rg_text_put(line, rg_slice(now, sizeof now));
-	put_string(line, RG_SLICE("\",\"request_id\":"), access->request_id);
-	put_string(line, RG_SLICE(",\"method\":"), access->method);
-	put_string(line, RG_SLICE(",\"route\":"), access->route);
-	put_string(line, RG_SLICE(",\"path\":"), shorten(access->path));
-	put_number(line, RG_SLICE(",\"status\":"), access->status);
-	put_number(line, RG_SLICE(",\"bytes\":"), access->bytes);
-	put_number(line, RG_SLICE(",\"queued_us\":"), access->queued_us);
-	put_number(line, RG_SLICE(",\"database_us\":"), access->database_us);
-	put_number(line, RG_SLICE(",\"total_us\":"), access->total_us);
-	put_string(line, RG_SLICE(",\"client\":"), access->client);
-	rg_text_put(line, RG_SLICE("}\n"));
+	rg_text_char(line, '"');
+	return true;
 }
 
 static void
-append_line(const RgAccess *access)
+end_line(RgText *line)
 {
-	RgText		line = {buffer + used, sizeof buffer - used, 0};
+	rg_text_put(line, RG_SLICE("}\n"));
+	if (line->len <= line->cap)
+		used += line->len;
+}
 
-	put_line(&line, access);
-	if (line.len <= line.cap)
-		used += line.len;
+bool
+rg_access_log_is_on(void)
+{
+	return output >= 0;
 }
 
 void
 rg_access_log(const RgAccess *access)
 {
-	if (output < 0)
+	RgText		line;
+
+	if (!begin_line(&line))
 		return;
-	if (sizeof buffer - used < MAX_LINE)
-		rg_access_log_flush();
-	if (sizeof buffer - used < MAX_LINE)
-		note_health(false);
-	else
-		append_line(access);
+	put_string(&line, RG_SLICE(",\"request_id\":"), access->request_id);
+	put_string(&line, RG_SLICE(",\"method\":"), access->method);
+	put_string(&line, RG_SLICE(",\"route\":"), access->route);
+	put_string(&line, RG_SLICE(",\"path\":"), shorten(access->path));
+	put_number(&line, RG_SLICE(",\"status\":"), access->status);
+	put_number(&line, RG_SLICE(",\"bytes\":"), access->bytes);
+	put_number(&line, RG_SLICE(",\"queued_us\":"), access->queued_us);
+	put_number(&line, RG_SLICE(",\"database_us\":"), access->database_us);
+	put_number(&line, RG_SLICE(",\"total_us\":"), access->total_us);
+	put_string(&line, RG_SLICE(",\"client\":"), access->client);
+	end_line(&line);
+}
+
+void
+rg_access_log_anchor(RgSlice head)
+{
+	RgText		line;
+
+	if (!begin_line(&line))
+		return;
+	put_string(&line, RG_SLICE(",\"anchor\":"), head);
+	end_line(&line);
 }

@@ -92,6 +92,8 @@ static const Setting settings[] = {
 	"debug|info|warning|error: what is written to stderr"},
 	{"ACCESS_LOG", TEXT, FIELD(access_log), "-", 0, 0,
 	"a file, - for stdout, or off"},
+	{"AUDIT_ANCHOR_INTERVAL", DURATION, FIELD(anchor_interval), "60s", 0, 24 * 3600 * SECOND,
+	"how often the access log takes down the audit log's last seal; 0: never"},
 	{"WEB_ROOT", TEXT, FIELD(web_root), "", 0, 0,
 	"folder of the static pages; empty: the installed one, or ./web"},
 	{"SUPABASE_JWKS_URL", URL, FIELD(jwks_url), "", 0, 0,

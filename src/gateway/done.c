@@ -2,6 +2,7 @@
  * done.c
  *		What the database made of a request becomes the response.
  */
+#include "anchor.h"
 #include "db_error.h"
 #include "deny.h"
 #include "health.h"
@@ -208,7 +209,9 @@ rg_request_done(RgJob *job, RgOutcome outcome)
 		conn->job = NULL;
 		job->exchange.keep_alive &= !conn->worker->draining;
 	}
-	if (job->kind == RG_JOB_READY)
+	if (job->kind == RG_JOB_ANCHOR)
+		rg_anchor_done(outcome == RG_FINISHED ? job->result : NULL);
+	else if (job->kind == RG_JOB_READY)
 		answer_ready(conn, &job->exchange, outcome == RG_FINISHED ? job->result : NULL);
 	else if (outcome == RG_FINISHED)
 		answer_result(conn, job);

@@ -15,7 +15,7 @@
 
 /* What relay_guard.ready() reports on; missing from its answer means false. */
 static const char *const database_checks[] = {
-	"extension", "routes", "keyring", "counters"
+	"extension", "routes", "keyring", "counters", "audit"
 };
 
 bool

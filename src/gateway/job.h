@@ -20,7 +20,8 @@ struct RgConn;
 typedef enum RgJobKind
 {
 	RG_JOB_SERVE,				/* relay_guard.serve(frame) */
-	RG_JOB_READY				/* relay_guard.ready() */
+	RG_JOB_READY,				/* relay_guard.ready() */
+	RG_JOB_ANCHOR				/* relay_guard.audit_head() */
 } RgJobKind;
 
 typedef enum RgOutcome
@@ -38,6 +39,7 @@ typedef struct RgJob
 	struct RgJob *next;			/* in a queue or pipeline, or in the pool */
 	struct RgConn *conn;		/* who waits; NULL when nobody does */
 	RgJobKind	kind;
+	bool		own;			/* of the gateway: nobody waits for it */
 	bool		safe;			/* may be sent twice */
 	bool		retried;
 	bool		done;			/* the outcome has been told */

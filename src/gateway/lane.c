@@ -100,12 +100,19 @@ dequeue(RgLane *lane)
 	return job;
 }
 
+/* Did its client leave, so that it need not be sent any more? */
+static bool
+has_left(const RgJob *job)
+{
+	return job->conn == NULL && !job->own;
+}
+
 static void
 send_job(RgLane *lane, RgPg *pg, RgJob *job)
 {
 	int64_t		now = rg_now();
 
-	if (job->conn == NULL)		/* the client left before it was sent */
+	if (has_left(job))
 	{
 		finish(job, RG_QUEUE_EXPIRED);
 		return;
@@ -142,7 +149,7 @@ drop_left(RgLane *lane)
 
 		waiting = job->next;
 		job->next = NULL;
-		if (job->conn == NULL)
+		if (has_left(job))
 			finish(job, RG_QUEUE_EXPIRED);
 		else
 			enqueue(lane, job);

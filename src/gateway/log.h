@@ -48,8 +48,14 @@ extern void rg_log(RgLogLevel level, const char *message,...)
 extern bool rg_access_log_open(const char *where)
 			__attribute__((warn_unused_result));
 
+/* Is there one? */
+extern bool rg_access_log_is_on(void);
+
 /* Adds a line to the buffer. */
 extern void rg_access_log(const RgAccess *access);
+
+/* The same for a line that tells of no request (anchor.h). */
+extern void rg_access_log_anchor(RgSlice head);
 
 /*
  * Writes the buffer out; to be called every second and at exit.  When nobody

@@ -16,6 +16,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "anchor.h"
 #include "clock.h"
 #include "keys.h"
 #include "log.h"
@@ -366,7 +367,7 @@ prepare(Master *master)
 			   "reason", strerror(errno), NULL);
 		return false;
 	}
-	if (!rg_keys_share())
+	if (!rg_keys_share() || !rg_anchor_share())
 	{
 		rg_log(RG_LOG_ERROR, "the gateway cannot start: out of memory", NULL);
 		return false;

@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "anchor.h"
 #include "clock.h"
 #include "lane.h"
 #include "log.h"
@@ -402,6 +403,8 @@ send_query(RgPg *pg, const RgJob *job)
 
 	if (job->kind == RG_JOB_READY)
 		return PQsendQueryParams(pg->conn, ready_query, 0, NULL, NULL, NULL, NULL, 0);
+	if (job->kind == RG_JOB_ANCHOR)
+		return PQsendQueryParams(pg->conn, RG_ANCHOR_QUERY, 0, NULL, NULL, NULL, NULL, 0);
 	return PQsendQueryPrepared(pg->conn, "serve", 1, values, lengths, formats, BINARY);
 }
 

@@ -11,6 +11,7 @@
 #include <sys/prctl.h>
 #include <unistd.h>
 
+#include "anchor.h"
 #include "clock.h"
 #include "deny.h"
 #include "log.h"
@@ -115,7 +116,7 @@ on_second(evutil_socket_t fd, short what, void *arg)
 {
 	(void) fd;
 	(void) what;
-	(void) arg;
+	rg_anchor_tick(arg);
 	rg_access_log_flush();
 }
 

@@ -1,0 +1,361 @@
+/*
+ * denial_shared.c
+ *		Refusals in shared memory; denial_shared.h has the contract.
+ *
+ * One lock: it is held for a search among eight places, and once a row for a
+ * copy of 2 kB.
+ */
+#include "postgres.h"
+
+#include <sodium.h>
+
+#include "access/xlog.h"
+#include "miscadmin.h"
+#include "storage/lwlock.h"
+#include "storage/shmem.h"
+#include "utils/timestamp.h"
+
+#include "counter.h"
+#include "denial_queue.h"
+#include "denial_shared.h"
+
+#define TRANCHE "relay_guard_denials"
+#define SECOND INT64CONST(1000000000)
+#define GRACE (60 * SECOND)
+#define STALE (300 * SECOND)
+
+typedef struct Place
+{
+	Oid			database;		/* InvalidOid: not in use */
+	bool		asked;			/* a worker has ever */
+	int64		seen;			/* when it last did, or the server started */
+	int64		due;			/* no count is due before */
+	RgDenialTotals totals;
+} Place;
+
+typedef struct Shared
+{
+	uint8		hash_key[crypto_shorthash_KEYBYTES];
+	int64		started;
+	uint64		sequence;
+	Place		places[RG_DENIAL_PLACES];
+	RgDenialQueue queue;
+	RgDenialRates rates;
+	RgDenialEvent events[RG_DENIAL_SLOTS];	/* by slot of the queue */
+} Shared;
+
+static Shared *shared = NULL;
+static LWLock *lock;
+
+void
+rg_denial_request_shmem(void)
+{
+	RequestAddinShmemSpace(sizeof(Shared));
+	RequestNamedLWLockTranche(TRANCHE, 1);
+}
+
+void
+rg_denial_startup_shmem(void)
+{
+	bool		found;
+
+	shared = ShmemInitStruct(TRANCHE, sizeof *shared, &found);
+	lock = &GetNamedLWLockTranche(TRANCHE)->lock;
+	if (found)
+		return;
+	memset(shared, 0, sizeof *shared);
+	randombytes_buf(shared->hash_key, sizeof shared->hash_key);
+	shared->started = rg_boot_now();
+	rg_denial_queue_init(&shared->queue);
+}
+
+/*
+ * Places
+ */
+
+static int
+find_place(Oid database)
+{
+	for (int i = 0; i < RG_DENIAL_PLACES; i++)
+		if (shared->places[i].database == database)
+			return i;
+	return -1;
+}
+
+static uint64
+refusals_in(const RgDenialEvent *event)
+{
+	return event->left_out + (event->count_only ? 0 : 1);
+}
+
+/* What waits in it is dropped. */
+static void
+empty_place(int place)
+{
+	RgDenialTotals *totals = &shared->places[place].totals;
+
+	for (int slot; (slot = rg_denial_queue_first(&shared->queue, place)) != RG_DENIAL_NO_SLOT;)
+	{
+		totals->dropped += refusals_in(&shared->events[slot]);
+		rg_denial_queue_pop(&shared->queue, place);
+	}
+	totals->dropped += rg_denial_rate_forget(&shared->rates, place);
+	shared->places[place].due = PG_INT64_MAX;
+}
+
+static void
+take_place(int place, Oid database, int64 seen)
+{
+	empty_place(place);
+	memset(&shared->places[place], 0, sizeof shared->places[place]);
+	shared->places[place].database = database;
+	shared->places[place].seen = seen;
+	shared->places[place].due = PG_INT64_MAX;
+}
+
+/* An unused one, or one that was taken for a worker that never came. */
+static int
+spare_place(void)
+{
+	int			place = find_place(InvalidOid);
+
+	for (int i = 0; place < 0 && i < RG_DENIAL_PLACES; i++)
+		if (!shared->places[i].asked)
+			place = i;
+	return place;
+}
+
+static int
+place_to_note_in(int64 now)
+{
+	int			place = find_place(MyDatabaseId);
+
+	if (place >= 0 || now - shared->started > GRACE)
+		return place;
+	place = find_place(InvalidOid);
+	if (place >= 0)
+		take_place(place, MyDatabaseId, shared->started);
+	return place;
+}
+
+void
+rg_denial_purge(Oid database)
+{
+	int			place;
+
+	LWLockAcquire(lock, LW_EXCLUSIVE);
+	place = find_place(database);
+	if (place >= 0)
+		take_place(place, InvalidOid, 0);
+	LWLockRelease(lock);
+}
+
+/*
+ * Noting
+ */
+
+/* A user, wherever he comes from; else a network; else a role. */
+static RgSlice
+source_of(const RgDenialWho *who, char *kind)
+{
+	*kind = who->user_id[0] != '\0' ? 'u' : who->address_len > 0 ? 'a' : 'r';
+	if (*kind == 'a')
+		return rg_slice((const char *) who->address, who->address_len);
+	return rg_slice_of(*kind == 'u' ? who->user_id : who->role);
+}
+
+static uint64
+hash_source(RgDenialClass class, const RgDenialWho *who)
+{
+	struct
+	{
+		Oid			database;
+		uint8		class;
+		char		code[RG_DENIAL_CODE_SIZE];
+		char		kind;
+		char		source[RG_DENIAL_USER_SIZE];
+	}			message;
+	RgSlice		source;
+	uint64		hash;
+
+	memset(&message, 0, offsetof(typeof(message), source));
+	source = source_of(who, &message.kind);
+	message.database = MyDatabaseId;
+	message.class = class;
+	memcpy(message.code, who->code, sizeof message.code);
+	if (source.len > 0)
+		memcpy(message.source, source.data, source.len);
+	crypto_shorthash((uint8 *) &hash, (uint8 *) &message,
+					 offsetof(typeof(message), source) + source.len, shared->hash_key);
+	return hash;
+}
+
+static void
+store_event(int place, RgDenialClass class, const RgDenialWho *who, uint64 left_out,
+			void (*fill) (RgDenialEvent *event, const void *arg), const void *arg)
+{
+	RgDenialEvent *event = &shared->events[rg_denial_queue_push(&shared->queue, place, class)];
+
+	memset(event, 0, sizeof *event);
+	event->class = class;
+	event->who = *who;
+	event->sequence = ++shared->sequence;
+	event->at = GetCurrentTimestamp();
+	event->left_out = left_out;
+	if (fill != NULL)
+		fill(event, arg);
+	else
+		event->count_only = true;
+}
+
+static void
+note(int place, RgDenialClass class, const RgDenialWho *who, uint64 key, int64 now,
+	 void (*fill) (RgDenialEvent *event, const void *arg), const void *arg)
+{
+	Place	   *mine = &shared->places[place];
+	bool		room = rg_denial_queue_has_room(&shared->queue, place, class);
+	uint64		left_out;
+
+	mine->totals.noted[class]++;
+	if (rg_denial_rate_take(&shared->rates, place, class, key, who, room, now, &left_out))
+	{
+		store_event(place, class, who, left_out, fill, arg);
+		return;
+	}
+	mine->totals.left_out[class]++;
+	mine->due = Min(mine->due, now + RG_DENIAL_TELL_AFTER);
+}
+
+/* Nobody will ask: only the count of what was dropped goes on. */
+static void
+drop(int place, RgDenialClass class)
+{
+	Place	   *mine = &shared->places[place];
+
+	mine->totals.noted[class]++;
+	mine->totals.dropped++;
+	if (mine->due != PG_INT64_MAX ||
+		rg_denial_queue_first(&shared->queue, place) != RG_DENIAL_NO_SLOT)
+		empty_place(place);
+}
+
+void
+rg_denial_store(RgDenialClass class, const RgDenialWho *who,
+				void (*fill) (RgDenialEvent *event, const void *arg), const void *arg)
+{
+	int64		now;
+	uint64		key;
+	int			place;
+
+	if (shared == NULL || RecoveryInProgress())
+		return;
+	now = rg_boot_now();
+	key = hash_source(class, who);
+	LWLockAcquire(lock, LW_EXCLUSIVE);
+	place = place_to_note_in(now);
+	if (place >= 0 && now - shared->places[place].seen > STALE)
+		drop(place, class);
+	else if (place >= 0)
+		note(place, class, who, key, now, fill, arg);
+	LWLockRelease(lock);
+}
+
+/*
+ * Writing
+ */
+
+bool
+rg_denial_waiting(void)
+{
+	int64		now = rg_boot_now();
+	bool		waiting = false;
+	int			place;
+
+	if (shared == NULL || RecoveryInProgress())
+		return false;
+	LWLockAcquire(lock, LW_EXCLUSIVE);
+	place = find_place(MyDatabaseId);
+	if (place < 0 && (place = spare_place()) >= 0)
+		take_place(place, MyDatabaseId, now);
+	if (place >= 0)
+	{
+		shared->places[place].asked = true;
+		shared->places[place].seen = now;
+		waiting = shared->places[place].due <= now ||
+			rg_denial_queue_first(&shared->queue, place) != RG_DENIAL_NO_SLOT;
+	}
+	LWLockRelease(lock);
+	return waiting;
+}
+
+/* A count that finds the queue full is told the next time. */
+static void
+queue_counts(int place, int64 now)
+{
+	RgDenialCount count;
+	int			at = 0;
+
+	if (shared->places[place].due > now)
+		return;
+	while (rg_denial_queue_has_room(&shared->queue, place, RG_DENIAL_VALUE) &&
+		   rg_denial_queue_has_room(&shared->queue, place, RG_DENIAL_FORBIDDEN) &&
+		   rg_denial_queue_has_room(&shared->queue, place, RG_DENIAL_CREDENTIALS) &&
+		   rg_denial_rate_due(&shared->rates, place, now, &at, &count))
+		store_event(place, count.class, &count.who, count.left_out, NULL, NULL);
+	shared->places[place].due = rg_denial_rate_next(&shared->rates, place);
+}
+
+int
+rg_denial_copy(RgDenialEvent *events, int max)
+{
+	int			count = 0;
+	int			place;
+
+	LWLockAcquire(lock, LW_EXCLUSIVE);
+	place = find_place(MyDatabaseId);
+	if (place >= 0)
+	{
+		queue_counts(place, rg_boot_now());
+		for (int slot = rg_denial_queue_first(&shared->queue, place);
+			 slot != RG_DENIAL_NO_SLOT && count < max;
+			 slot = rg_denial_queue_next(&shared->queue, slot))
+			events[count++] = shared->events[slot];
+	}
+	LWLockRelease(lock);
+	return count;
+}
+
+void
+rg_denial_done(uint64 sequence, bool written)
+{
+	int			place;
+	int			slot;
+
+	LWLockAcquire(lock, LW_EXCLUSIVE);
+	place = find_place(MyDatabaseId);
+	while (place >= 0 &&
+		   (slot = rg_denial_queue_first(&shared->queue, place)) != RG_DENIAL_NO_SLOT &&
+		   shared->events[slot].sequence <= sequence)
+	{
+		if (!written)
+			shared->places[place].totals.dropped += refusals_in(&shared->events[slot]);
+		rg_denial_queue_pop(&shared->queue, place);
+	}
+	LWLockRelease(lock);
+}
+
+bool
+rg_denial_totals(RgDenialTotals *totals)
+{
+	int			place;
+
+	memset(totals, 0, sizeof *totals);
+	if (shared == NULL)
+		return false;
+	LWLockAcquire(lock, LW_SHARED);
+	place = find_place(MyDatabaseId);
+	if (place >= 0)
+		*totals = shared->places[place].totals;
+	LWLockRelease(lock);
+	return true;
+}

@@ -1,0 +1,38 @@
+/*
+ * anchor.h
+ *		The head of the audit log's seals, in the access log.
+ *
+ * Whoever can write the database's files could cut off the newest seals and the
+ * rows under them.  A head that was written down elsewhere shows it; so one
+ * worker of all writes, every AUDIT_ANCHOR_INTERVAL,
+ *
+ *		{"time":"…","anchor":"<seal_id>:<root in hex>"}
+ *
+ * which ops/audit-verify takes as it is.  Nothing is written while there is no
+ * seal or no access log.
+ */
+#ifndef RG_ANCHOR_H
+#define RG_ANCHOR_H
+
+#include "job.h"
+
+struct RgWorker;
+
+/* How RG_JOB_ANCHOR asks: one column of text; no row without a seal. */
+#define RG_ANCHOR_QUERY \
+	"SELECT seal_id || ':' || pg_catalog.encode(root, 'hex') FROM relay_guard.audit_head()"
+
+/*
+ * Before the first fork: makes what workers share.  False when there is no memory
+ * for it.
+ */
+extern bool rg_anchor_share(void)
+			__attribute__((warn_unused_result));
+
+/* Once a second in every worker: asks for the head when that is due. */
+extern void rg_anchor_tick(struct RgWorker *worker);
+
+/* The database's answer; NULL when there is none. */
+extern void rg_anchor_done(const PGresult *result);
+
+#endif
