@@ -83,24 +83,9 @@ convert_output(const RgAuditColumn *column, Datum value, RgAuditValue *result)
 	set_string(&result->json, text, strlen(text));
 }
 
-/* NaN and infinities are no numbers of JSON. */
-static void
-convert_numeric(const RgAuditColumn *column, Datum value, JsonbValue * result)
-{
-	Numeric		number = DatumGetNumeric(value);
-
-	if (numeric_is_nan(number) || numeric_is_inf(number))
-	{
-		convert_output(column, NumericGetDatum(number), result);
-		return;
-	}
-	result->type = jbvNumeric;
-	result->val.numeric = number;
-}
-
 /* Half a character is one value of "char": shown as PostgreSQL 16 prints it. */
 static void
-convert_char(const RgAuditColumn *column, Datum value, JsonbValue * result)
+convert_char(const RgAuditColumn *column, Datum value, RgAuditValue *result)
 {
 	unsigned char byte = (unsigned char) DatumGetChar(value);
 	char	   *text = palloc0(5);
@@ -109,12 +94,12 @@ convert_char(const RgAuditColumn *column, Datum value, JsonbValue * result)
 		text[0] = byte;
 	else
 		snprintf(text, 5, "\\%03o", byte);
-	set_string(result, text, strlen(text));
+	set_string(&result->json, text, strlen(text));
 }
 
 /* Names of objects, whatever the session's search_path. */
 static void
-convert_name(const RgAuditColumn *column, Datum value, JsonbValue * result)
+convert_name(const RgAuditColumn *column, Datum value, RgAuditValue *result)
 {
 	int			level = rg_audit_names_begin();
 
@@ -166,14 +151,14 @@ convert_jsonb(const RgAuditColumn *column, Datum value, RgAuditValue *result)
  * an error would leave behind.
  */
 static void
-convert_json(const RgAuditColumn *column, Datum value, JsonbValue * result)
+convert_json(const RgAuditColumn *column, Datum value, RgAuditValue *result)
 {
 	MemoryContext context = CurrentMemoryContext;
 	char	   *printed = TextDatumGetCString(value);
 
 	PG_TRY();
 	{
-		set_jsonb(result, DatumGetJsonbP(DirectFunctionCall1(jsonb_in, CStringGetDatum(printed))));
+		set_jsonb(&result->json, DatumGetJsonbP(DirectFunctionCall1(jsonb_in, CStringGetDatum(printed))));
 	}
 	PG_CATCH();
 	{
@@ -181,7 +166,7 @@ convert_json(const RgAuditColumn *column, Datum value, JsonbValue * result)
 			PG_RE_THROW();
 		MemoryContextSwitchTo(context);
 		FlushErrorState();
-		set_string(result, printed, strlen(printed));
+		set_string(&result->json, printed, strlen(printed));
 	}
 	PG_END_TRY();
 }
@@ -290,8 +275,6 @@ conversion_of(Oid type)
 		case TEXTOID:
 		case VARCHAROID:
 			return convert_text;
-		case NUMERICOID:
-			return convert_numeric;
 		case CHAROID:
 			return convert_char;
 		case UUIDOID:
@@ -448,5 +431,5 @@ rg_audit_key(const RgAuditColumn *keys, int nkeys, TupleTableSlot *row)
 {
 	RgSlice		key = keys_text(keys, nkeys, row);
 
-	return key.len <= RG_AUDIT_KEY_BYTES ? key : rg_slice_of(psprintf("sha256:%s", sha256_hex(key)));
+	return key.len <= RG_AUDIT_KEY_BYTES ? key : rg_slice_of(psprintf("sha256:%.*s", 2 * PG_SHA256_DIGEST_LENGTH, sha256_hex(key)));
 }

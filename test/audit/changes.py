@@ -64,13 +64,8 @@ END $make$;
 def install(server, database="postgres"):
     """The extension, this month's partition and watch() in a database."""
     server.run("CREATE EXTENSION IF NOT EXISTS relay_guard", database=database)
-    server.run(STANDIN, database=database)
     server.run("SELECT relay_guard.audit_maintain()", database=database)
     server.run(WATCH, database=database)
-
-
-import pathlib
-STANDIN = (pathlib.Path(__file__).parent / "standin.sql").read_text()
 
 
 class Log:
@@ -86,11 +81,13 @@ class Log:
 
     def rows(self):
         """Each as (resource_type, action, resource_id, old, new), the last two as texts."""
-        rows = run(self.connection, """SELECT id, resource_type, action, resource_id, old::text, new::text
+        rows = run(self.connection, """SELECT id, ROW(old, new)::record OPERATOR(pg_catalog.*=)
+                ROW(old::text::jsonb, new::text::jsonb)::record, resource_type, action, resource_id, old::text, new::text
             FROM relay_guard.audit_log WHERE id > %s AND source = 'trigger' ORDER BY id""", self.id)
         if rows:
             self.id = rows[-1][0]
-        return [row[1:] for row in rows]
+        assert all(canonical for _, canonical, *_ in rows), "jsonb other than PostgreSQL makes it"
+        return [row[2:] for row in rows]
 
     def watched(self):
         rows = run(self.connection, """SELECT place, resource_type, action, resource_id, old::text, new::text
