@@ -23,6 +23,7 @@
 #include "utils/timestamp.h"
 #include "utils/typcache.h"
 
+#include "audit_partition.h"
 #include "audit_verify.h"
 #include "keyring.h"
 
@@ -64,19 +65,6 @@ rg_audit_verify_key(RgAuditVerify *run, uint32 key_id)
 		return NULL;
 	run->key_id = key_id;
 	return run->key;
-}
-
-DateADT
-rg_audit_month(TimestampTz time)
-{
-	struct pg_tm tm;
-	fsec_t		fsec;
-
-	if (timestamp2tm(time, NULL, &tm, &fsec, NULL, NULL) != 0)
-		ereport(ERROR,
-				errcode(ERRCODE_DATETIME_VALUE_OUT_OF_RANGE),
-				errmsg("timestamp out of range"));
-	return date2j(tm.tm_year, tm.tm_mon, 1) - POSTGRES_EPOCH_JDATE;
 }
 
 static DateADT

@@ -96,9 +96,6 @@ extern void rg_audit_problem(RgAuditVerify *run, const char *problem, int64 id,
 /* The ring's key for audit, good until the next call; NULL when it is not there. */
 extern const uint8 *rg_audit_verify_key(RgAuditVerify *run, uint32 key_id);
 
-/* First day of a time's month in UTC. */
-extern DateADT rg_audit_month(TimestampTz time);
-
 /* audit_verify_seals.c: reads and checks the chain. */
 extern void rg_audit_verify_seals(RgAuditVerify *run);
 

@@ -23,6 +23,7 @@
 #include "utils/timestamp.h"
 #include "utils/xid8.h"
 
+#include "audit_partition.h"
 #include "audit_subject.h"
 #include "audit_verify.h"
 #include "varlena_slice.h"
