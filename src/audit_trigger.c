@@ -17,6 +17,7 @@
 #include "utils/rel.h"
 #include "utils/tuplestore.h"
 
+#include "audit_generated.h"
 #include "audit_plan.h"
 #include "audit_settings.h"
 #include "audit_write.h"
@@ -37,6 +38,7 @@ typedef struct Walk
 	Tuplestorestate *rows;
 	int			pointer;
 	TupleTableSlot *slot;
+	RgAuditGenerated *generated;	/* or NULL */
 } Walk;
 
 static const char *
@@ -141,13 +143,13 @@ record(Change *change, TupleTableSlot *old_row, TupleTableSlot *new_row)
 
 /* A read pointer of its own leaves that of other triggers where it is. */
 static void
-begin_walk(Walk *walk, Tuplestorestate * rows, TupleDesc desc)
+begin_walk(Walk *walk, Tuplestorestate * rows, Relation table)
 {
 	walk->rows = rows;
 	walk->pointer = tuplestore_alloc_read_pointer(rows, EXEC_FLAG_REWIND);
 	tuplestore_select_read_pointer(rows, walk->pointer);
 	tuplestore_rescan(rows);
-	walk->slot = MakeSingleTupleTableSlot(desc, &TTSOpsMinimalTuple);
+	walk->slot = MakeSingleTupleTableSlot(RelationGetDescr(table), &TTSOpsMinimalTuple);
 }
 
 /* The next row, or NULL after the last. */
@@ -157,7 +159,11 @@ step(Walk *walk)
 	if (walk->rows == NULL)
 		return NULL;
 	tuplestore_select_read_pointer(walk->rows, walk->pointer);
-	return tuplestore_gettupleslot(walk->rows, true, false, walk->slot) ? walk->slot : NULL;
+	if (!tuplestore_gettupleslot(walk->rows, true, false, walk->slot))
+		return NULL;
+	if (walk->generated != NULL)
+		rg_audit_generated_fill(walk->generated, walk->slot);
+	return walk->slot;
 }
 
 static void
@@ -165,6 +171,8 @@ end_walk(Walk *walk)
 {
 	if (walk->rows == NULL)
 		return;
+	if (walk->generated != NULL)
+		rg_audit_generated_end(walk->generated);
 	ExecDropSingleTupleTableSlot(walk->slot);
 	tuplestore_select_read_pointer(walk->rows, 0);
 }
@@ -173,14 +181,17 @@ static void
 record_statement(Change *change)
 {
 	bool		paired = TRIGGER_FIRED_BY_UPDATE(change->data->tg_event);
-	TupleDesc	desc = RelationGetDescr(change->data->tg_relation);
+	Relation	table = change->data->tg_relation;
 	Walk		before = {NULL};
 	Walk		after = {NULL};
 
 	if (!TRIGGER_FIRED_BY_INSERT(change->data->tg_event))
-		begin_walk(&before, change->data->tg_oldtable, desc);
+		begin_walk(&before, change->data->tg_oldtable, table);
 	if (!TRIGGER_FIRED_BY_DELETE(change->data->tg_event))
-		begin_walk(&after, change->data->tg_newtable, desc);
+	{
+		begin_walk(&after, change->data->tg_newtable, table);
+		after.generated = rg_audit_generated_begin(table);
+	}
 	for (;;)
 	{
 		TupleTableSlot *old_row = step(&before);
@@ -193,7 +204,7 @@ record_statement(Change *change)
 			ereport(ERROR,
 					errcode(ERRCODE_TRIGGERED_DATA_CHANGE_VIOLATION),
 					errmsg("rows before and after an update of \"%s\" do not pair",
-						   RelationGetRelationName(change->data->tg_relation)),
+						   RelationGetRelationName(table)),
 					errhint("A BEFORE trigger that keeps a row from its new partition is in the way: raise an error in it instead."));
 		record(change, old_row, new_row);
 	}

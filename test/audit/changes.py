@@ -99,7 +99,10 @@ class Log:
     def agree(self, statement=""):
         """Whether both say the same, in any order; how many rows."""
         logged, watched = self.rows(), self.watched()
-        assert as_multiset(logged) == as_multiset(watched), statement
+        difference = as_multiset(logged)
+        difference.subtract(as_multiset(watched))
+        difference = {row: times for row, times in difference.items() if times}
+        assert not difference, f"{statement}: too often in the log, or too seldom: {difference}"
         return len(logged)
 
 
