@@ -20,7 +20,7 @@ struct RgAuditGenerated
 static bool
 may_miss_them(Relation table)
 {
-	const TupleConstr *constraints = RelationGetDescr(table)->constr;
+	TupleConstr *constraints = RelationGetDescr(table)->constr;
 
 	return table->rd_rel->relkind == RELKIND_PARTITIONED_TABLE &&
 		constraints != NULL && constraints->has_generated_stored;

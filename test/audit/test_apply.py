@@ -4,7 +4,7 @@ import io
 
 import pytest
 
-from changes import Log, install, leaks
+from changes import Log, install, leaks, verify
 from servers import run, wait_for
 
 TABLE = "CREATE TABLE item ({} id int PRIMARY KEY, note text, amount numeric, big text)"
@@ -24,12 +24,13 @@ def pair(make_server):
     install(server)
     server.run("ALTER TABLE item DROP gone, ADD here int DEFAULT 5; SELECT relay_guard.audit('item')")
     yield server
+    assert verify(server) == []
     server.stop("fast")
     assert leaks(server) == []
 
 
 def rows(server, where="true"):
-    return server.run(f"SELECT action, resource_id, old, new FROM relay_guard.audit_log WHERE resource_type = 'item' AND {where} ORDER BY id")
+    return server.run(f"SELECT action, resource_id, old, new FROM relay_guard.audit_log WHERE source = 'trigger' AND resource_type = 'item' AND {where} ORDER BY id")
 
 
 def apply(server, statement):

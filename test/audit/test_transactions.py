@@ -8,7 +8,7 @@ import threading
 import psycopg2
 import pytest
 
-from changes import Log, install, leaks
+from changes import Log, install, leaks, verify
 from servers import run, sqlstate
 
 CLIENTS = 16
@@ -25,6 +25,7 @@ def audited(make_server):
                   SELECT relay_guard.audit('account')""")
     yield server
     assert leaks(server) == []
+    assert verify(server) == []
     server.stop("immediate")
 
 
@@ -151,7 +152,7 @@ def logged(server):
     """What the log holds of each request, in order, and who it says did it."""
     of_requests, actors = collections.defaultdict(list), {}
     for request, actor, action, id, old, new in server.run("""SELECT request_id, actor, action, resource_id::int, old, new
-            FROM relay_guard.audit_log WHERE resource_type = 'account' ORDER BY id"""):
+            FROM relay_guard.audit_log WHERE resource_type = 'account' AND source = 'trigger' ORDER BY id"""):
         of_requests[request].append((action, id, old, new))
         assert actors.setdefault(request, actor) == actor
     return of_requests, actors
@@ -213,7 +214,7 @@ def test_a_procedure_that_commits_logs_under_each_of_its_transactions(connection
     run(connection, "CALL work()")
     assert [row[2] for row in log.rows()] == ["2", "4", "6"]
     assert run(connection, """SELECT array_agg(actor ORDER BY id), count(DISTINCT xid) FROM relay_guard.audit_log
-        WHERE resource_type = 'step'""") == [(["user 2", "user 4", "user 6"], 3)]
+        WHERE resource_type = 'step' AND source = 'trigger'""") == [(["user 2", "user 4", "user 6"], 3)]
 
 
 def test_deferred_triggers_and_constraints_are_logged_at_commit(connection):
@@ -247,7 +248,7 @@ def test_a_prepared_transaction_is_logged_when_it_is_committed(connection):
     run(connection, "COMMIT PREPARED 'first'")
     run(connection, "ROLLBACK PREPARED 'second'")
     assert seen(log) == [("INSERT", "1", '{"n": 1, "id": 1}')]
-    assert run(connection, "SELECT actor FROM relay_guard.audit_log WHERE resource_type = 'two'") == [("who prepared",)]
+    assert run(connection, "SELECT actor FROM relay_guard.audit_log WHERE resource_type = 'two' AND source = 'trigger'") == [("who prepared",)]
 
 
 def test_an_audited_table_may_be_written_by_triggers_of_another(connection):
