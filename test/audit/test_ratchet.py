@@ -169,6 +169,29 @@ def test_ratchet_that_is_taken_from_the_settings_is_found(server):
     assert "audit_ratchet_file is not set" in finding["ratchet"]
 
 
+def test_ratchet_that_is_made_anew_begins_with_0_and_is_found(server):
+    events(server, 1)
+    seal(server)
+    server.ratchet.path.unlink()
+    former, server.ratchet = server.ratchet, Ratchet(server)
+    for step in (0, 1):
+        events(server, 1)
+        seal(server)
+        made = last_seal(server)
+        assert made["step"] == step and server.ratchet.proves(made) and not former.proves(made)
+        assert made["findings"] == ([{"ratchet": "it is another than that of the seal before"}] if step == 0 else None)
+    assert server.log().count("is another than before") == 1
+    before = server.ratchet.path.read_text()
+    events(server, 1)
+    seal(server)
+    write(server.ratchet.path, before)
+    events(server, 1)
+    seal(server)
+    assert last_seal(server)["step"] == 3 and server.ratchet.proves(last_seal(server))
+    found = [problem for problem, _ in problems(server)]
+    assert found.count("seal_step") == 1 and "tail_missing" not in found
+
+
 def test_nobody_but_superusers_sees_or_chooses_the_file(server):
     server.run("CREATE ROLE curious LOGIN; SELECT relay_guard.grant_role('admin', 'curious')")
     connection = server.connect(user="curious")
