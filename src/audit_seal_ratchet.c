@@ -56,6 +56,15 @@ give_up(const char *why)
 	return problem;
 }
 
+/* The system's words may be in another encoding than the database's. */
+static void
+keep_ascii(char *text)
+{
+	for (; *text != '\0'; text++)
+		if (*text < ' ' || *text > '~')
+			*text = '?';
+}
+
 /* Whether a ratchet that has been advanced to its step made that proof. */
 static bool
 proves(const RgRatchet *advanced, const RgProvedSeal *seal)
@@ -97,6 +106,7 @@ rg_seal_ratchet_open(const RgProvedSeal *last)
 	if (!rg_ratchet_file_read(path, &ratchet, problem, sizeof problem))
 	{
 		ratchet.step = NONE;
+		keep_ascii(problem);
 		return problem;
 	}
 	return ratchet.step <= last->step ? catch_up(last) : NULL;

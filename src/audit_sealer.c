@@ -11,6 +11,7 @@
 #include "catalog/namespace.h"
 #include "executor/spi.h"
 #include "miscadmin.h"
+#include "pgstat.h"
 #include "postmaster/interrupt.h"
 #include "storage/ipc.h"
 #include "utils/guc.h"
@@ -56,6 +57,14 @@ rg_audit_sealer_init(void)
 							&seal_interval, 10, 0, 86400,
 							PGC_SIGHUP, GUC_UNIT_S, NULL, NULL, NULL);
 	rg_database_worker_define(RG_WORK_SEALS, &kind);
+}
+
+uint32
+rg_audit_sealer_notify(bool now)
+{
+	if (seal_interval == 0)
+		return 0;
+	return rg_work_notify(RG_WORK_SEALS, now ? RG_SEAL_ROWS | RG_SEAL_NOW : RG_SEAL_ROWS);
 }
 
 static TimestampTz
@@ -121,6 +130,7 @@ try(void (*task) (void), const char *activity)
 		EmitErrorReport();
 		AbortCurrentTransaction();
 		FlushErrorState();
+		pgstat_report_activity(STATE_IDLE, NULL);
 		RESUME_INTERRUPTS();
 		failed = true;
 	}

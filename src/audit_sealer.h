@@ -16,6 +16,12 @@
 /* The setting and the kind of work; called from _PG_init. */
 extern void rg_audit_sealer_init(void);
 
+/*
+ * Tells of rows that are committed; now: their witnesses fill the ring.  Nothing
+ * where sealing is left to audit_seal().  Returns as rg_work_notify() does.
+ */
+extern uint32 rg_audit_sealer_notify(bool now);
+
 /* Entry point of the process. */
 extern PGDLLEXPORT void rg_audit_sealer_main(Datum arg);
 

@@ -62,6 +62,7 @@ static void
 init_shared(void)
 {
 	pg_atomic_init_u32(&rg_databases->launcher, 0);
+	pg_atomic_init_u32(&rg_databases->count, 0);
 	for (int i = 0; i < RG_MAX_DATABASES; i++)
 	{
 		pg_atomic_init_u32(&rg_databases->rows[i].oid, InvalidOid);
@@ -114,11 +115,7 @@ rg_database_row(Oid database)
 int
 rg_work_databases(void)
 {
-	int			count = 0;
-
-	for (int i = 0; rg_databases != NULL && i < RG_MAX_DATABASES; i++)
-		count += OidIsValid(pg_atomic_read_u32(&rg_databases->rows[i].oid));
-	return count;
+	return rg_databases == NULL ? 0 : (int) pg_atomic_read_u32(&rg_databases->count);
 }
 
 void
