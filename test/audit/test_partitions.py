@@ -9,7 +9,7 @@ from servers import run, sqlstate, wait_for
 
 UTC = datetime.timezone.utc
 BOUNDS = "SELECT partition::text, lower AT TIME ZONE 'UTC', upper AT TIME ZONE 'UTC' FROM relay_guard.audit_partitions()"
-INDEXES = """SELECT replace(regexp_replace(pg_get_indexdef(i.indexrelid), '.* USING', ''), 'relay_guard.', '') AS definition, count(*)
+INDEXES = r"""SELECT replace(substring(pg_get_indexdef(i.indexrelid), 'USING( btree \([^)]*\))'), 'relay_guard.', '') AS definition, count(*)
              FROM pg_index i JOIN relay_guard.audit_partitions() p ON p.partition = i.indrelid GROUP BY 1 ORDER BY 1"""
 
 
