@@ -31,6 +31,16 @@ BEGIN ATOMIC
 END;
 COMMENT ON FUNCTION audit_months_missing() IS 'Of this month and the next twelve, those that audit_log has no partition for.';
 
+CREATE FUNCTION audit_guard_partition(partition regclass) RETURNS void
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    EXECUTE format('CREATE OR REPLACE TRIGGER audit_refuse BEFORE INSERT OR UPDATE OR DELETE OR TRUNCATE ON %s
+                    FOR EACH STATEMENT EXECUTE FUNCTION relay_guard.audit_refuse()', partition);
+END
+$$;
+COMMENT ON FUNCTION audit_guard_partition(regclass) IS 'Refuses SQL on a partition of audit_log.';
+
 -- False: it is there, since after the snapshot of a transaction that is no READ
 -- COMMITTED.  CREATE TABLE ... PARTITION OF would lock out whoever writes the log.  The
 -- parent has no indexes: a restored partition gets its own from the dump, after
@@ -57,8 +67,7 @@ BEGIN
     EXECUTE format('CREATE INDEX %I ON relay_guard.%I (xid, id) WITH (deduplicate_items = off)', name || '_xid_idx', name);
     EXECUTE format('CREATE INDEX %I ON relay_guard.%I (resource_id, resource_type, id) WITH (deduplicate_items = off)', name || '_resource_idx', name);
     EXECUTE format('CREATE INDEX %I ON relay_guard.%I (occurred_at, id) WITH (deduplicate_items = off)', name || '_occurred_at_idx', name);
-    EXECUTE format('CREATE TRIGGER audit_refuse BEFORE INSERT OR UPDATE OR DELETE OR TRUNCATE ON relay_guard.%I
-                    FOR EACH STATEMENT EXECUTE FUNCTION relay_guard.audit_refuse()', name);
+    PERFORM relay_guard.audit_guard_partition(format('relay_guard.%I', name)::regclass);
     EXECUTE format('ALTER TABLE relay_guard.audit_log ATTACH PARTITION relay_guard.%I FOR VALUES FROM (%L) TO (%L)',
                    name, month::timestamptz, (month + '1 month')::timestamptz);
     RETURN true;
@@ -83,6 +92,17 @@ END
 $$;
 COMMENT ON FUNCTION revoke_beyond_owner(regclass) IS 'Takes from a new table what ALTER DEFAULT PRIVILEGES granted.';
 
+-- A restored partition gets its trigger last, and a log that lacks one is not
+-- sealed.  So what is missing is not made good in the worker, but for whoever calls.
+CREATE FUNCTION audit_partitions_unguarded() RETURNS SETOF regclass
+LANGUAGE sql STABLE
+BEGIN ATOMIC
+    SELECT p.partition FROM audit_partitions() p
+    WHERE NOT EXISTS (SELECT FROM pg_catalog.pg_trigger t
+                      WHERE t.tgrelid = p.partition AND t.tgname = 'audit_refuse' AND t.tgfoid = 'audit_refuse()'::regprocedure);
+END;
+COMMENT ON FUNCTION audit_partitions_unguarded() IS 'The partitions of audit_log that lack the trigger audit_refuse: being restored, or attached by hand.';
+
 -- With the rights of the extension's owner: the log is nobody else's.  Whoever
 -- calls it chooses nothing.
 CREATE FUNCTION audit_maintain() RETURNS integer
@@ -90,8 +110,12 @@ LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
     month timestamp;
+    partition regclass;
     made integer := 0;
 BEGIN
+    FOR partition IN SELECT p FROM relay_guard.audit_partitions_unguarded() p LOOP
+        PERFORM relay_guard.audit_guard_partition(partition);
+    END LOOP;
     IF NOT EXISTS (SELECT FROM relay_guard.audit_months_missing()) THEN
         RETURN 0;
     END IF;
@@ -104,4 +128,4 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION audit_maintain() IS
-'Makes the partitions of audit_log for this month and the next twelve, and says how many were missing. The worker "relay_guard sealer" calls it every hour.';
+'Makes the partitions of audit_log for this month and the next twelve, and says how many were missing; gives those that lack it the trigger audit_refuse. The worker "relay_guard sealer" calls it every hour, unless the log is being restored.';
