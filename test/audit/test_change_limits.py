@@ -65,19 +65,19 @@ def test_a_statement_of_many_rows_runs_in_bounded_memory(connection):
         watch = Watch(connection.info.backend_pid)
         watch.start()
         run(connection, statement)
-        assert watch.stop() < 24 * MEGABYTE, statement
+        assert watch.stop() < 12 * MEGABYTE, statement
     assert run(connection, "SELECT action, count(*), count(DISTINCT resource_id) FROM relay_guard.audit_log WHERE id > %s GROUP BY 1 ORDER BY 1",
                log.id) == [(action, ROWS, ROWS) for action in ("DELETE", "INSERT", "UPDATE")]
 
 
 def test_large_values_of_many_rows_take_the_memory_of_few(connection):
     run(connection, "DROP TABLE IF EXISTS large; CREATE TABLE large (id int PRIMARY KEY, big text); SELECT relay_guard.audit('large')")
-    for statement in ("INSERT INTO large SELECT i, repeat(md5(i::text), 32000) FROM generate_series(1, 30) i",
+    for statement in ("INSERT INTO large SELECT i, repeat(md5(i::text), 32000) FROM generate_series(1, 16) i",
                       "UPDATE large SET big = big || 'x'", "DELETE FROM large"):
         watch = Watch(connection.info.backend_pid)
         watch.start()
         run(connection, statement)
-        assert watch.stop() < 40 * MEGABYTE, statement
+        assert watch.stop() < 16 * MEGABYTE, statement
 
 
 def test_a_long_statement_can_be_cancelled_while_it_is_logged(audited, connection):
