@@ -80,6 +80,25 @@ def test_large_values_of_many_rows_take_the_memory_of_few(connection):
         assert watch.stop() < 16 * MEGABYTE, statement
 
 
+def test_a_large_value_that_does_not_change_is_not_read(connection):
+    run(connection, """DROP TABLE IF EXISTS large; CREATE TABLE large (id int PRIMARY KEY, n int, big text);
+        ALTER TABLE large ALTER big SET STORAGE EXTERNAL; SELECT relay_guard.audit('large');
+        INSERT INTO large SELECT i, i, repeat('x', 100000) FROM generate_series(1, 20) i""")
+    log = Log(connection)
+
+    def pages():
+        run(connection, "SELECT pg_stat_force_next_flush()")
+        return run(connection, "SELECT toast_blks_read + toast_blks_hit FROM pg_statio_user_tables WHERE relname = 'large'")[0][0]
+
+    before = pages()
+    run(connection, "UPDATE large SET n = n + 1")
+    assert pages() - before < 20
+    assert [new for *_, new in log.rows()] == ['{"n": %d}' % n for n in range(2, 22)]
+    run(connection, "UPDATE large SET big = big || ''")
+    assert pages() - before > 20
+    assert log.rows() == []
+
+
 def test_a_long_statement_can_be_cancelled_while_it_is_logged(audited, connection):
     first = audited.value("SELECT last_value FROM relay_guard.audit_log_id_seq")
     ends = []

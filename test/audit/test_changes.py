@@ -286,15 +286,22 @@ def on_both(connection, statement, lines=None):
     return not failed
 
 
+DATABASES = {"postgres": "UTF8", "latin1": "LATIN1"}
+
+
 @pytest.fixture(scope="module")
-def databases(server):
-    """A database in UTF-8 and one in Latin 1."""
-    install(server)
-    server.run("CREATE DATABASE latin1 ENCODING 'LATIN1' LOCALE 'C' TEMPLATE template0")
-    install(server, "latin1")
+def databases(make_server):
+    """A database in UTF-8, one in Latin 1 and one in no encoding."""
+    server = make_server({"autovacuum": "off"})
+    for database, encoding in {**DATABASES, "bytes": "SQL_ASCII"}.items():
+        if database != "postgres":
+            server.run(f"CREATE DATABASE {database} ENCODING '{encoding}' LOCALE 'C' TEMPLATE template0")
+        install(server, database)
     yield server
     assert leaks(server) == []
-    assert verify(server) == [] and verify(server, "latin1") == []
+    for database in DATABASES:
+        assert verify(server, database) == []
+    server.stop("immediate")
 
 
 @pytest.fixture
@@ -307,7 +314,7 @@ def connection(databases, database):
     connection.close()
 
 
-@pytest.mark.parametrize("database", ["postgres", "latin1"])
+@pytest.mark.parametrize("database", DATABASES)
 @pytest.mark.parametrize("kind", KINDS)
 def test_generated_statements_are_logged_as_plpgsql_sees_them_on_a_twin(connection, kind, database):
     make_twins(connection, kind)
@@ -330,3 +337,15 @@ def test_generated_statements_are_logged_as_plpgsql_sees_them_on_a_twin(connecti
     twin, audited = (run(connection, f"SELECT t::text FROM {schema}.t ORDER BY id, kind") for schema in ("twin", "audited"))
     assert twin == audited
     assert good > 60 and rows > 200
+
+
+def test_bytes_that_are_no_text_are_logged_as_they_are(databases):
+    connection = databases.connect("bytes")
+    connection.set_client_encoding("SQL_ASCII")
+    run(connection, "CREATE TABLE t (id text PRIMARY KEY, note text, body jsonb); SELECT relay_guard.audit('t')")
+    run(connection, r"""INSERT INTO t VALUES (E'k\xe9', E'caf\xe9 \xc3\xa9', E'"\xff"')""")
+    run(connection, r"UPDATE t SET note = E'\xfe'")
+    assert run(connection, r"""SELECT resource_id = id, old ->> 'note' = E'caf\xe9 \xc3\xa9', new ->> 'note' = note FROM relay_guard.audit_log, t
+        WHERE resource_type = 't' AND action = 'UPDATE'""") == [(True, True, True)]
+    assert verify(databases, "bytes") == []
+    connection.close()
