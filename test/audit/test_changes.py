@@ -345,7 +345,7 @@ def test_bytes_that_are_no_text_are_logged_as_they_are(databases):
     run(connection, "CREATE TABLE t (id text PRIMARY KEY, note text, body jsonb); SELECT relay_guard.audit('t')")
     run(connection, r"""INSERT INTO t VALUES (E'k\xe9', E'caf\xe9 \xc3\xa9', E'"\xff"')""")
     run(connection, r"UPDATE t SET note = E'\xfe'")
-    assert run(connection, r"""SELECT resource_id = id, old ->> 'note' = E'caf\xe9 \xc3\xa9', new ->> 'note' = note FROM relay_guard.audit_log, t
+    assert run(connection, r"""SELECT resource_id = t.id, old ->> 'note' = E'caf\xe9 \xc3\xa9', new ->> 'note' = note FROM relay_guard.audit_log, t
         WHERE resource_type = 't' AND action = 'UPDATE'""") == [(True, True, True)]
     assert verify(databases, "bytes") == []
     connection.close()
