@@ -1,7 +1,12 @@
 """The audit log over HTTP: what the application's routes leave in it, and what admins read of it."""
+import base64
 import datetime
 import itertools
 import json
+import os
+import pathlib
+import re
+import subprocess
 import threading
 import urllib.parse
 import uuid
@@ -9,7 +14,7 @@ import uuid
 import psycopg2
 import pytest
 
-from conftest import running, wait_until
+from conftest import ROOT, running, wait_until
 
 FILES = "/api/v1/knowledge/files"
 AUDIT = "/api/v1/audit"
@@ -554,6 +559,33 @@ def test_one_verification_at_a_time(gateway, postgres, admin):
 def test_verify_refuses_what_is_no_time(gateway, admin, since):
     answer = get(gateway, admin, AUDIT + "/verify", since=since)
     assert answer.status == 422 and answer.json()["pointer"] == "/query/since"
+
+
+def exported(table, path):
+    """What ops/audit-verify reads, from the database of make run."""
+    connection = psycopg2.connect(user="postgres")
+    with connection, connection.cursor() as cursor, open(path, "w") as file:
+        cursor.copy_expert(f"COPY (SELECT * FROM relay_guard.{table}) TO STDOUT CSV HEADER", file)
+    connection.close()
+    return path
+
+
+def test_make_run_shows_the_first_key_that_its_seals_verify_with(tmp_path):
+    home = pathlib.Path(os.environ["RELAY_HOME"])
+    key, = re.findall(r"^ +([A-Za-z0-9+/]{43}=)$", (home / "out").read_text(), re.MULTILINE)
+    connection = psycopg2.connect(user="postgres")
+    connection.autocommit = True
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT relay_guard.audit_event('run', 'test')")
+        cursor.execute("SELECT relay_guard.audit_seal()")
+        cursor.execute("SELECT bool_and(proof IS NOT NULL) FROM relay_guard.audit_seal")
+        assert cursor.fetchone() == (True,)
+    connection.close()
+    keyring = next(path for path in (home / "keyring", home / "state/keyring") if path.exists())
+    files = [exported("audit_seal", tmp_path / "seals.csv"), exported("audit_log", tmp_path / "log.csv")][::-1]
+    for k0, status in (key, 0), (base64.b64encode(bytes(32)).decode(), 1):
+        done = subprocess.run([ROOT / "ops/audit-verify", "--keyring", keyring, "--k0", k0, *files], capture_output=True, text=True)
+        assert done.returncode == status, done.stdout + done.stderr
 
 
 # Queries of old
