@@ -50,7 +50,7 @@ AUDIT_JSON = """
                    CASE WHEN v.bytes <= 1000000 THEN l.old END AS old,
                    CASE WHEN v.bytes <= 1000000 THEN l.new END AS new,
                    CASE WHEN v.bytes <= 1000000 THEN l.details END AS details,
-                   CASE WHEN v.bytes > 1000000 THEN v.bytes END AS left_out
+                   CASE WHEN v.bytes > 1000000 THEN v.bytes END AS omitted_bytes
         ) e)
 """
 

@@ -214,6 +214,14 @@ def test_what_was_refused_or_rolled_back_leaves_none(gateway, postgres, alice, m
     assert rows_of(postgres, request_id) == []
 
 
+def test_who_was_refused_is_found_by_the_request(gateway, postgres, admin):
+    mallory = token(postgres, "mallory")
+    assert gateway.get(AUDIT, {**mallory, "X-Request-ID": "audit-denied"}).status == 403
+    wait_until(lambda: events(gateway, admin, request_id="audit-denied"), what="a row of the refusal")
+    event, = events(gateway, admin, status="denied", request_id="audit-denied")
+    assert (event["actor"], event["client_ip"], event["source"], event["via"]) == ("mallory", CLIENT, "system", "token")
+
+
 def test_no_row_of_another_user_is_touched_or_recorded(gateway, postgres, alice):
     file = post(gateway, FILES, alice, {"name": "hers"}).json()["id"]
     bob = token(postgres, "bob")
@@ -234,7 +242,7 @@ def test_an_event_shows_every_column_but_what_only_verification_needs(gateway, a
     event = events(gateway, admin, limit=1)[0]
     assert list(event) == ["id", "occurred_at", "action", "resource_type", "resource_id", "status", "source", "actor",
                            "via", "workspace_id", "api_key_id", "session_id", "session_role", "request_id", "client_ip",
-                           "old", "new", "details", "left_out"]
+                           "old", "new", "details", "omitted_bytes"]
     assert datetime.datetime.strptime(event["occurred_at"], "%Y-%m-%dT%H:%M:%S.%fZ")
 
 
@@ -392,7 +400,7 @@ def test_large_values_make_pages_shorter_and_none_is_missing(gateway, admin, lar
     assert [len(page) for page in found] == [6, 3]
     shown = list(itertools.chain(*found))
     assert [len(event["details"]["x"]) if event["details"] else None for event in shown] == [1, None] + [900000] * 7
-    assert [event["left_out"] for event in shown] == [None, len('{"x": ""}') + 3000000] + [None] * 7
+    assert [event["omitted_bytes"] for event in shown] == [None, len('{"x": ""}') + 3000000] + [None] * 7
 
 
 # Bounded at every depth
