@@ -20,6 +20,7 @@
 #include "audit_seal.h"
 #include "audit_sealer.h"
 #include "database_worker.h"
+#include "denial.h"
 
 #define HOUR 3600
 #define DRAIN_EVERY_S 1
@@ -93,7 +94,7 @@ seal(void)
 		return;
 	(void) rg_audit_seal();
 	if (is_true("SELECT EXISTS (SELECT FROM pg_prepared_xacts WHERE database = current_database())"))
-		rg_worker_give_back(RG_SEAL_ROWS);
+		rg_work_give_back(RG_SEAL_ROWS);
 }
 
 /* Partitions are added to those there are; the first are made by audit(). */
@@ -112,7 +113,7 @@ try(void (*task) (void), const char *activity)
 {
 	PG_TRY();
 	{
-		rg_worker_run(task, activity);
+		rg_work_run(task, activity);
 	}
 	PG_CATCH();
 	{
@@ -140,24 +141,37 @@ seal_if_due(uint32 pending)
 		return;
 	if (!is_sealing_due(pending))
 	{
-		rg_worker_give_back(pending & RG_SEAL_ROWS);
+		rg_work_give_back(pending & RG_SEAL_ROWS);
 		return;
 	}
 	try(seal, "sealing the audit log");
 	seal_at = seconds_from_now(seal_interval);
 }
 
+/* Outside of a transaction; it makes its own, and keeps what it cannot write. */
+static void
+drain_denials(void)
+{
+	if (rg_denial_pending())
+		rg_denial_drain();
+	if (rg_denial_unfinished())
+		rg_work_give_back(RG_SEAL_DENIALS);
+	drain_at = seconds_from_now(DRAIN_EVERY_S);
+}
+
+/* What is drained is sealed at once when this is the last round. */
 static void
 run_round(void)
 {
-	uint32		pending = rg_worker_take();
+	uint32		pending = rg_work_take();
 
+	drain_denials();
 	seal_if_due(pending);
-	if (rg_worker_upkeep_due(HOUR) && !ShutdownRequestPending)
+	if (rg_work_upkeep_due(HOUR) && !ShutdownRequestPending)
 		try(maintain, "making partitions of the audit log");
 	if (failed)
 		proc_exit(1);
-	rg_worker_done();
+	rg_work_done();
 }
 
 /*
@@ -168,7 +182,7 @@ run_round(void)
 static TimestampTz
 due_at(void)
 {
-	uint32		pending = rg_worker_pending();
+	uint32		pending = rg_work_pending();
 	TimestampTz at = DT_NOEND;
 
 	if (pending & RG_SEAL_NOW)
@@ -183,8 +197,9 @@ due_at(void)
 static void
 wait_for_round(void)
 {
-	for (TimestampTz at = due_at(); !ShutdownRequestPending && GetCurrentTimestamp() < at; at = due_at())
-		rg_worker_sleep(at);
+	do
+		rg_work_sleep(due_at());
+	while (!ShutdownRequestPending && GetCurrentTimestamp() < due_at());
 }
 
 /*
@@ -194,15 +209,15 @@ wait_for_round(void)
 void
 rg_audit_sealer_main(Datum arg)
 {
-	if (!rg_worker_begin(RG_WORK_SEALS, arg))
+	if (!rg_work_begin(RG_WORK_SEALS, arg))
 		return;
-	if (rg_worker_is_first() || rg_worker_pending() == 0)
+	if (rg_work_is_first() || rg_work_pending() == 0)
 		run_round();
 	seal_at = seconds_from_now(seal_interval);
-	drain_at = seconds_from_now(DRAIN_EVERY_S);
-	while (rg_worker_pending() != 0 && !ShutdownRequestPending)
+	for (bool last = false; rg_work_pending() != 0 && !last;)
 	{
 		wait_for_round();
+		last = ShutdownRequestPending;
 		run_round();
 	}
 }

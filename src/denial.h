@@ -73,4 +73,7 @@ extern void rg_denial_flush_values(void);
 extern bool rg_denial_pending(void);
 extern void rg_denial_drain(void);
 
+/* Whether the worker is to come again. */
+extern bool rg_denial_unfinished(void);
+
 #endif

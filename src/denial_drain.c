@@ -202,6 +202,12 @@ rg_denial_pending(void)
 	return rg_denial_waiting() && rg_boot_now() >= retry_at;
 }
 
+bool
+rg_denial_unfinished(void)
+{
+	return rg_denial_left();
+}
+
 void
 rg_denial_drain(void)
 {

@@ -15,7 +15,9 @@
 #include "storage/shmem.h"
 #include "utils/timestamp.h"
 
+#include "audit_sealer.h"
 #include "counter.h"
+#include "database_worker.h"
 #include "denial_queue.h"
 #include "denial_shared.h"
 
@@ -125,12 +127,21 @@ spare_place(void)
 	return place;
 }
 
+/* Its worker is there, or will be. */
+static bool
+is_looked_after(void)
+{
+	RgWorkStatus status;
+
+	return rg_work_status(RG_WORK_SEALS, &status);
+}
+
 static int
 place_to_note_in(int64 now)
 {
 	int			place = find_place(MyDatabaseId);
 
-	if (place >= 0 || now - shared->started > GRACE)
+	if (place >= 0 || (now - shared->started > GRACE && !is_looked_after()))
 		return place;
 	place = find_place(InvalidOid);
 	if (place >= 0)
@@ -253,11 +264,13 @@ rg_denial_store(RgDenialClass class, const RgDenialWho *who,
 	key = hash_source(class, who);
 	LWLockAcquire(lock, LW_EXCLUSIVE);
 	place = place_to_note_in(now);
-	if (place >= 0 && now - shared->places[place].seen > STALE)
+	if (place >= 0 && now - shared->places[place].seen > STALE && !is_looked_after())
 		drop(place, class);
 	else if (place >= 0)
 		note(place, class, who, key, now, fill, arg);
 	LWLockRelease(lock);
+	if (place >= 0)
+		(void) rg_work_notify(RG_WORK_SEALS, RG_SEAL_DENIALS);
 }
 
 /*
@@ -286,6 +299,23 @@ rg_denial_waiting(void)
 	}
 	LWLockRelease(lock);
 	return waiting;
+}
+
+bool
+rg_denial_left(void)
+{
+	bool		left = false;
+	int			place;
+
+	if (shared == NULL)
+		return false;
+	LWLockAcquire(lock, LW_SHARED);
+	place = find_place(MyDatabaseId);
+	if (place >= 0)
+		left = shared->places[place].due != PG_INT64_MAX ||
+			rg_denial_queue_first(&shared->queue, place) != RG_DENIAL_NO_SLOT;
+	LWLockRelease(lock);
+	return left;
 }
 
 /* A count that finds the queue full is told the next time. */

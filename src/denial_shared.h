@@ -3,10 +3,10 @@
  *		Refusals in shared memory, between whoever was refused and the worker
  *		that writes them into the audit log.
  *
- * A database has a place here while a worker asks for its refusals; in the first
- * minute after the server's start any may have one, since its worker may be on
- * its way.  Without a place nothing is noted.  Refusals whose worker has not asked
- * for five minutes are dropped, and counted as that.
+ * A database that relay_guard.databases names has a place here; in the first
+ * minute after the server's start any may have one, since nobody knows yet which
+ * those are.  Without a place nothing is noted.  Refusals of others whose worker
+ * has not asked for five minutes are dropped, and counted as that.
  */
 #ifndef RG_DENIAL_SHARED_H
 #define RG_DENIAL_SHARED_H
@@ -72,6 +72,9 @@ extern void rg_denial_store(RgDenialClass class, const RgDenialWho *who,
 
 /* Whether refusals of this database are to be written; says that a worker asks. */
 extern bool rg_denial_waiting(void);
+
+/* Whether there are any, now or when a count is due; its worker comes again. */
+extern bool rg_denial_left(void);
 
 /* Copies the oldest events, counts that are due among them; returns how many. */
 extern int	rg_denial_copy(RgDenialEvent *events, int max);
