@@ -188,6 +188,14 @@ def put(connection, log):
         cursor.execute("RESET session_replication_role")
 
 
+def export(server, folder, database="postgres"):
+    """LOG and SEALS as psql writes them."""
+    for table, name in (("audit_log", "log"), ("audit_seal", "seals")):
+        server.program("psql", "-X", "-q", "-c", f"\\copy (SELECT * FROM relay_guard.{table}) TO '{folder / name}' CSV HEADER",
+                       database=database)
+    return folder / "log", folder / "seals"
+
+
 def server_problems(connection, *months):
     """[(kind, id)] that audit_verify() finds."""
     with connection.cursor() as cursor:
