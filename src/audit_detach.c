@@ -17,6 +17,7 @@
 #include "postmaster/bgworker.h"
 #include "storage/ipc.h"
 #include "tcop/dest.h"
+#include "tcop/tcopprot.h"
 #include "tcop/utility.h"
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
@@ -120,6 +121,7 @@ rg_audit_detach_main(Datum arg)
 	char		sql[NAMEDATALEN * 3 + 100];
 
 	memcpy(&order, MyBgworkerEntry->bgw_extra, sizeof order);
+	pqsignal(SIGTERM, die);
 	BackgroundWorkerUnblockSignals();
 	BackgroundWorkerInitializeConnectionByOid(order.database, order.user, 0);
 	StartTransactionCommand();

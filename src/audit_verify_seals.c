@@ -475,7 +475,8 @@ check_seal(RgAuditVerify *run, HeapTuple tuple, ChainEnd *end)
 	flawed = !check_authentic(run, &seal);
 	check_step(run, &seal, end);
 	move_end(end, &seal);
-	tell_findings(run, tuple, seal.message.seal_id);
+	if (!flawed)
+		tell_findings(run, tuple, seal.message.seal_id);
 	MemoryContextSwitchTo(run->context);
 	note_epochs(run, &seal);
 	if (in_months(run, seal.month))

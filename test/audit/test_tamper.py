@@ -4,7 +4,7 @@ import datetime
 import audit_formats
 import psycopg2
 import pytest
-from audit_formats import Log, Row, Seal, hexadecimal, server_problems, sign, sign_seal, tool
+from audit_formats import formats, hexadecimal, Log, Row, Seal, server_problems, sign_seal, tool
 
 MONTHS = ("2026-10-30 12:00:00", "2026-11-21 10:32:43")
 OTHER = hexadecimal(bytes(32))
@@ -195,6 +195,25 @@ def test_value_that_cannot_be_read_is_named_by_its_place(superuser, tampered):
     assert 'of partition "audit_log_2026_11" of the audit log' in failure.value.diag.context
 
 
+def test_mac_of_another_length(tampered):
+    assert tampered("UPDATE relay_guard.audit_log SET mac = substr(mac, 1, 31) WHERE id = 2") == [("row_changed", 2)]
+
+
+def test_columns_that_lost_their_values(superuser):
+    with superuser.cursor() as cursor:
+        cursor.execute("""ALTER TABLE relay_guard.audit_log ALTER mac DROP NOT NULL, ALTER xid DROP NOT NULL,
+                              ALTER action DROP NOT NULL;
+                          UPDATE relay_guard.audit_log SET mac = NULL WHERE id = 2;
+                          UPDATE relay_guard.audit_log SET xid = NULL WHERE id = 9;
+                          UPDATE relay_guard.audit_log SET action = NULL WHERE id = 5""")
+    assert sorted(server_problems(superuser)) == [("row_changed", 2), ("row_changed", 5), ("row_changed", 9),
+                                                  ("row_missing", 2), ("row_missing", 9)]
+
+
+def test_forged_findings_do_not_end_the_verification(tampered):
+    assert tampered("UPDATE relay_guard.audit_seal SET findings = '[{\"id\": 1e30}]' WHERE seal_id = 2") == [("seal_changed", 2)]
+
+
 def rewritten(connection, log, key):
     """With the ring in hand: a row anew, its seal, and all later ones."""
     log.rewrite(1, key, actor="mallory")
@@ -218,7 +237,7 @@ def test_who_has_the_ring_is_found_by_an_anchor_not_here(server, superuser, tmp_
     """audit_verify() says nothing: it has the same keys as whoever did it."""
     key = audit_formats.ring_key(server)
     whole = made_log(key)
-    anchor = tool.read_bytea(whole.seals[-1].root)
+    anchor = formats.read_bytea(whole.seals[-1].root)
     rewritten(superuser, made_log(key), key)
     assert server_problems(superuser) == []
     found = []
@@ -271,6 +290,21 @@ def test_findings_of_a_seal(server, superuser):
              findings='[{"id": 77, "xid": 9, "found": 0, "witnessed": 1}, {"xid": 10, "found": 1, "witnessed": 3}]')
     audit_formats.copy_into(superuser, "relay_guard.audit_seal", log.seals[3:])
     assert server_problems(superuser) == [("seal_finding", 77), ("seal_finding", 4)]
+
+
+def test_row_that_was_deleted_before_it_was_sealed(make_server):
+    """What the transaction left in shared memory tells, unless the server crashed in between."""
+    server = make_server({"relay_guard.audit_seal_interval": "0"})
+    server.run("CREATE EXTENSION relay_guard")
+    server.run("SELECT relay_guard.audit_maintain()")
+    gone = server.value("SELECT relay_guard.audit_event('gone', 'thing')")
+    server.run("SELECT relay_guard.audit_event('stays', 'thing')")
+    server.run("SET session_replication_role = replica; DELETE FROM relay_guard.audit_log WHERE action = 'gone'")
+    server.run("SELECT relay_guard.audit_seal()")
+    connection = server.connect()
+    assert server_problems(connection) == [("seal_finding", gone)]
+    connection.close()
+    server.stop("immediate")
 
 
 def test_month_of_rows_and_seals_may_be_asked_for_alone(superuser):

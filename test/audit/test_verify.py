@@ -7,7 +7,7 @@ import time
 import audit_formats
 import psycopg2
 import pytest
-from audit_formats import Log, server_problems, tool
+from audit_formats import formats, Log, server_problems, tool
 from servers import keyring, run, sqlstate
 
 LONG = "RG_LONG" in os.environ
@@ -250,13 +250,13 @@ def test_ratchet_that_cannot_be_read_is_told(ratcheted):
 def test_proofs_of_the_server_are_those_of_the_first_key(ratcheted, tmp_path):
     """Until somebody with the ring rewrites them, which the server itself cannot tell."""
     server, first_key = ratcheted
-    ring = tool.read_keyring(server.keyring)
+    ring = formats.read_keyring(server.keyring)
     log, seals = audit_formats.export(server, tmp_path)
     assert tool.verify(ring, log, seals, [first_key]) == 0
     assert tool.verify(ring, log, seals, [bytes(32)]) == 3
     rewritten = Log(ring[1])
-    rewritten.rows = list(tool.read_table(log, audit_formats.Row))
-    rewritten.seals = list(tool.read_table(seals, audit_formats.Seal))
+    rewritten.rows = list(formats.read_table(log, audit_formats.Row))
+    rewritten.seals = list(formats.read_table(seals, audit_formats.Seal))
     rewritten.rewrite(1, ring[1], actor="mallory")
     connection = server.connect()
     run(connection, CUT, 0, 0)
