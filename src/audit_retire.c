@@ -221,10 +221,12 @@ static int64
 count_unsealed(const Retirement *retirement, const RetiredPartition *partition)
 {
 	static const char sql[] =
-	"WITH span AS (SELECT min(occurred_at) AT TIME ZONE 'UTC' AS first, max(occurred_at) AT TIME ZONE 'UTC' AS last FROM ONLY %s),"
+	"WITH span AS (SELECT min(occurred_at) AT TIME ZONE 'UTC' AS first, max(occurred_at) AT TIME ZONE 'UTC' AS last"
+	" FROM ONLY %s),"
 	" sealed AS (SELECT row_epoch, range_agg(ids) AS ids FROM relay_guard.audit_seal, span"
 	" WHERE month BETWEEN date_trunc('month', first) AND last GROUP BY row_epoch)"
-	" SELECT count(*) FROM ONLY %s r LEFT JOIN sealed s ON s.row_epoch = r.epoch WHERE s.ids IS NULL OR NOT s.ids @> r.id";
+	" SELECT count(*) FROM ONLY %s r LEFT JOIN sealed s ON s.row_epoch = r.epoch"
+	" WHERE s.ids IS NULL OR NOT s.ids @> r.id";
 
 	return run(retirement, psprintf(sql, quoted(partition), quoted(partition)));
 }
@@ -241,7 +243,7 @@ refuse_unsealed(const RetiredPartition *partition, int64 rows)
 			errmsg("partition \"%s\" of the audit log has " INT64_FORMAT " rows that no seal has",
 				   NameStr(partition->name), rows),
 			errdetail("Once it is gone, nothing would tell what was in it."),
-			errhint("Call relay_guard.audit_seal() first. Rows that it leaves were not written by relay_guard: relay_guard.audit_verify() names them."));
+			errhint("Call relay_guard.audit_seal() first. relay_guard.audit_verify() names rows that it leaves."));
 }
 
 /* Transactions that began in its month may still be writing it: they are waited for. */
@@ -307,7 +309,8 @@ detach_plainly(const Retirement *retirement, const RetiredPartition *partition)
 static void
 finish_detaching(const Retirement *retirement, const RetiredPartition *partition)
 {
-	(void) run(retirement, psprintf("ALTER TABLE relay_guard.audit_log DETACH PARTITION %s FINALIZE", quoted(partition)));
+	(void) run(retirement, psprintf("ALTER TABLE relay_guard.audit_log DETACH PARTITION %s FINALIZE",
+									quoted(partition)));
 	commit();
 }
 

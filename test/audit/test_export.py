@@ -115,7 +115,7 @@ def test_two_swapped_rows_are_named(problems):
 SEAL_CHANGES = {"epoch": "5", "row_epoch": "5", "snap": "1:1:", "month": "2026-10-01", "rows": "1", "ids": "{[1,9)}",
                 "digest": hexadecimal(OTHER), "unwitnessed": "3", "sealed_at": "2026-01-01 00:00:00+00",
                 "previous": hexadecimal(OTHER), "root": hexadecimal(OTHER), "mac": hexadecimal(OTHER), "step": "7",
-                "findings": '[{"id": 3}]'}
+                "findings": '[{"id": 3}]', "proof": hexadecimal(OTHER)}
 
 
 @pytest.mark.parametrize("column", SEAL_CHANGES)

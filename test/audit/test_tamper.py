@@ -160,6 +160,19 @@ def test_seals_that_are_gone_numbered_anew_or_there_twice(tampered):
     assert ("seal_duplicated", 1) in tampered("INSERT INTO relay_guard.audit_seal SELECT * FROM relay_guard.audit_seal WHERE seal_id = 1")
 
 
+def test_proof_that_a_seal_did_not_have(tampered):
+    for change in ("step = -5", "proof = root", "step = -5, proof = root"):
+        assert ("seal_changed", 3) in tampered(f"UPDATE relay_guard.audit_seal SET {change} WHERE seal_id = 3")
+
+
+@pytest.mark.parametrize("column", ["snap", "ids", "root", "month", "row_epoch"])
+def test_seal_that_lost_a_value(superuser, column):
+    with superuser.cursor() as cursor:
+        cursor.execute(f"""ALTER TABLE relay_guard.audit_seal ALTER {column} DROP NOT NULL;
+                           UPDATE relay_guard.audit_seal SET {column} = NULL WHERE seal_id = 2""")
+    assert ("seal_changed", 2) in server_problems(superuser)
+
+
 def test_forged_seal_with_absurd_ids(tampered):
     for ids in ("{[1,9223372036854775807)}", "{[-9223372036854775808,9223372036854775807)}"):
         found = tampered("UPDATE relay_guard.audit_seal SET ids = %s, rows = 9223372036854775806 WHERE seal_id = 1", ids)
@@ -267,7 +280,7 @@ def test_steps_of_the_ratchet_that_are_gone(server, superuser):
         log.seal()
     with superuser.cursor() as cursor:
         cursor.execute("DELETE FROM relay_guard.audit_log; DELETE FROM relay_guard.audit_seal")
-    log.seals[2] = sign_seal(log.seals[2]._replace(step="5"), key)
+    log.seals[2] = sign_seal(log.seals[2]._replace(step="5"), key, bytes(32))
     audit_formats.copy_into(superuser, "relay_guard.audit_log", log.rows)
     audit_formats.copy_into(superuser, "relay_guard.audit_seal", log.seals)
     assert server_problems(superuser) == [("tail_missing", 3)]
