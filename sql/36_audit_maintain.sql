@@ -44,7 +44,7 @@ BEGIN
     EXECUTE format('ALTER TABLE %s ENABLE ROW LEVEL SECURITY', partition);
     -- The id makes every key different: PostgreSQL need not look for equal ones before it splits a page
     EXECUTE format('CREATE INDEX IF NOT EXISTS %I ON %s (xid, id) WITH (deduplicate_items = off)', name || '_xid_idx', partition);
-    EXECUTE format('CREATE INDEX IF NOT EXISTS %I ON %s (resource_type, resource_id, id) WITH (deduplicate_items = off)', name || '_resource_idx', partition);
+    EXECUTE format('CREATE INDEX IF NOT EXISTS %I ON %s (resource_id, resource_type, id) WITH (deduplicate_items = off)', name || '_resource_idx', partition);
     EXECUTE format('CREATE INDEX IF NOT EXISTS %I ON %s (occurred_at, id) WITH (deduplicate_items = off)', name || '_occurred_at_idx', partition);
     EXECUTE format('CREATE TRIGGER audit_refuse BEFORE INSERT OR UPDATE OR DELETE OR TRUNCATE ON %s
                     FOR EACH STATEMENT EXECUTE FUNCTION relay_guard.audit_refuse()', partition);
@@ -52,26 +52,32 @@ END
 $$;
 COMMENT ON FUNCTION audit_finish_partition(regclass) IS 'Gives a partition of audit_log what it has beside its columns.';
 
--- CREATE TABLE ... PARTITION OF would lock out whoever writes the log
-CREATE FUNCTION audit_make_partition(month timestamp) RETURNS void
+-- False: it is there, since after the snapshot of a transaction that is no READ
+-- COMMITTED.  CREATE TABLE ... PARTITION OF would lock out whoever writes the log.
+CREATE FUNCTION audit_make_partition(month timestamp) RETURNS boolean
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp SET TimeZone = 'UTC' SET DateStyle = 'ISO, MDY'
     SET default_tablespace = '' SET default_table_access_method = 'heap'
 AS $$
 DECLARE
     name CONSTANT text := to_char(month, '"audit_log_"YYYY_MM');
 BEGIN
-    IF EXISTS (SELECT FROM pg_class WHERE relname = name AND relnamespace = 'relay_guard'::regnamespace) THEN
+    IF to_regclass('relay_guard.' || name) IS NOT NULL THEN
+        IF NOT EXISTS (SELECT FROM pg_class WHERE relname = name AND relnamespace = 'relay_guard'::regnamespace) THEN
+            RETURN false;
+        END IF;
         RAISE EXCEPTION USING ERRCODE = 'duplicate_table',
             MESSAGE = format('relation relay_guard.%I is not the partition of audit_log for its month', name),
             HINT = 'Attach it again, or give it another name.';
     END IF;
     EXECUTE format('CREATE TABLE relay_guard.%I (LIKE relay_guard.audit_log INCLUDING ALL EXCLUDING INDEXES)', name);
+    EXECUTE format('COMMENT ON TABLE relay_guard.%I IS %L', name, to_char(month, '"What audit_log holds of "YYYY-MM", by UTC."'));
     PERFORM relay_guard.audit_finish_partition(format('relay_guard.%I', name)::regclass);
     EXECUTE format('ALTER TABLE relay_guard.audit_log ATTACH PARTITION relay_guard.%I FOR VALUES FROM (%L) TO (%L)',
                    name, month::timestamptz, (month + '1 month')::timestamptz);
+    RETURN true;
 END
 $$;
-COMMENT ON FUNCTION audit_make_partition(timestamp) IS 'Makes the partition of audit_log for a month.';
+COMMENT ON FUNCTION audit_make_partition(timestamp) IS 'Makes the partition of audit_log for a month; whether it had to.';
 
 CREATE FUNCTION audit_unfinished_partitions() RETURNS SETOF regclass
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
@@ -116,8 +122,7 @@ BEGIN
     -- What anybody else has made is seen after this
     LOCK TABLE ONLY relay_guard.audit_log IN SHARE UPDATE EXCLUSIVE MODE;
     FOR month IN SELECT m FROM relay_guard.audit_months_missing() m LOOP
-        PERFORM relay_guard.audit_make_partition(month);
-        made := made + 1;
+        made := made + relay_guard.audit_make_partition(month)::integer;
     END LOOP;
     FOR partition IN SELECT p FROM relay_guard.audit_unfinished_partitions() p LOOP
         PERFORM relay_guard.audit_finish_partition(partition);
