@@ -164,6 +164,7 @@ source_of(const RgDenialWho *who, char *kind)
 	return rg_slice_of(*kind == 'u' ? who->user_id : who->role);
 }
 
+/* The reason is a word, so its NUL keeps it apart from the source behind it. */
 static uint64
 hash_source(RgDenialClass class, const RgDenialWho *who)
 {
@@ -171,22 +172,21 @@ hash_source(RgDenialClass class, const RgDenialWho *who)
 	{
 		Oid			database;
 		uint8		class;
-		char		code[RG_DENIAL_CODE_SIZE];
 		char		kind;
-		char		source[RG_DENIAL_USER_SIZE];
+		char		rest[RG_DENIAL_CODE_SIZE + RG_DENIAL_USER_SIZE];
 	}			message;
-	RgSlice		source;
+	size_t		code_size = strlen(who->code) + 1;
+	RgSlice		source = source_of(who, &message.kind);
 	uint64		hash;
 
-	memset(&message, 0, offsetof(typeof(message), source));
-	source = source_of(who, &message.kind);
 	message.database = MyDatabaseId;
 	message.class = class;
-	memcpy(message.code, who->code, sizeof message.code);
+	memcpy(message.rest, who->code, code_size);
 	if (source.len > 0)
-		memcpy(message.source, source.data, source.len);
+		memcpy(message.rest + code_size, source.data, source.len);
 	crypto_shorthash((uint8 *) &hash, (uint8 *) &message,
-					 offsetof(typeof(message), source) + source.len, shared->hash_key);
+					 offsetof(typeof(message), rest) + code_size + source.len,
+					 shared->hash_key);
 	return hash;
 }
 
