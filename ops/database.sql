@@ -12,3 +12,6 @@ SELECT relay_guard.grant_role('gateway', 'relay_gateway'),
 	   relay_guard.grant_role('app', 'relay_app'),
 	   relay_guard.grant_role('trusted', 'relay_owner'),
 	   relay_guard.grant_role('admin', 'relay_owner') \g /dev/null
+
+-- The audit log's partitions, which the worker adds to
+SELECT relay_guard.audit_maintain() \g /dev/null

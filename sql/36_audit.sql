@@ -28,9 +28,6 @@ CREATE TABLE audit_log (
     details       jsonb,
     mac           bytea NOT NULL CHECK (octet_length(mac) = 32)
 ) PARTITION BY RANGE (occurred_at);
-CREATE INDEX audit_log_xid_idx ON audit_log (xid, id);
-CREATE INDEX audit_log_resource_idx ON audit_log (resource_type, resource_id, id);
-CREATE INDEX audit_log_occurred_at_idx ON audit_log (occurred_at, id);
 COMMENT ON TABLE audit_log IS 'What was done to audited tables and what audit_event() recorded, one partition a month. Only relay_guard writes it.';
 COMMENT ON COLUMN audit_log.id IS 'From a sequence: neither without gaps nor in the order of commits.';
 COMMENT ON COLUMN audit_log.xid IS 'The transaction; ids of another cluster have another epoch.';

@@ -22,7 +22,8 @@ BEGIN
                 HINT = 'Give the gateway a role of its own that can do nothing but log in.';
         END IF;
         EXECUTE format('GRANT EXECUTE ON FUNCTION relay_guard.serve(bytea), relay_guard.ready(), relay_guard.metrics(),
-            relay_guard.has_leading_index(regclass, name[]), %s TO %s', lint, grantee);
+            relay_guard.has_leading_index(regclass, name[]), relay_guard.read_audited_tables(),
+            relay_guard.audit_partitions(), %s TO %s', lint, grantee);
     WHEN 'app' THEN
         EXECUTE format('GRANT EXECUTE ON FUNCTION relay_guard.fail(int, text, text, text), relay_guard.audit_event(text, text, text, jsonb, text),
             relay_guard.rate_take(text, int), relay_guard.rate_take_all(text[]),
@@ -60,11 +61,18 @@ BEGIN
             relay_guard.read_counters(), relay_guard.read_counter_status(),
             relay_guard.read_rate_totals(), relay_guard.rate_address(text), relay_guard.metrics(),
             relay_guard.read_keyring(), relay_guard.rekey_secrets(), %s TO %s', lint, grantee);
+        EXECUTE format('GRANT EXECUTE ON FUNCTION relay_guard.audit_seal(), relay_guard.audit_head() TO %s', grantee);
         EXECUTE format('GRANT EXECUTE ON FUNCTION relay_guard.encrypt_column(regclass, name, name[], text, regtype),
             relay_guard.encrypt_column_stop(regclass, name), relay_guard.encrypt_column_refresh(regclass), %s,
             relay_guard.encrypt(text, bytea), relay_guard.encrypt(bytea, bytea), relay_guard.encrypt(jsonb, bytea),
             relay_guard.decrypt_text(bytea, bytea), relay_guard.decrypt_bytea(bytea, bytea),
             relay_guard.decrypt_jsonb(bytea, bytea), relay_guard.opens(bytea, bytea) TO %s', encrypting, grantee);
+        EXECUTE format('GRANT EXECUTE ON FUNCTION relay_guard.audit(regclass, text, name[], name[], name[]),
+            relay_guard.audit_stop(regclass), relay_guard.audit_maintain(), relay_guard.audit_partitions(),
+            relay_guard.audit_install(regclass, text, name[], name[], name[]), relay_guard.audit_change(),
+            relay_guard.primary_key(regclass), relay_guard.check_audit_columns(regclass, name[], text),
+            relay_guard.check_audit_key(regclass, name[], name[], name[]),
+            relay_guard.read_audited_tables() TO %s', grantee);
         EXECUTE format('GRANT SELECT, INSERT, UPDATE, DELETE ON relay_guard.route, relay_guard.rate_policy,
             relay_guard.rate_override TO %s', grantee);
         EXECUTE format('GRANT SELECT, UPDATE, DELETE ON relay_guard.issuer TO %s', grantee);
@@ -73,7 +81,8 @@ BEGIN
         EXECUTE format('GRANT SELECT (iss, kid, alg, public_key, source, created_at, retired_at), DELETE ON relay_guard.jwt_key TO %s', grantee);
         EXECUTE format('GRANT SELECT (name, version, created_at, expires_at) ON relay_guard.webhook_secret TO %s', grantee);
         EXECUTE format('GRANT SELECT ON relay_guard.counter, relay_guard.counter_status, relay_guard.rate_status,
-            relay_guard.keyring_status, relay_guard.encrypted_column, relay_guard.rekey_progress TO %s', grantee);
+            relay_guard.keyring_status, relay_guard.encrypted_column, relay_guard.rekey_progress,
+            relay_guard.audited_table TO %s', grantee);
         EXECUTE format('GRANT EXECUTE ON PROCEDURE relay_guard.rekey(regclass, name, integer), relay_guard.rekey_all(integer) TO %s', grantee);
     WHEN 'keys' THEN
         EXECUTE format('GRANT EXECUTE ON FUNCTION relay_guard.jwks_import(text, jsonb) TO %s', grantee);

@@ -150,16 +150,13 @@ static void
 describe(RgAuditColumn *column, TupleDesc desc, int index)
 {
 	Form_pg_attribute attribute = TupleDescAttr(desc, index);
-	char	   *name = pstrdup(NameStr(attribute->attname));
 
 	memset(column, 0, sizeof *column);
 	column->index = index;
 	column->length = attribute->attlen;
 	column->by_value = attribute->attbyval;
 	column->type = attribute->atttypid;
-	column->name.type = jbvString;
-	column->name.val.string.val = name;
-	column->name.val.string.len = strlen(name);
+	column->key = rg_audit_key_named(pstrdup(NameStr(attribute->attname)));
 }
 
 static bool
@@ -183,12 +180,12 @@ is_stored(Form_pg_attribute attribute)
 static int
 compare_names(const void *a, const void *b)
 {
-	const		JsonbValue *left = &((const RgAuditColumn *) a)->name;
-	const		JsonbValue *right = &((const RgAuditColumn *) b)->name;
+	RgSlice		left = ((const RgAuditColumn *) a)->key.name;
+	RgSlice		right = ((const RgAuditColumn *) b)->key.name;
 
-	if (left->val.string.len != right->val.string.len)
-		return left->val.string.len < right->val.string.len ? -1 : 1;
-	return memcmp(left->val.string.val, right->val.string.val, left->val.string.len);
+	if (left.len != right.len)
+		return left.len < right.len ? -1 : 1;
+	return memcmp(left.data, right.data, left.len);
 }
 
 static void

@@ -98,10 +98,11 @@ compare(Change *change, TupleTableSlot *old_row, TupleTableSlot *new_row)
 	return any;
 }
 
-static Jsonb *
+static RgAuditJson
 object_of(const RgAuditPlan *plan, TupleTableSlot *row, const bool *chosen)
 {
-	return row == NULL ? NULL : rg_audit_object(plan->columns, plan->ncolumns, row, chosen);
+	return row == NULL ? rg_audit_json(NULL)
+		: rg_audit_object(plan->columns, plan->ncolumns, row, chosen);
 }
 
 /* Either row is NULL for INSERT and DELETE. */
@@ -112,8 +113,8 @@ record(Change *change, TupleTableSlot *old_row, TupleTableSlot *new_row)
 	const bool *chosen = NULL;
 	MemoryContext old;
 	RgSlice		key;
-	Jsonb	   *before,
-			   *after;
+	RgAuditJson before,
+				after;
 
 	if (old_row != NULL)
 		slot_getallattrs(old_row);
@@ -133,7 +134,7 @@ record(Change *change, TupleTableSlot *old_row, TupleTableSlot *new_row)
 	before = object_of(plan, old_row, chosen);
 	after = object_of(plan, new_row, chosen);
 	MemoryContextSwitchTo(old);
-	rg_audit_add(change->batch, key, before, after, NULL);
+	rg_audit_add(change->batch, key, &before, &after, NULL);
 }
 
 /*

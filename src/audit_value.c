@@ -16,6 +16,7 @@
 #include "utils/datum.h"
 #include "utils/datetime.h"
 #include "utils/fmgroids.h"
+#include "utils/fmgrprotos.h"
 #include "utils/json.h"
 #include "utils/lsyscache.h"
 #include "utils/numeric.h"
@@ -38,46 +39,65 @@ set_string(JsonbValue * result, const char *data, int len)
  */
 
 static void
-convert_bool(const RgAuditColumn *column, Datum value, JsonbValue * result)
+convert_bool(const RgAuditColumn *column, Datum value, RgAuditValue *result)
 {
-	result->type = jbvBool;
-	result->val.boolean = DatumGetBool(value);
+	result->json.type = jbvBool;
+	result->json.val.boolean = DatumGetBool(value);
 }
 
 static void
-convert_integer(const RgAuditColumn *column, Datum value, JsonbValue * result)
+convert_integer(const RgAuditColumn *column, Datum value, RgAuditValue *result)
 {
 	int64		number = column->length == 2 ? DatumGetInt16(value)
 	: column->length == 4 ? DatumGetInt32(value) : DatumGetInt64(value);
+	char	   *text = palloc(MAXINT8LEN + 1);
 
-	result->type = jbvNumeric;
-	result->val.numeric = int64_to_numeric(number);
+	result->json.type = jbvNumeric;
+	result->json.val.numeric = int64_to_numeric(number);
+	result->text = rg_slice(text, pg_lltoa(number, text));
+}
+
+/* NaN and the infinities, which JSON does not have, are strings. */
+static void
+convert_numeric(const RgAuditColumn *column, Datum value, RgAuditValue *result)
+{
+	Numeric		number = DatumGetNumeric(value);
+	char	   *text = DatumGetCString(DirectFunctionCall1(numeric_out, NumericGetDatum(number)));
+
+	if (numeric_is_nan(number) || numeric_is_inf(number))
+	{
+		set_string(&result->json, text, strlen(text));
+		return;
+	}
+	result->json.type = jbvNumeric;
+	result->json.val.numeric = number;
+	result->text = rg_slice_of(text);
 }
 
 static void
-convert_output(const RgAuditColumn *column, Datum value, JsonbValue * result)
+convert_output(const RgAuditColumn *column, Datum value, RgAuditValue *result)
 {
 	char	   *text = OutputFunctionCall(column->function, value);
 
-	set_string(result, text, strlen(text));
+	set_string(&result->json, text, strlen(text));
 }
 
 static void
-convert_text(const RgAuditColumn *column, Datum value, JsonbValue * result)
+convert_text(const RgAuditColumn *column, Datum value, RgAuditValue *result)
 {
 	RgSlice		text = rg_datum_slice(value);
 
-	set_string(result, text.data, text.len);
+	set_string(&result->json, text.data, text.len);
 }
 
 static void
-convert_time(const RgAuditColumn *column, Datum value, JsonbValue * result)
+convert_time(const RgAuditColumn *column, Datum value, RgAuditValue *result)
 {
 	const int	utc = 0;
 	char	   *text = palloc(MAXDATELEN + 1);
 
 	JsonEncodeDateTime(text, value, column->type, &utc);
-	set_string(result, text, strlen(text));
+	set_string(&result->json, text, strlen(text));
 }
 
 /* A whole jsonb: a scalar is taken out of it, anything else taken over. */
@@ -95,23 +115,23 @@ set_jsonb(JsonbValue * result, Jsonb *jsonb)
 }
 
 static void
-convert_jsonb(const RgAuditColumn *column, Datum value, JsonbValue * result)
+convert_jsonb(const RgAuditColumn *column, Datum value, RgAuditValue *result)
 {
-	set_jsonb(result, DatumGetJsonbP(value));
+	set_jsonb(&result->json, DatumGetJsonbP(value));
 }
 
 static void
-convert_other(const RgAuditColumn *column, Datum value, JsonbValue * result)
+convert_other(const RgAuditColumn *column, Datum value, RgAuditValue *result)
 {
-	set_jsonb(result, DatumGetJsonbP(FunctionCall1(column->function, value)));
+	set_jsonb(&result->json, DatumGetJsonbP(FunctionCall1(column->function, value)));
 }
 
 void
-rg_audit_redacted(const RgAuditColumn *column, Datum value, JsonbValue * result)
+rg_audit_redacted(const RgAuditColumn *column, Datum value, RgAuditValue *result)
 {
 	static const char shown[] = "[redacted]";
 
-	set_string(result, shown, sizeof shown - 1);
+	set_string(&result->json, shown, sizeof shown - 1);
 }
 
 static char *
@@ -143,7 +163,7 @@ push_member(JsonbParseState * *state, const char *name, JsonbValue * value)
 }
 
 void
-rg_audit_encrypted(const RgAuditColumn *column, Datum value, JsonbValue * result)
+rg_audit_encrypted(const RgAuditColumn *column, Datum value, RgAuditValue *result)
 {
 	RgSlice		envelope = rg_datum_slice(value);
 	JsonbParseState *state = NULL;
@@ -156,7 +176,7 @@ rg_audit_encrypted(const RgAuditColumn *column, Datum value, JsonbValue * result
 	pushJsonbValue(&state, WJB_BEGIN_OBJECT, NULL);
 	push_member(&state, "key_id", &key_id);
 	push_member(&state, "digest", &digest);
-	set_jsonb(result, JsonbValueToJsonb(pushJsonbValue(&state, WJB_END_OBJECT, NULL)));
+	set_jsonb(&result->json, JsonbValueToJsonb(pushJsonbValue(&state, WJB_END_OBJECT, NULL)));
 }
 
 /* to_jsonb(anyelement) learns the type of its argument from the call's expression. */
@@ -199,6 +219,8 @@ conversion_of(Oid type)
 		case INT4OID:
 		case INT8OID:
 			return convert_integer;
+		case NUMERICOID:
+			return convert_numeric;
 		case TEXTOID:
 		case VARCHAROID:
 			return convert_text;
@@ -261,28 +283,39 @@ rg_audit_unchanged(const RgAuditColumn *column, TupleTableSlot *old_row,
 }
 
 static void
-push_column(JsonbParseState * *state, const RgAuditColumn *column, TupleTableSlot *row)
+put_column(RgAuditObject *object, const RgAuditColumn *column, TupleTableSlot *row)
 {
-	JsonbValue	value = {.type = jbvNull};
-	JsonbValue	name = column->name;
+	RgAuditValue value = {.json.type = jbvNull};
 
 	if (!row->tts_isnull[column->index])
 		column->convert(column, row->tts_values[column->index], &value);
-	pushJsonbValue(state, WJB_KEY, &name);
-	pushJsonbValue(state, WJB_VALUE, &value);
+	rg_audit_object_value(object, &column->key, &value);
 }
 
-Jsonb *
+static int
+count(const bool *chosen, int ncolumns)
+{
+	int			n = 0;
+
+	for (int i = 0; i < ncolumns; i++)
+		n += chosen == NULL || chosen[i];
+	return n;
+}
+
+RgAuditJson
 rg_audit_object(const RgAuditColumn *columns, int ncolumns, TupleTableSlot *row,
 				const bool *chosen)
 {
-	JsonbParseState *state = NULL;
+	RgAuditObject object;
 
-	pushJsonbValue(&state, WJB_BEGIN_OBJECT, NULL);
+	rg_audit_object_begin(&object, count(chosen, ncolumns));
 	for (int i = 0; i < ncolumns; i++)
 		if (chosen == NULL || chosen[i])
-			push_column(&state, &columns[i], row);
-	return JsonbValueToJsonb(pushJsonbValue(&state, WJB_END_OBJECT, NULL));
+			rg_audit_object_key(&object, &columns[i].key);
+	for (int i = 0; i < ncolumns; i++)
+		if (chosen == NULL || chosen[i])
+			put_column(&object, &columns[i], row);
+	return rg_audit_object_end(&object);
 }
 
 /* Keys are shown by their output functions, NULL as nothing. */

@@ -7,22 +7,22 @@
 
 #include "executor/tuptable.h"
 #include "fmgr.h"
-#include "utils/jsonb.h"
 
+#include "audit_object.h"
 #include "slice.h"
 
 typedef struct RgAuditColumn RgAuditColumn;
 
-/* Makes a JSON value of one that is not null, in the current context. */
+/* Makes a JSON value of one that is not null, in the current context; result is all zeros. */
 typedef void (*RgAuditConvert) (const RgAuditColumn *column, Datum value,
-								JsonbValue * result);
+								RgAuditValue *result);
 
 struct RgAuditColumn
 {
 	int			index;			/* in the slot, from 0 */
 	int16		length;			/* of the type, as pg_type has it */
 	bool		by_value;
-	JsonbValue	name;
+	RgAuditKey	key;
 	RgAuditConvert convert;
 	Oid			type;
 	FmgrInfo   *function;		/* the output function or to_jsonb(); called
@@ -33,18 +33,18 @@ struct RgAuditColumn
 extern void rg_audit_choose_conversion(RgAuditColumn *column, Oid type);
 
 /* A column of which only "[redacted]" is shown. */
-extern void rg_audit_redacted(const RgAuditColumn *column, Datum value, JsonbValue * result);
+extern void rg_audit_redacted(const RgAuditColumn *column, Datum value, RgAuditValue *result);
 
 /* An encrypted column: {"key_id": n, "digest": SHA-256 of the envelope in hex}. */
-extern void rg_audit_encrypted(const RgAuditColumn *column, Datum value, JsonbValue * result);
+extern void rg_audit_encrypted(const RgAuditColumn *column, Datum value, RgAuditValue *result);
 
 /* Whether the column's values in both rows are the same bytes. */
 extern bool rg_audit_unchanged(const RgAuditColumn *column, TupleTableSlot *old_row,
 							   TupleTableSlot *new_row);
 
 /* The object of those columns of the row for which chosen, by place, is true; all when NULL. */
-extern Jsonb *rg_audit_object(const RgAuditColumn *columns, int ncolumns,
-							  TupleTableSlot *row, const bool *chosen);
+extern RgAuditJson rg_audit_object(const RgAuditColumn *columns, int ncolumns,
+								   TupleTableSlot *row, const bool *chosen);
 
 /* The row's key as text: that of one column, or a JSON array of several. */
 extern RgSlice rg_audit_key(const RgAuditColumn *keys, int nkeys, TupleTableSlot *row);

@@ -16,7 +16,9 @@
 #include "utils/guc.h"
 #include "utils/memutils.h"
 
+#include "audit_sealer.h"
 #include "audit_witness.h"
+#include "database_worker.h"
 
 #define TRANCHE "relay_guard_witness"
 
@@ -210,6 +212,18 @@ rg_audit_witness_forget(const RgAuditWitness *witnesses, int count)
 	LWLockRelease(lock);
 }
 
+void
+rg_audit_witness_purge(Oid database)
+{
+	if (ring == NULL)
+		return;
+	LWLockAcquire(lock, LW_EXCLUSIVE);
+	for (int32 i = 0; i < max_witnesses; i++)
+		if (ring->slots[i].database == database)
+			ring->slots[i].database = InvalidOid;
+	LWLockRelease(lock);
+}
+
 /*
  * The present transaction
  */
@@ -290,6 +304,23 @@ forget_transaction(void)
 	own_slot = NOWHERE;
 }
 
+/* Should they all write at once, each database fills its share of half the ring. */
+static uint32
+enough(void)
+{
+	return (uint32) Max(max_witnesses / 2 / Max(rg_work_databases(), 1), 1);
+}
+
+/* The rows are visible by now. */
+static void
+call_sealer(void)
+{
+	uint32		notices = rg_work_notify(RG_WORK_SEALS, RG_SEAL_ROWS);
+
+	if (ring != NULL && notices == enough())
+		rg_work_notify_now(RG_WORK_SEALS, RG_SEAL_NOW);
+}
+
 /*
  * Nothing of the transaction can write after PRE_COMMIT: its deferred triggers
  * have fired.  The entry is there before anybody sees the rows, so a sealer that
@@ -311,6 +342,10 @@ on_transaction(XactEvent event, void *arg)
 			forget_transaction();
 			break;
 		case XACT_EVENT_COMMIT:
+			if (innermost != NULL)
+				call_sealer();
+			forget_transaction();
+			break;
 		case XACT_EVENT_PREPARE:
 			forget_transaction();
 			break;

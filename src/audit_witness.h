@@ -61,6 +61,9 @@ extern void rg_audit_witness_add(int64 id, const uint8 mac[32]);
  */
 extern RgAuditWitness *rg_audit_witness_copy(int *count);
 
+/* Removes every entry of a database whose log is gone; raises nothing. */
+extern void rg_audit_witness_purge(Oid database);
+
 /* Removes entries that are in the ring still; raises nothing. */
 extern void rg_audit_witness_forget(const RgAuditWitness *witnesses, int count);
 

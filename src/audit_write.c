@@ -157,17 +157,13 @@ next_slot(RgAuditBatch *batch)
 
 /* A column of jsonb; what of it the MAC takes in. */
 static RgSlice
-set_jsonb(RgAuditBatch *batch, int column, Jsonb *value)
+set_jsonb(RgAuditBatch *batch, int column, const RgAuditJson *value)
 {
-	StringInfoData text;
-
-	batch->nulls[column] = value == NULL;
-	if (value == NULL)
+	batch->nulls[column] = value == NULL || value->stored == NULL;
+	if (batch->nulls[column])
 		return rg_slice(NULL, 0);
-	batch->values[column] = JsonbPGetDatum(value);
-	initStringInfo(&text);
-	(void) JsonbToCString(&text, &value->root, VARSIZE(value));
-	return rg_audit_utf8(rg_slice(text.data, text.len));
+	batch->values[column] = JsonbPGetDatum(value->stored);
+	return rg_audit_utf8(value->text);
 }
 
 static RgSlice
@@ -234,17 +230,18 @@ flush_full(RgAuditBatch *batch)
 }
 
 void
-rg_audit_add(RgAuditBatch *batch, RgSlice resource_id, Jsonb *old_values,
-			 Jsonb *new_values, Jsonb *details)
+rg_audit_add(RgAuditBatch *batch, RgSlice resource_id, const RgAuditJson *old_values,
+			 const RgAuditJson *new_values, Jsonb *details)
 {
 	MemoryContext old = MemoryContextSwitchTo(batch->scratch);
 	TupleTableSlot *slot = next_slot(batch);
+	RgAuditJson said = rg_audit_json(details);
 	RgAuditOwn	own = {
 		.id = batch->last_id = nextval_internal(batch->sequence, false),
 		.resource_id = set_resource(batch, resource_id),
 		.old_values = set_jsonb(batch, Anum_audit_old, old_values),
 		.new_values = set_jsonb(batch, Anum_audit_new, new_values),
-		.details = set_jsonb(batch, Anum_audit_details, details),
+		.details = set_jsonb(batch, Anum_audit_details, &said),
 	};
 
 	batch->values[Anum_audit_id] = Int64GetDatum(own.id);

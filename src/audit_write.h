@@ -9,8 +9,7 @@
 #ifndef RG_AUDIT_WRITE_H
 #define RG_AUDIT_WRITE_H
 
-#include "utils/jsonb.h"
-
+#include "audit_object.h"
 #include "context.h"
 #include "slice.h"
 
@@ -42,8 +41,9 @@ extern MemoryContext rg_audit_scratch(RgAuditBatch *batch);
  * Adds a row.  resource_id and the three, each of which may be absent, are not
  * copied: they are in rg_audit_scratch(), or outlive the batch.
  */
-extern void rg_audit_add(RgAuditBatch *batch, RgSlice resource_id, Jsonb *old_values,
-						 Jsonb *new_values, Jsonb *details);
+extern void rg_audit_add(RgAuditBatch *batch, RgSlice resource_id,
+						 const RgAuditJson *old_values, const RgAuditJson *new_values,
+						 Jsonb *details);
 
 /* Writes what is left and frees the batch; the id of the last row, 0 without any. */
 extern int64 rg_audit_end(RgAuditBatch *batch);

@@ -21,6 +21,7 @@
 #include "counter_key.h"
 #include "counter_purge.h"
 #include "counter_worker.h"
+#include "database_worker.h"
 #include "decrypt_totals.h"
 #include "denial_shared.h"
 #include "rate_totals.h"
@@ -110,7 +111,7 @@ request_shmem(void)
 		next_shmem_request();
 	RequestAddinShmemSpace(table_size());
 	RequestNamedLWLockTranche(TRANCHE, RG_COUNTER_PARTITIONS);
-	rg_counter_worker_request_shmem();
+	rg_database_worker_request_shmem();
 	rg_rate_totals_request_shmem();
 	rg_decrypt_totals_request_shmem();
 	rg_denial_request_shmem();
@@ -174,7 +175,7 @@ startup_shmem(void)
 		clear_table();
 	else if (table->magic != MAGIC || table->layout != LAYOUT)
 		elog(FATAL, "relay_guard found counters of another layout in shared memory");
-	rg_counter_worker_startup_shmem();
+	rg_database_worker_startup_shmem();
 	rg_rate_totals_startup_shmem();
 	rg_decrypt_totals_startup_shmem();
 	rg_denial_startup_shmem();
@@ -201,6 +202,7 @@ rg_counter_init(void)
 {
 	rg_counter_key_init();
 	rg_counter_worker_init();
+	rg_database_worker_init();
 	if (!process_shared_preload_libraries_in_progress)
 		return;
 	define_max_counters();

@@ -1,6 +1,7 @@
 /*
  * counter_purge.c
- *		Frees the counters of a database that is dropped, or loses the extension.
+ *		Frees the counters of a database that is dropped, or loses the extension,
+ *		and what was witnessed of its audit log.
  *
  * The hook hears of a drop that may yet fail or be rolled back, and nobody is
  * to start his limits afresh by trying: what was heard is done at commit.
@@ -14,6 +15,7 @@
 #include "commands/extension.h"
 #include "miscadmin.h"
 
+#include "audit_witness.h"
 #include "counter.h"
 #include "counter_purge.h"
 #include "decrypt_totals.h"
@@ -54,6 +56,7 @@ purge(Oid database)
 	rg_counter_purge(database);
 	rg_rate_totals_purge(database);
 	rg_denial_purge(database);
+	rg_audit_witness_purge(database);
 }
 
 static void

@@ -15,7 +15,7 @@
 #include "counter.h"
 #include "counter_key.h"
 #include "counter_store.h"
-#include "counter_worker.h"
+#include "database_worker.h"
 #include "rate.h"
 #include "rate_totals.h"
 
@@ -138,13 +138,13 @@ status_values(Datum *values)
 static void
 store_values(Datum *values, bool *nulls)
 {
-	RgStoreStatus store;
+	RgWorkStatus store;
 
 	nulls[8] = nulls[9] = nulls[10] = true;
-	if (!rg_counter_worker_status(&store))
+	if (!rg_work_status(RG_WORK_COUNTERS, &store))
 		return;
-	values[8] = TimestampTzGetDatum(store.stored_at);
-	nulls[8] = store.stored_at == 0;
+	values[8] = TimestampTzGetDatum(store.done_at);
+	nulls[8] = store.done_at == 0;
 	values[9] = BoolGetDatum(store.pending);
 	values[10] = Int64GetDatum(store.failures);
 	nulls[9] = nulls[10] = false;

@@ -8,6 +8,8 @@
 #include "utils/guc.h"
 
 #include "api_key.h"
+#include "audit_seal.h"
+#include "audit_sealer.h"
 #include "audit_witness.h"
 #include "context.h"
 #include "counter.h"
@@ -38,8 +40,10 @@ _PG_init(void)
 	rg_issuer_init();
 	rg_revocation_init();
 	rg_api_key_init();
+	rg_audit_sealer_init();
 	rg_counter_init();
 	rg_audit_witness_init();
+	rg_audit_seal_init();
 	rg_rate_init();
 	rg_route_init();
 	rg_serve_init();

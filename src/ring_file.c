@@ -27,10 +27,10 @@ refuse(const struct stat *status)
 }
 
 /* O_NONBLOCK: a named pipe in its place must hold nobody up. */
-int
-rg_ring_file_open(const char *path, struct stat *status, char *problem, size_t problem_size)
+static int
+open_file(const char *path, int access, struct stat *status, char *problem, size_t problem_size)
 {
-	int			fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
+	int			fd = open(path, access | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
 	const char *unfit;
 
 	if (fd < 0)
@@ -44,6 +44,18 @@ rg_ring_file_open(const char *path, struct stat *status, char *problem, size_t p
 	snprintf(problem, problem_size, "%s", unfit);
 	close(fd);
 	return -1;
+}
+
+int
+rg_ring_file_open(const char *path, struct stat *status, char *problem, size_t problem_size)
+{
+	return open_file(path, O_RDONLY, status, problem, problem_size);
+}
+
+int
+rg_ring_file_open_to_write(const char *path, struct stat *status, char *problem, size_t problem_size)
+{
+	return open_file(path, O_RDWR, status, problem, problem_size);
 }
 
 /* To the end of the file, or the room; -1 for an error. */

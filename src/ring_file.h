@@ -21,6 +21,11 @@ extern int	rg_ring_file_open(const char *path, struct stat *status,
 							  char *problem, size_t problem_size)
 			__attribute__((warn_unused_result));
 
+/* The same, to be written as well. */
+extern int	rg_ring_file_open_to_write(const char *path, struct stat *status,
+									   char *problem, size_t problem_size)
+			__attribute__((warn_unused_result));
+
 /* Reads what was opened; false with the problem. */
 extern bool rg_ring_file_read(int fd, const struct stat *status, RgRingText *text,
 							  char *problem, size_t problem_size)

@@ -1,0 +1,103 @@
+
+-- audit_maintain(): partitions of the audit log, by months of UTC, made ahead.
+
+CREATE FUNCTION audit_partitions() RETURNS TABLE (partition regclass, lower timestamptz, upper timestamptz)
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp SET DateStyle = 'ISO, MDY'
+AS $$
+BEGIN
+    RETURN QUERY
+    SELECT i.inhrelid::regclass,
+           coalesce(substring(b.bounds FROM 'FROM \(''([^'']+)''\)')::timestamptz, '-infinity'),
+           coalesce(substring(b.bounds FROM 'TO \(''([^'']+)''\)')::timestamptz, 'infinity')
+    FROM pg_inherits i
+    JOIN pg_class c ON c.oid = i.inhrelid
+    CROSS JOIN LATERAL (SELECT pg_get_expr(c.relpartbound, c.oid) AS bounds) b
+    WHERE i.inhparent = 'relay_guard.audit_log'::regclass AND NOT i.inhdetachpending
+    ORDER BY 2;
+END
+$$;
+COMMENT ON FUNCTION audit_partitions() IS 'The partitions of audit_log, and from when until when each holds the rows.';
+
+-- Those that are missing; a transaction may have begun last month.
+CREATE FUNCTION audit_months_missing() RETURNS SETOF timestamp
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp SET TimeZone = 'UTC'
+BEGIN ATOMIC
+    SELECT m
+    FROM generate_series(date_trunc('month', now()::timestamp),
+                         date_trunc('month', clock_timestamp()::timestamp) + '12 months', '1 month') m
+    WHERE NOT EXISTS (SELECT FROM audit_partitions() p
+                      WHERE p.lower <= m::timestamptz AND p.upper >= (m + '1 month')::timestamptz)
+    ORDER BY m;
+END;
+COMMENT ON FUNCTION audit_months_missing() IS 'Of this month and the next twelve, those that audit_log has no partition for.';
+
+-- CREATE TABLE ... PARTITION OF would lock out whoever writes the log.  The
+-- parent has no indexes: a restored partition gets its own from the dump, after
+-- it was attached.
+CREATE FUNCTION audit_make_partition(month timestamp) RETURNS void
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp SET TimeZone = 'UTC' SET DateStyle = 'ISO, MDY'
+    SET default_tablespace = '' SET default_table_access_method = 'heap'
+AS $$
+DECLARE
+    name CONSTANT text := to_char(month, '"audit_log_"YYYY_MM');
+BEGIN
+    IF EXISTS (SELECT FROM pg_class WHERE relname = name AND relnamespace = 'relay_guard'::regnamespace) THEN
+        RAISE EXCEPTION USING ERRCODE = 'duplicate_table',
+            MESSAGE = format('relation relay_guard.%I is not the partition of audit_log for its month', name),
+            HINT = 'Attach it again, or give it another name.';
+    END IF;
+    EXECUTE format('CREATE TABLE relay_guard.%I (LIKE relay_guard.audit_log INCLUDING ALL EXCLUDING INDEXES)', name);
+    PERFORM relay_guard.revoke_beyond_owner(format('relay_guard.%I', name)::regclass);
+    EXECUTE format('ALTER TABLE relay_guard.%I ENABLE ROW LEVEL SECURITY', name);
+    -- The id makes every key different: PostgreSQL need not look for equal ones before it splits a page
+    EXECUTE format('CREATE INDEX %I ON relay_guard.%I (xid, id) WITH (deduplicate_items = off)', name || '_xid_idx', name);
+    EXECUTE format('CREATE INDEX %I ON relay_guard.%I (resource_type, resource_id, id) WITH (deduplicate_items = off)', name || '_resource_idx', name);
+    EXECUTE format('CREATE INDEX %I ON relay_guard.%I (occurred_at, id) WITH (deduplicate_items = off)', name || '_occurred_at_idx', name);
+    EXECUTE format('CREATE TRIGGER audit_refuse BEFORE INSERT OR UPDATE OR DELETE OR TRUNCATE ON relay_guard.%I
+                    FOR EACH STATEMENT EXECUTE FUNCTION relay_guard.audit_refuse()', name);
+    EXECUTE format('ALTER TABLE relay_guard.audit_log ATTACH PARTITION relay_guard.%I FOR VALUES FROM (%L) TO (%L)',
+                   name, month::timestamptz, (month + '1 month')::timestamptz);
+END
+$$;
+COMMENT ON FUNCTION audit_make_partition(timestamp) IS 'Makes the partition of audit_log for a month.';
+
+CREATE FUNCTION revoke_beyond_owner(rel regclass) RETURNS void
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    grantee text;
+BEGIN
+    FOR grantee IN
+        SELECT DISTINCT CASE a.grantee WHEN 0 THEN 'PUBLIC' ELSE a.grantee::regrole::text END
+        FROM pg_class c, aclexplode(c.relacl) a
+        WHERE c.oid = rel AND a.grantee <> c.relowner
+    LOOP
+        EXECUTE format('REVOKE ALL ON %s FROM %s', rel, grantee);
+    END LOOP;
+END
+$$;
+COMMENT ON FUNCTION revoke_beyond_owner(regclass) IS 'Takes from a new table what ALTER DEFAULT PRIVILEGES granted.';
+
+-- With the rights of the extension's owner: the log is nobody else's.  Whoever
+-- calls it chooses nothing.
+CREATE FUNCTION audit_maintain() RETURNS integer
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    month timestamp;
+    made integer := 0;
+BEGIN
+    IF NOT EXISTS (SELECT FROM relay_guard.audit_months_missing()) THEN
+        RETURN 0;
+    END IF;
+    -- What anybody else has made is seen after this
+    LOCK TABLE ONLY relay_guard.audit_log IN SHARE UPDATE EXCLUSIVE MODE;
+    FOR month IN SELECT m FROM relay_guard.audit_months_missing() m LOOP
+        PERFORM relay_guard.audit_make_partition(month);
+        made := made + 1;
+    END LOOP;
+    RETURN made;
+END
+$$;
+COMMENT ON FUNCTION audit_maintain() IS
+'Makes the partitions of audit_log for this month and the next twelve, and says how many were missing. The worker "relay_guard sealer" calls it every hour.';

@@ -1,0 +1,208 @@
+/*
+ * audit_sealer.c
+ *		The worker that seals; audit_sealer.h says what else it does.
+ *
+ * Each of its tasks is a transaction of its own, and what one fails at does not
+ * keep it from the others.
+ */
+#include "postgres.h"
+
+#include "access/xact.h"
+#include "catalog/namespace.h"
+#include "executor/spi.h"
+#include "miscadmin.h"
+#include "postmaster/interrupt.h"
+#include "storage/ipc.h"
+#include "utils/guc.h"
+#include "utils/lsyscache.h"
+#include "utils/timestamp.h"
+
+#include "audit_seal.h"
+#include "audit_sealer.h"
+#include "database_worker.h"
+
+#define HOUR 3600
+#define DRAIN_EVERY_S 1
+
+static int	seal_interval = 10;
+static int	retry = 10;
+
+static const RgWorkKind kind = {
+	.type = "relay_guard sealer",
+	.function = "rg_audit_sealer_main",
+	.purpose = "to seal the audit log",
+	.lock_timeout = "5s",
+	.retry = &retry,
+	.every = HOUR,
+};
+
+/* When the next are due. */
+static TimestampTz seal_at;
+static TimestampTz drain_at;
+
+static bool failed = false;
+
+/*
+ * Set by whoever runs the server.  Until it is sealed, what was written is bound
+ * by its own MAC and by the witness only.
+ */
+void
+rg_audit_sealer_init(void)
+{
+	DefineCustomIntVariable("relay_guard.audit_seal_interval",
+							"Time between two seals of an audit log that is written to.",
+							"0 leaves sealing to audit_seal().",
+							&seal_interval, 10, 0, 86400,
+							PGC_SIGHUP, GUC_UNIT_S, NULL, NULL, NULL);
+	rg_database_worker_define(RG_WORK_SEALS, &kind);
+}
+
+static TimestampTz
+seconds_from_now(int seconds)
+{
+	return GetCurrentTimestamp() + seconds * USECS_PER_SEC;
+}
+
+/* Scripts of an older version may be what is installed. */
+static bool
+has_relation(const char *name)
+{
+	Oid			schema = get_namespace_oid("relay_guard", true);
+
+	return OidIsValid(schema) && OidIsValid(get_relname_relid(name, schema));
+}
+
+static bool
+is_true(const char *question)
+{
+	bool		isnull;
+
+	return SPI_execute(question, true, 1) == SPI_OK_SELECT && SPI_processed == 1 &&
+		DatumGetBool(SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &isnull));
+}
+
+/*
+ * Tasks
+ */
+
+/* Nobody tells of the commit of a prepared transaction: it is looked for. */
+static void
+seal(void)
+{
+	if (!has_relation("audit_seal"))
+		return;
+	(void) rg_audit_seal();
+	if (is_true("SELECT EXISTS (SELECT FROM pg_prepared_xacts WHERE database = current_database())"))
+		rg_worker_give_back(RG_SEAL_ROWS);
+}
+
+/* Partitions are added to those there are; the first are made by audit(). */
+static void
+maintain(void)
+{
+	if (has_relation("audit_log") &&
+		is_true("SELECT EXISTS (SELECT FROM pg_inherits WHERE inhparent = 'relay_guard.audit_log'::regclass)") &&
+		is_true("SELECT to_regprocedure('relay_guard.audit_maintain()') IS NOT NULL"))
+		(void) SPI_execute("SELECT relay_guard.audit_maintain()", false, 0);
+}
+
+/* An error ends the task's transaction and, when all have been tried, the worker. */
+static void
+try(void (*task) (void), const char *activity)
+{
+	PG_TRY();
+	{
+		rg_worker_run(task, activity);
+	}
+	PG_CATCH();
+	{
+		HOLD_INTERRUPTS();
+		EmitErrorReport();
+		AbortCurrentTransaction();
+		FlushErrorState();
+		RESUME_INTERRUPTS();
+		failed = true;
+	}
+	PG_END_TRY();
+}
+
+static bool
+is_sealing_due(uint32 pending)
+{
+	return (pending & RG_SEAL_NOW) != 0 || ShutdownRequestPending ||
+		GetCurrentTimestamp() >= seal_at;
+}
+
+static void
+seal_if_due(uint32 pending)
+{
+	if (seal_interval == 0)
+		return;
+	if (!is_sealing_due(pending))
+	{
+		rg_worker_give_back(pending & RG_SEAL_ROWS);
+		return;
+	}
+	try(seal, "sealing the audit log");
+	seal_at = seconds_from_now(seal_interval);
+}
+
+static void
+run_round(void)
+{
+	uint32		pending = rg_worker_take();
+
+	seal_if_due(pending);
+	if (rg_worker_upkeep_due(HOUR) && !ShutdownRequestPending)
+		try(maintain, "making partitions of the audit log");
+	if (failed)
+		proc_exit(1);
+	rg_worker_done();
+}
+
+/*
+ * Rhythm
+ */
+
+/* When what is pending is to be done. */
+static TimestampTz
+due_at(void)
+{
+	uint32		pending = rg_worker_pending();
+	TimestampTz at = DT_NOEND;
+
+	if (pending & RG_SEAL_NOW)
+		return 0;
+	if (pending & RG_SEAL_ROWS)
+		at = seal_at;
+	if (pending & RG_SEAL_DENIALS)
+		at = Min(at, drain_at);
+	return at;
+}
+
+static void
+wait_for_round(void)
+{
+	for (TimestampTz at = due_at(); !ShutdownRequestPending && GetCurrentTimestamp() < at; at = due_at())
+		rg_worker_sleep(at);
+}
+
+/*
+ * Who has nothing pending was started for the upkeep, or by a server that has
+ * just started: what was left unsealed is sealed at once.
+ */
+void
+rg_audit_sealer_main(Datum arg)
+{
+	if (!rg_worker_begin(RG_WORK_SEALS, arg))
+		return;
+	if (rg_worker_is_first() || rg_worker_pending() == 0)
+		run_round();
+	seal_at = seconds_from_now(seal_interval);
+	drain_at = seconds_from_now(DRAIN_EVERY_S);
+	while (rg_worker_pending() != 0 && !ShutdownRequestPending)
+	{
+		wait_for_round();
+		run_round();
+	}
+}

@@ -1,0 +1,206 @@
+/*
+ * database_worker.c
+ *		What the workers have in common; database_worker.h has the contract.
+ */
+#include "postgres.h"
+
+#include "access/xact.h"
+#include "commands/extension.h"
+#include "executor/spi.h"
+#include "miscadmin.h"
+#include "pgstat.h"
+#include "postmaster/bgworker.h"
+#include "postmaster/interrupt.h"
+#include "storage/ipc.h"
+#include "storage/latch.h"
+#include "storage/procarray.h"
+#include "utils/guc.h"
+#include "utils/snapmgr.h"
+#include "utils/timestamp.h"
+
+#include "database_task.h"
+
+/* How long a last round waits for clients. */
+#define CLIENTS_MS 1000
+#define CLIENTS_STEP_MS 10
+
+/* The worker's own task, and what it has taken of it. */
+static RgTask *mine = NULL;
+static const RgWorkKind *my_kind;
+static uint32 taken = 0;
+
+/* After an error the round is not repeated at once. */
+static void
+release(int code, Datum arg)
+{
+	if (code == 0)
+		pg_atomic_write_u64(&mine->retry_at, 0);
+	else
+	{
+		pg_atomic_fetch_add_u64(&mine->failures, 1);
+		rg_worker_give_back(taken | 1);
+		rg_task_retry_later(mine, my_kind);
+	}
+	pg_atomic_write_u32(&mine->process, 0);
+	pg_atomic_write_u32(&mine->worker, 0);
+	rg_task_wake(&rg_databases->launcher);
+}
+
+static bool
+claim(RgWork work, Oid oid)
+{
+	RgDatabase *database;
+
+	LWLockAcquire(rg_databases_lock, LW_EXCLUSIVE);
+	database = rg_database_row(oid);
+	if (database != NULL && pg_atomic_read_u32(&database->tasks[work].worker) == 0)
+	{
+		mine = &database->tasks[work];
+		my_kind = rg_work_kind(work);
+		pg_atomic_write_u32(&mine->worker, MyProcPid);
+	}
+	LWLockRelease(rg_databases_lock);
+	if (mine != NULL)
+		before_shmem_exit(release, (Datum) 0);
+	return mine != NULL;
+}
+
+/*
+ * The worker is a superuser in a database that others arrange: no name may be
+ * found outside pg_catalog, no setting of the database may keep it from writing,
+ * and nobody's ALTER TABLE may keep it waiting.  What is lost with the server's
+ * last moments needs no durable commit; work that does asks for it.
+ */
+static void
+pin_settings(void)
+{
+	SetConfigOption("search_path", "pg_catalog, pg_temp", PGC_SUSET, PGC_S_OVERRIDE);
+	SetConfigOption("default_transaction_read_only", "off", PGC_SUSET, PGC_S_OVERRIDE);
+	SetConfigOption("default_transaction_isolation", "read committed", PGC_SUSET, PGC_S_OVERRIDE);
+	SetConfigOption("row_security", "on", PGC_SUSET, PGC_S_OVERRIDE);
+	SetConfigOption("synchronous_commit", "off", PGC_SUSET, PGC_S_OVERRIDE);
+	SetConfigOption("lock_timeout", my_kind->lock_timeout, PGC_SUSET, PGC_S_OVERRIDE);
+}
+
+bool
+rg_worker_begin(RgWork work, Datum arg)
+{
+	Oid			database = DatumGetObjectId(arg);
+
+	rg_worker_take_signals();
+	if (!claim(work, database))
+		return false;
+	BackgroundWorkerInitializeConnectionByOid(database, InvalidOid, 0);
+	rg_task_enter_process(&mine->process);
+	pin_settings();
+	return true;
+}
+
+bool
+rg_worker_is_first(void)
+{
+	return pg_atomic_read_u32(&mine->begun) == 0;
+}
+
+void
+rg_worker_mark_first(void)
+{
+	pg_atomic_write_u32(&mine->begun, 1);
+}
+
+uint32
+rg_worker_pending(void)
+{
+	return pg_atomic_read_u32(&mine->pending);
+}
+
+uint32
+rg_worker_take(void)
+{
+	pg_atomic_write_u32(&mine->notices, 0);
+	taken = pg_atomic_exchange_u32(&mine->pending, 0);	/* a barrier, too */
+	return taken;
+}
+
+void
+rg_worker_give_back(uint32 what)
+{
+	pg_atomic_fetch_or_u32(&mine->pending, what);
+}
+
+static bool
+is_installed(void)
+{
+	return OidIsValid(get_extension_oid("relay_guard", true));
+}
+
+/* Where there is no extension there is nothing to do, now or at a restart. */
+static void
+run_or_give_up(void (*work) (void))
+{
+	if (is_installed())
+		work();
+	else
+		(void) rg_worker_take();
+}
+
+void
+rg_worker_run(void (*work) (void), const char *activity)
+{
+	SetCurrentStatementStartTimestamp();
+	pgstat_report_activity(STATE_RUNNING, activity);
+	StartTransactionCommand();
+	SPI_connect();
+	PushActiveSnapshot(GetTransactionSnapshot());
+	run_or_give_up(work);
+	SPI_finish();
+	PopActiveSnapshot();
+	CommitTransactionCommand();
+	pgstat_report_stat(true);
+	pgstat_report_activity(STATE_IDLE, NULL);
+}
+
+bool
+rg_worker_upkeep_due(int seconds)
+{
+	TimestampTz now = GetCurrentTimestamp();
+	TimestampTz last = (TimestampTz) pg_atomic_read_u64(&mine->upkeep_at);
+
+	if (last != 0 && now < last + seconds * USECS_PER_SEC)
+		return false;
+	pg_atomic_write_u64(&mine->upkeep_at, now);
+	return true;
+}
+
+void
+rg_worker_done(void)
+{
+	taken = 0;
+	rg_worker_mark_first();
+	pg_atomic_write_u64(&mine->done_at, GetCurrentTimestamp());
+}
+
+/* The order to stop went to everybody: what a client is about to commit belongs to the last round. */
+static void
+await_clients(void)
+{
+	for (int waited = 0; waited < CLIENTS_MS; waited += CLIENTS_STEP_MS)
+	{
+		if (CountDBConnections(MyDatabaseId) == 0)
+			break;
+		pg_usleep(CLIENTS_STEP_MS * 1000L);
+	}
+}
+
+void
+rg_worker_sleep(TimestampTz until)
+{
+	long		left = TimestampDifferenceMilliseconds(GetCurrentTimestamp(), until);
+
+	if (left > 0 && !ShutdownRequestPending)
+		(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH,
+						 left, PG_WAIT_EXTENSION);
+	rg_worker_take_in_signals();
+	if (ShutdownRequestPending)
+		await_clients();
+}
