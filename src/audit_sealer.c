@@ -20,6 +20,7 @@
 #include "audit_seal.h"
 #include "audit_sealer.h"
 #include "database_worker.h"
+#include "denial.h"
 
 #define HOUR 3600
 #define DRAIN_EVERY_S 1
@@ -147,11 +148,21 @@ seal_if_due(uint32 pending)
 	seal_at = seconds_from_now(seal_interval);
 }
 
+/* Before sealing, so that the rows are sealed with the others. */
+static void
+drain_denials(void)
+{
+	if (rg_denial_drain())
+		rg_worker_give_back(RG_SEAL_DENIALS);
+	drain_at = seconds_from_now(DRAIN_EVERY_S);
+}
+
 static void
 run_round(void)
 {
 	uint32		pending = rg_worker_take();
 
+	drain_denials();
 	seal_if_due(pending);
 	if (rg_worker_upkeep_due(HOUR) && !ShutdownRequestPending)
 		try(maintain, "making partitions of the audit log");

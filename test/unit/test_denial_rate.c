@@ -78,7 +78,7 @@ tell(int64_t now, uint64_t *sum, RgDenialCount *last)
 	int			rows = 0;
 	RgDenialCount count;
 
-	while (rg_denial_rate_due(rates, 0, now, &at, &count))
+	while (rg_denial_rate_due(rates, 0, now, false, &at, &count))
 	{
 		rows++;
 		*sum += count.left_out;
@@ -108,6 +108,7 @@ test_count_by_itself(void)
 {
 	RgDenialCount count = {0};
 	uint64_t	sum = 0;
+	int			at;
 
 	begin();
 	take_many(1, 15, START);
@@ -118,6 +119,10 @@ test_count_by_itself(void)
 	   "with its source and reason");
 	ok(tell(START + 2 * MINUTE, &sum, &count) == 0 && sum == 5, "and not twice");
 	ok(rg_denial_rate_next(rates, 0) == INT64_MAX, "then none is due");
+	take_many(2, 15, START + 2 * MINUTE);
+	at = 0;
+	ok(rg_denial_rate_due(rates, 0, START + 2 * MINUTE, true, &at, &count) && count.left_out == 5,
+	   "at the end a count is told at once");
 }
 
 static void
