@@ -23,7 +23,7 @@
 #include "denial.h"
 
 #define HOUR 3600
-#define DRAIN_EVERY_S 1
+#define DRAIN_EVERY_MS 200
 
 static int	seal_interval = 10;
 static int	retry = 10;
@@ -154,7 +154,7 @@ drain_denials(void)
 {
 	if (rg_denial_drain())
 		rg_worker_give_back(RG_SEAL_DENIALS);
-	drain_at = seconds_from_now(DRAIN_EVERY_S);
+	drain_at = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), DRAIN_EVERY_MS);
 }
 
 static void
@@ -210,7 +210,7 @@ rg_audit_sealer_main(Datum arg)
 	if (rg_worker_is_first() || rg_worker_pending() == 0)
 		run_round();
 	seal_at = seconds_from_now(seal_interval);
-	drain_at = seconds_from_now(DRAIN_EVERY_S);
+	drain_at = GetCurrentTimestamp();
 	while (rg_worker_pending() != 0 && !ShutdownRequestPending)
 	{
 		wait_for_round();

@@ -66,7 +66,7 @@ extern void rg_denial_note_value(RgSlice aad);
 extern void rg_denial_flush_values(void);
 
 /*
- * For the worker that writes them, outside of a transaction: once a second while
+ * For the worker that writes them, outside of a transaction: again and again while
  * it is true that more is to come, be it a count that is not due yet.  What
  * cannot be written just now is kept, and tried again after a while.  When the
  * worker is to stop everything is written.
