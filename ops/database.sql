@@ -11,7 +11,10 @@ ALTER EXTENSION relay_guard UPDATE;
 SELECT relay_guard.grant_role('gateway', 'relay_gateway'),
 	   relay_guard.grant_role('app', 'relay_app'),
 	   relay_guard.grant_role('trusted', 'relay_owner'),
-	   relay_guard.grant_role('admin', 'relay_owner') \g /dev/null
+	   relay_guard.grant_role('admin', 'relay_owner'),
+	   relay_guard.grant_role('auditor', 'relay_auditor') \g /dev/null
+-- by which lint() knows a role of routes, too
+GRANT EXECUTE ON FUNCTION relay_guard.fail(int, text, text, text) TO relay_auditor;
 
--- The audit log's partitions, which the worker adds to
+-- the audit log's partitions; which the worker adds to
 SELECT relay_guard.audit_maintain() \g /dev/null

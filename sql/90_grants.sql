@@ -23,7 +23,7 @@ BEGIN
         END IF;
         EXECUTE format('GRANT EXECUTE ON FUNCTION relay_guard.serve(bytea), relay_guard.ready(), relay_guard.metrics(),
             relay_guard.has_leading_index(regclass, name[]), relay_guard.read_audited_tables(),
-            relay_guard.audit_partitions(), %s TO %s', lint, grantee);
+            relay_guard.audit_partitions(), relay_guard.audit_head(), %s TO %s', lint, grantee);
     WHEN 'app' THEN
         EXECUTE format('GRANT EXECUTE ON FUNCTION relay_guard.fail(int, text, text, text), relay_guard.audit_event(text, text, text, jsonb, text),
             relay_guard.rate_take(text, int), relay_guard.rate_take_all(text[]),
@@ -84,17 +84,22 @@ BEGIN
             relay_guard.keyring_status, relay_guard.encrypted_column, relay_guard.rekey_progress,
             relay_guard.audited_table TO %s', grantee);
         EXECUTE format('GRANT EXECUTE ON PROCEDURE relay_guard.rekey(regclass, name, integer), relay_guard.rekey_all(integer) TO %s', grantee);
+        PERFORM relay_guard.grant_role('auditor', role);
+    WHEN 'auditor' THEN
+        EXECUTE format('GRANT SELECT ON relay_guard.audit_log, relay_guard.audit_seal TO %s', grantee);
+        EXECUTE format('GRANT EXECUTE ON FUNCTION relay_guard.audit_head(),
+            relay_guard.audit_verify(timestamptz, timestamptz) TO %s', grantee);
     WHEN 'keys' THEN
         EXECUTE format('GRANT EXECUTE ON FUNCTION relay_guard.jwks_import(text, jsonb) TO %s', grantee);
     ELSE
         RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value',
             MESSAGE = format('there is no kind of role "%s"', kind),
-            HINT = 'Kinds are gateway, app, trusted, admin and keys.';
+            HINT = 'Kinds are gateway, app, trusted, admin, auditor and keys.';
     END CASE;
 END
 $$;
 COMMENT ON FUNCTION grant_role(text, regrole) IS
-'Gives a role what its kind needs: gateway (serve), app (what routes run as), trusted (assume, issue_token), admin (routes, policies, issuers, protect), keys (jwks_import alone: whoever fetches the key sets).';
+'Gives a role what its kind needs: gateway (serve), app (what routes run as), trusted (assume, issue_token), admin (routes, policies, issuers, protect), auditor (reads the audit log as its identity may, and verifies it), keys (jwks_import alone: whoever fetches the key sets).';
 
 -- From everybody: ALTER DEFAULT PRIVILEGES may have granted to anyone
 DO $$

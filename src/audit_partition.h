@@ -6,6 +6,7 @@
 #define RG_AUDIT_PARTITION_H
 
 #include "datatype/timestamp.h"
+#include "utils/date.h"
 #include "utils/relcache.h"
 
 /*
@@ -13,5 +14,8 @@
  * 55000 when there is none.
  */
 extern Relation rg_audit_partition_open(TimestampTz at);
+
+/* The first day of its month in UTC, which names a partition. */
+extern DateADT rg_audit_month(TimestampTz at);
 
 #endif

@@ -7,6 +7,7 @@
 #include "utils/datetime.h"
 #include "utils/timestamp.h"
 
+#include "audit_partition.h"
 #include "audit_seal_part.h"
 
 /* Who deletes a million rows must not make a seal that nobody can read. */
@@ -14,19 +15,6 @@
 
 /* The hash state is aligned more strictly than what palloc() gives. */
 #define STATE_ALIGNMENT 64
-
-DateADT
-rg_audit_month(TimestampTz at)
-{
-	struct pg_tm tm;
-	fsec_t		fsec;
-
-	if (TIMESTAMP_NOT_FINITE(at) || timestamp2tm(at, NULL, &tm, &fsec, NULL, NULL) != 0)
-		ereport(ERROR,
-				errcode(ERRCODE_DATETIME_VALUE_OUT_OF_RANGE),
-				errmsg("a row of the audit log has a time out of range"));
-	return date2j(tm.tm_year, tm.tm_mon, 1) - POSTGRES_EPOCH_JDATE;
-}
 
 static RgSealPart *
 make_part(int32 row_epoch, DateADT month)

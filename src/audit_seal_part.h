@@ -45,9 +45,6 @@ typedef struct RgSealParts
 	RgSealPart *latest;			/* that took a row */
 } RgSealParts;
 
-/* The first day of a time's month in UTC. */
-extern DateADT rg_audit_month(TimestampTz at);
-
 /* The part of an epoch and month, made if need be in the current context. */
 extern RgSealPart *rg_seal_part(RgSealParts *parts, int32 row_epoch, DateADT month);
 

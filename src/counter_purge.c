@@ -55,8 +55,8 @@ purge(Oid database)
 {
 	rg_counter_purge(database);
 	rg_rate_totals_purge(database);
-	rg_denial_purge(database);
 	rg_audit_witness_purge(database);
+	rg_denial_purge(database);
 }
 
 static void

@@ -15,6 +15,8 @@ CALL = """SELECT status, convert_from(body, 'UTF8')
 
 ENVELOPES = "SELECT id, encode(metadata, 'hex') FROM relay.knowledge_file ORDER BY id"
 
+AUDITED = "SELECT action, new ->> 'name' FROM relay_guard.audit_log"
+
 
 def query(database, sql):
     connection = psycopg2.connect(dbname=database)
@@ -76,6 +78,9 @@ def test_the_restored_database_serves_the_same(dump):
         assert query("restored", """SELECT relay_guard.is_envelope(t.metadata), d.metadata
                                     FROM relay.knowledge_file t JOIN relay.decrypted_knowledge_file d USING (id)
                                     WHERE t.name = 'new.txt'""") == [(True, {"n": 1})]
+        # the audit log came along, and goes on
+        assert set(query("relay", AUDITED)) < set(query("restored", AUDITED))
+        assert query("restored", AUDITED + " WHERE new ->> 'name' = 'new.txt'") == [("INSERT", "new.txt")]
         # ids go on where they were
         query("restored", """INSERT INTO relay_guard.route (method, path, query, auth, result, run_as)
                              VALUES ('GET', '/new', 'SELECT 1 AS v', 'none', 'value', 'relay_app')""")
