@@ -16,5 +16,5 @@ SELECT relay_guard.grant_role('gateway', 'relay_gateway'),
 -- by which lint() knows a role of routes, too
 GRANT EXECUTE ON FUNCTION relay_guard.fail(int, text, text, text) TO relay_auditor;
 
--- the audit log's partitions; which the worker adds to
+-- the audit log's partitions, which the worker adds to
 SELECT relay_guard.audit_maintain() \g /dev/null

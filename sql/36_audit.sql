@@ -71,6 +71,7 @@ CREATE TABLE audit_seal (
     step        bigint,
     proof       bytea CHECK (octet_length(proof) = 32)
 );
+CREATE INDEX audit_seal_step_idx ON audit_seal (seal_id) WHERE step IS NOT NULL;
 COMMENT ON TABLE audit_seal IS 'Seals over rows of audit_log, each linked to the one before. Only relay_guard writes it.';
 COMMENT ON COLUMN audit_seal.seal_id IS 'Its place in the chain, from 1 and without gaps.';
 COMMENT ON COLUMN audit_seal.epoch IS 'The cluster and database that sealed.';

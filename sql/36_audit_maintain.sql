@@ -31,35 +31,40 @@ BEGIN ATOMIC
 END;
 COMMENT ON FUNCTION audit_months_missing() IS 'Of this month and the next twelve, those that audit_log has no partition for.';
 
--- CREATE TABLE ... PARTITION OF would lock out whoever writes the log.  The
+-- False: it is there, since after the snapshot of a transaction that is no READ
+-- COMMITTED.  CREATE TABLE ... PARTITION OF would lock out whoever writes the log.  The
 -- parent has no indexes: a restored partition gets its own from the dump, after
 -- it was attached.
-CREATE FUNCTION audit_make_partition(month timestamp) RETURNS void
+CREATE FUNCTION audit_make_partition(month timestamp) RETURNS boolean
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp SET TimeZone = 'UTC' SET DateStyle = 'ISO, MDY'
     SET default_tablespace = '' SET default_table_access_method = 'heap'
 AS $$
 DECLARE
     name CONSTANT text := to_char(month, '"audit_log_"YYYY_MM');
 BEGIN
-    IF EXISTS (SELECT FROM pg_class WHERE relname = name AND relnamespace = 'relay_guard'::regnamespace) THEN
+    IF to_regclass('relay_guard.' || name) IS NOT NULL THEN
+        IF NOT EXISTS (SELECT FROM pg_class WHERE relname = name AND relnamespace = 'relay_guard'::regnamespace) THEN
+            RETURN false;
+        END IF;
         RAISE EXCEPTION USING ERRCODE = 'duplicate_table',
             MESSAGE = format('relation relay_guard.%I is not the partition of audit_log for its month', name),
             HINT = 'Attach it again, or give it another name.';
     END IF;
     EXECUTE format('CREATE TABLE relay_guard.%I (LIKE relay_guard.audit_log INCLUDING ALL EXCLUDING INDEXES)', name);
+    EXECUTE format('COMMENT ON TABLE relay_guard.%I IS %L', name, to_char(month, '"What audit_log holds of "YYYY-MM", by UTC."'));
     PERFORM relay_guard.revoke_beyond_owner(format('relay_guard.%I', name)::regclass);
     EXECUTE format('ALTER TABLE relay_guard.%I ENABLE ROW LEVEL SECURITY', name);
-    -- The id makes every key different: PostgreSQL need not look for equal ones before it splits a page
     EXECUTE format('CREATE INDEX %I ON relay_guard.%I (xid, id) WITH (deduplicate_items = off)', name || '_xid_idx', name);
-    EXECUTE format('CREATE INDEX %I ON relay_guard.%I (resource_type, resource_id, id) WITH (deduplicate_items = off)', name || '_resource_idx', name);
+    EXECUTE format('CREATE INDEX %I ON relay_guard.%I (resource_id, resource_type, id) WITH (deduplicate_items = off)', name || '_resource_idx', name);
     EXECUTE format('CREATE INDEX %I ON relay_guard.%I (occurred_at, id) WITH (deduplicate_items = off)', name || '_occurred_at_idx', name);
     EXECUTE format('CREATE TRIGGER audit_refuse BEFORE INSERT OR UPDATE OR DELETE OR TRUNCATE ON relay_guard.%I
                     FOR EACH STATEMENT EXECUTE FUNCTION relay_guard.audit_refuse()', name);
     EXECUTE format('ALTER TABLE relay_guard.audit_log ATTACH PARTITION relay_guard.%I FOR VALUES FROM (%L) TO (%L)',
                    name, month::timestamptz, (month + '1 month')::timestamptz);
+    RETURN true;
 END
 $$;
-COMMENT ON FUNCTION audit_make_partition(timestamp) IS 'Makes the partition of audit_log for a month.';
+COMMENT ON FUNCTION audit_make_partition(timestamp) IS 'Makes the partition of audit_log for a month; whether it had to.';
 
 CREATE FUNCTION revoke_beyond_owner(rel regclass) RETURNS void
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
@@ -93,8 +98,7 @@ BEGIN
     -- What anybody else has made is seen after this
     LOCK TABLE ONLY relay_guard.audit_log IN SHARE UPDATE EXCLUSIVE MODE;
     FOR month IN SELECT m FROM relay_guard.audit_months_missing() m LOOP
-        PERFORM relay_guard.audit_make_partition(month);
-        made := made + 1;
+        made := made + relay_guard.audit_make_partition(month)::integer;
     END LOOP;
     RETURN made;
 END

@@ -223,6 +223,20 @@ on_triggers_enabled(Oid relation, const char *name)
 		refuse_audited(qualified_name(lfirst_oid(cell)), "its triggers are to stay enabled as they are");
 }
 
+/*
+ * A dump of data only ends each table with ENABLE TRIGGER ALL, which knows no
+ * ALWAYS and no REPLICA: changes would be recorded twice, and none that are applied.
+ */
+static void
+on_all_enabled(Oid relation)
+{
+	List	   *tree = find_all_inheritors(relation, NoLock, NULL);
+	ListCell   *cell;
+
+	foreach(cell, tree)
+		rg_audit_enable_triggers(lfirst_oid(cell));
+}
+
 /* The other table of a subcommand.  The command holds a lock on it; its address is not always told. */
 static Oid
 other_table(const AlterTableCmd * command)
@@ -255,11 +269,14 @@ on_subcommand(Oid relation, const AlterTableCmd * command)
 		case AT_DisableTrig:
 			on_triggers_enabled(relation, command->name);
 			break;
-		case AT_EnableTrigAll:
 		case AT_DisableTrigAll:
-		case AT_EnableTrigUser:
 		case AT_DisableTrigUser:
 			on_triggers_enabled(relation, NULL);
+			break;
+		case AT_EnableTrigAll:
+		case AT_EnableTrigUser:
+			on_triggers_enabled(relation, NULL);
+			on_all_enabled(relation);
 			break;
 		case AT_EnableRule:
 		case AT_EnableAlwaysRule:

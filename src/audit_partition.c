@@ -4,14 +4,19 @@
  *
  * The executor's routing wants a plan and its state for every statement; a
  * search in the log's bounds, which the relation cache keeps, is all it takes.
+ * What was found is remembered until PostgreSQL says that the log changed, and
+ * then no lock on the log itself is needed: to detach a partition takes one on
+ * the partition, too.
  */
 #include "postgres.h"
 
 #include "access/table.h"
 #include "catalog/namespace.h"
+#include "miscadmin.h"
 #include "partitioning/partbounds.h"
 #include "partitioning/partdesc.h"
 #include "utils/datetime.h"
+#include "utils/inval.h"
 #include "utils/lsyscache.h"
 #include "utils/partcache.h"
 #include "utils/rel.h"
@@ -32,22 +37,51 @@ rg_audit_month(TimestampTz at)
 	return date2j(tm.tm_year, tm.tm_mon, 1) - POSTGRES_EPOCH_JDATE;
 }
 
-static Relation
-open_log(void)
+/* What is remembered; partition is InvalidOid when nothing is. */
+typedef struct Place
 {
-	Oid			schema = get_namespace_oid("relay_guard", true);
-	Oid			log = OidIsValid(schema) ? get_relname_relid("audit_log", schema) : InvalidOid;
+	Oid			log;
+	Oid			sequence;
+	Oid			partition;
+	TimestampTz from;
+	TimestampTz until;
+} Place;
 
-	if (!OidIsValid(log))
-		ereport(ERROR,
-				errcode(ERRCODE_UNDEFINED_TABLE),
-				errmsg("relation relay_guard.audit_log does not exist"),
-				errhint("Run CREATE EXTENSION relay_guard in this database."));
-	return table_open(log, RowExclusiveLock);
+static Place place;
+
+static void
+on_invalidate(Datum arg, Oid relid)
+{
+	if (relid == InvalidOid || relid == place.log || relid == place.sequence)
+		place.partition = InvalidOid;
 }
 
 static Oid
-partition_of(Relation log, TimestampTz at)
+relation_named(const char *name)
+{
+	Oid			schema = get_namespace_oid("relay_guard", true);
+	Oid			relation = OidIsValid(schema) ? get_relname_relid(name, schema) : InvalidOid;
+
+	if (!OidIsValid(relation))
+		ereport(ERROR,
+				errcode(ERRCODE_UNDEFINED_TABLE),
+				errmsg("relation relay_guard.%s does not exist", name),
+				errhint("Run CREATE EXTENSION relay_guard in this database."));
+	return relation;
+}
+
+/* A bound of the log's partitions; at the ends there may be none. */
+static TimestampTz
+bound_at(const PartitionBoundInfo bounds, int bound, TimestampTz otherwise)
+{
+	if (bound < 0 || bound >= bounds->ndatums ||
+		bounds->kind[bound][0] != PARTITION_RANGE_DATUM_VALUE)
+		return otherwise;
+	return DatumGetTimestampTz(bounds->datums[bound][0]);
+}
+
+static void
+find_partition(Relation log, TimestampTz at)
 {
 	PartitionKey key = RelationGetPartitionKey(log);
 	PartitionDesc partitions = RelationGetPartitionDesc(log, true);
@@ -56,25 +90,63 @@ partition_of(Relation log, TimestampTz at)
 	int			bound,
 				index;
 
+	place.partition = InvalidOid;
 	if (partitions->nparts == 0)
-		return InvalidOid;
+		return;
 	bound = partition_range_datum_bsearch(key->partsupfunc, key->partcollation,
 										  partitions->boundinfo, 1, &value, &equal);
 	index = partitions->boundinfo->indexes[bound + 1];
-	return index < 0 ? InvalidOid : partitions->oids[index];
+	if (index < 0)
+		return;
+	place.partition = partitions->oids[index];
+	place.from = bound_at(partitions->boundinfo, bound, DT_NOBEGIN);
+	place.until = bound_at(partitions->boundinfo, bound + 1, DT_NOEND);
 }
 
-Relation
-rg_audit_partition_open(TimestampTz at)
+static void
+find_place(TimestampTz at)
 {
-	Relation	log = open_log();
-	Oid			partition = partition_of(log, at);
+	static bool registered = false;
+	Relation	log;
 
+	if (!registered)
+		CacheRegisterRelcacheCallback(on_invalidate, (Datum) 0);
+	registered = true;
+	place.log = relation_named("audit_log");
+	place.sequence = relation_named("audit_log_id_seq");
+	log = table_open(place.log, RowExclusiveLock);
+	find_partition(log, at);
 	table_close(log, NoLock);
-	if (!OidIsValid(partition))
+	if (!OidIsValid(place.partition))
 		ereport(ERROR,
 				errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 				errmsg("the audit log has no partition for %s", timestamptz_to_str(at)),
 				errhint("Call relay_guard.audit_maintain(), which makes those of the months ahead."));
-	return table_open(partition, RowExclusiveLock);
+}
+
+static bool
+is_remembered(TimestampTz at)
+{
+	return OidIsValid(place.partition) && place.from <= at && at < place.until;
+}
+
+/* Whoever waited for the lock hears what happened meanwhile, and looks again. */
+Relation
+rg_audit_partition_open(TimestampTz at, Oid *sequence)
+{
+	for (;;)
+	{
+		Relation	partition;
+
+		CHECK_FOR_INTERRUPTS();
+		if (!is_remembered(at))
+			find_place(at);
+		partition = try_table_open(place.partition, RowExclusiveLock);
+		*sequence = place.sequence;
+		if (partition != NULL && is_remembered(at))
+			return partition;
+		place.partition = InvalidOid;
+		if (partition != NULL)
+			table_close(partition, RowExclusiveLock);
+	}
 }

@@ -10,10 +10,10 @@
 #include "utils/relcache.h"
 
 /*
- * Opens it for writing; the lock stays until the end of the transaction.  Error
- * 55000 when there is none.
+ * Opens it for writing; the lock stays until the end of the transaction.
+ * *sequence is that of the log's ids.  Error 55000 when there is no partition.
  */
-extern Relation rg_audit_partition_open(TimestampTz at);
+extern Relation rg_audit_partition_open(TimestampTz at, Oid *sequence);
 
 /* The first day of its month in UTC, which names a partition. */
 extern DateADT rg_audit_month(TimestampTz at);

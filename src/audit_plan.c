@@ -19,6 +19,7 @@
 #include "utils/rel.h"
 
 #include "audit_plan.h"
+#include "audit_settings.h"
 #include "encrypted_column.h"
 
 /* The arguments of the trigger */
@@ -206,7 +207,10 @@ add_column(RgAuditPlan *plan, TupleDesc desc, int index, const Names *names, boo
 	else if (encrypted)
 		column->convert = rg_audit_encrypted;
 	else
+	{
 		rg_audit_choose_conversion(column, attribute->atttypid);
+		plan->by_settings |= rg_audit_printed_by_settings(attribute->atttypid);
+	}
 }
 
 static void
@@ -224,6 +228,16 @@ add_columns(RgAuditPlan *plan, Relation table, const Names *names)
 	qsort(plan->columns, plan->ncolumns, sizeof *plan->columns, compare_names);
 }
 
+/* Keys are printed by their output functions: other than in JSON, dates have a style. */
+static bool
+key_by_settings(Oid type)
+{
+	Oid			base = getBaseType(type);
+
+	return base == DATEOID || base == TIMESTAMPOID || OidIsValid(get_base_element_type(base)) ||
+		rg_audit_printed_by_settings(base);
+}
+
 static void
 add_keys(RgAuditPlan *plan, TupleDesc desc, const Names *names)
 {
@@ -238,6 +252,7 @@ add_keys(RgAuditPlan *plan, TupleDesc desc, const Names *names)
 		getTypeOutputInfo(key->type, &output, &varlena);
 		key->function = palloc(sizeof *key->function);
 		fmgr_info(output, key->function);
+		plan->by_settings |= key_by_settings(key->type);
 	}
 }
 

@@ -5,6 +5,7 @@
 #include "audit_row.h"
 
 #define ABSENT UINT32_MAX
+#define SHORT 64				/* bytes */
 
 static void
 put_uint32(uint8_t *out, uint32_t value)
@@ -13,25 +14,28 @@ put_uint32(uint8_t *out, uint32_t value)
 		out[i] = (uint8_t) (value >> (24 - 8 * i));
 }
 
+/* A short field goes with its length in one call, since most are. */
 static void
-hash_length(RgAuditMac *mac, uint32_t length)
+hash_field(RgAuditMac *mac, uint32_t length, const char *data, size_t len)
 {
-	uint8_t		bytes[4];
+	uint8_t		bytes[4 + SHORT];
+	size_t		together = len <= SHORT ? len : 0;
 
 	put_uint32(bytes, length);
-	crypto_generichash_update(mac, bytes, sizeof bytes);
+	if (together > 0)
+		memcpy(bytes + 4, data, together);
+	crypto_generichash_update(mac, bytes, 4 + together);
+	if (together < len)
+		crypto_generichash_update(mac, (const uint8_t *) data, len);
 }
 
 void
 rg_audit_hash_slice(RgAuditMac *mac, RgSlice field)
 {
 	if (field.data == NULL)
-	{
-		hash_length(mac, ABSENT);
-		return;
-	}
-	hash_length(mac, (uint32_t) field.len);
-	crypto_generichash_update(mac, (const uint8_t *) field.data, field.len);
+		hash_field(mac, ABSENT, NULL, 0);
+	else
+		hash_field(mac, (uint32_t) field.len, field.data, field.len);
 }
 
 void

@@ -123,31 +123,35 @@ copy_root(RgSealChain *chain, Datum value)
 }
 
 static void
+take_last_of_epoch(RgSealChain *chain)
+{
+	bool		isnull;
+
+	chain->begun = true;
+	chain->before = SPI_datumTransfer(found(4, &isnull), false, -1);
+	chain->last_step = DatumGetInt64(found(5, &isnull));
+	chain->had_step = !isnull;
+}
+
+#define LAST_SEAL \
+	"SELECT seal_id, root, epoch, snap, step FROM relay_guard.audit_seal %s ORDER BY seal_id DESC LIMIT 1"
+
+/* Nearly always the last of all is the last of the epoch: no other is looked for. */
+static void
 read_last(RgSealChain *chain)
 {
 	bool		isnull;
 
-	if (!find("SELECT seal_id, root FROM relay_guard.audit_seal ORDER BY seal_id DESC", 0, 0))
+	if (!find(psprintf(LAST_SEAL, ""), 0, 0))
 		return;
 	chain->last_id = DatumGetInt64(found(1, &isnull));
 	copy_root(chain, found(2, &isnull));
+	if (DatumGetInt32(found(3, &isnull)) == chain->epoch ||
+		find(psprintf(LAST_SEAL, "WHERE epoch = $1"), 1, chain->epoch))
+		take_last_of_epoch(chain);
 }
 
-static void
-read_last_of_epoch(RgSealChain *chain)
-{
-	bool		isnull;
-
-	chain->begun = find("SELECT snap, step FROM relay_guard.audit_seal WHERE epoch = $1"
-						" ORDER BY seal_id DESC", 1, chain->epoch);
-	if (!chain->begun)
-		return;
-	chain->before = SPI_datumTransfer(found(1, &isnull), false, -1);
-	chain->last_step = DatumGetInt64(found(2, &isnull));
-	chain->had_step = !isnull;
-}
-
-/* Of a seal before the last, where the last has none. */
+/* Of a seal before the last, where the last has none; what other epochs counted does not matter. */
 static void
 read_last_step(RgSealChain *chain)
 {
@@ -156,9 +160,9 @@ read_last_step(RgSealChain *chain)
 	if (chain->had_step)
 		return;
 	chain->last_step = -1;
-	if (find("SELECT step FROM relay_guard.audit_seal WHERE epoch = $1 AND step IS NOT NULL"
-			 " ORDER BY seal_id DESC", 1, chain->epoch))
-		chain->last_step = DatumGetInt64(found(1, &isnull));
+	if (find(psprintf(LAST_SEAL, "WHERE step IS NOT NULL"), 0, 0) &&
+		DatumGetInt32(found(3, &isnull)) == chain->epoch)
+		chain->last_step = DatumGetInt64(found(5, &isnull));
 }
 
 void
@@ -171,7 +175,6 @@ rg_seal_chain_open(RgSealChain *chain)
 	chain->snap = OidFunctionCall0(F_PG_CURRENT_SNAPSHOT);
 	chain->snap_text = OidOutputFunctionCall(F_PG_SNAPSHOT_OUT, chain->snap);
 	read_last(chain);
-	read_last_of_epoch(chain);
 	read_last_step(chain);
 }
 

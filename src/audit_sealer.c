@@ -94,7 +94,7 @@ seal(void)
 		return;
 	(void) rg_audit_seal();
 	if (is_true("SELECT EXISTS (SELECT FROM pg_prepared_xacts WHERE database = current_database())"))
-		rg_worker_give_back(RG_SEAL_ROWS);
+		rg_work_give_back(RG_SEAL_ROWS);
 }
 
 /* Partitions are added to those there are; the first are made by audit(). */
@@ -113,7 +113,7 @@ try(void (*task) (void), const char *activity)
 {
 	PG_TRY();
 	{
-		rg_worker_run(task, activity);
+		rg_work_run(task, activity);
 	}
 	PG_CATCH();
 	{
@@ -141,34 +141,35 @@ seal_if_due(uint32 pending)
 		return;
 	if (!is_sealing_due(pending))
 	{
-		rg_worker_give_back(pending & RG_SEAL_ROWS);
+		rg_work_give_back(pending & RG_SEAL_ROWS);
 		return;
 	}
 	try(seal, "sealing the audit log");
 	seal_at = seconds_from_now(seal_interval);
 }
 
-/* Before sealing, so that the rows are sealed with the others. */
+/* Outside of a transaction; it makes its own, and keeps what it cannot write. */
 static void
 drain_denials(void)
 {
 	if (rg_denial_drain())
-		rg_worker_give_back(RG_SEAL_DENIALS);
+		rg_work_give_back(RG_SEAL_DENIALS);
 	drain_at = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), DRAIN_EVERY_MS);
 }
 
+/* What is drained is sealed at once when this is the last round. */
 static void
 run_round(void)
 {
-	uint32		pending = rg_worker_take();
+	uint32		pending = rg_work_take();
 
 	drain_denials();
 	seal_if_due(pending);
-	if (rg_worker_upkeep_due(HOUR) && !ShutdownRequestPending)
+	if (rg_work_upkeep_due(HOUR) && !ShutdownRequestPending)
 		try(maintain, "making partitions of the audit log");
 	if (failed)
 		proc_exit(1);
-	rg_worker_done();
+	rg_work_done();
 }
 
 /*
@@ -179,7 +180,7 @@ run_round(void)
 static TimestampTz
 due_at(void)
 {
-	uint32		pending = rg_worker_pending();
+	uint32		pending = rg_work_pending();
 	TimestampTz at = DT_NOEND;
 
 	if (pending & RG_SEAL_NOW)
@@ -194,8 +195,9 @@ due_at(void)
 static void
 wait_for_round(void)
 {
-	for (TimestampTz at = due_at(); !ShutdownRequestPending && GetCurrentTimestamp() < at; at = due_at())
-		rg_worker_sleep(at);
+	do
+		rg_work_sleep(due_at());
+	while (!ShutdownRequestPending && GetCurrentTimestamp() < due_at());
 }
 
 /*
@@ -205,15 +207,15 @@ wait_for_round(void)
 void
 rg_audit_sealer_main(Datum arg)
 {
-	if (!rg_worker_begin(RG_WORK_SEALS, arg))
+	if (!rg_work_begin(RG_WORK_SEALS, arg))
 		return;
-	if (rg_worker_is_first() || rg_worker_pending() == 0)
+	if (rg_work_is_first() || rg_work_pending() == 0)
 		run_round();
 	seal_at = seconds_from_now(seal_interval);
-	drain_at = GetCurrentTimestamp();
-	while (rg_worker_pending() != 0 && !ShutdownRequestPending)
+	for (bool last = false; rg_work_pending() != 0 && !last;)
 	{
 		wait_for_round();
+		last = ShutdownRequestPending;
 		run_round();
 	}
 }

@@ -8,6 +8,7 @@
 #include "access/genam.h"
 #include "access/htup_details.h"
 #include "access/table.h"
+#include "access/xact.h"
 #include "catalog/indexing.h"
 #include "catalog/namespace.h"
 #include "catalog/pg_class.h"
@@ -213,6 +214,41 @@ rg_audit_triggers_enabled(Oid relation, const char *name)
 
 	each_trigger(relation, note_enabled, &sofar);
 	return sofar.enabled;
+}
+
+static void
+note_other_mode(HeapTuple tuple, TupleDesc desc, const RgAuditTriggerKind *kind, void *arg)
+{
+	List	  **others = arg;
+
+	if (kind != NULL && ((Form_pg_trigger) GETSTRUCT(tuple))->tgenabled != kind->enabled)
+		*others = lappend(*others, unconstify(RgAuditTriggerKind *, kind));
+}
+
+/* A clone of a parent's is enabled by itself. */
+void
+rg_audit_enable_triggers(Oid relation)
+{
+	List	   *others = NIL;
+	ListCell   *cell;
+	Relation	table;
+
+	each_trigger(relation, note_other_mode, &others);
+	if (others == NIL)
+		return;
+	table = table_open(relation, ShareRowExclusiveLock);
+	foreach(cell, others)
+	{
+		const RgAuditTriggerKind *kind = lfirst(cell);
+
+#if PG_VERSION_NUM >= 160000
+		EnableDisableTrigger(table, kind->name, InvalidOid, kind->enabled, false, true, ShareRowExclusiveLock);
+#else
+		EnableDisableTrigger(table, kind->name, kind->enabled, false, ShareRowExclusiveLock);
+#endif
+	}
+	table_close(table, NoLock);
+	CommandCounterIncrement();
 }
 
 static RgAuditTriggerRole

@@ -85,6 +85,9 @@ extern RgAuditTriggerRole rg_audit_trigger_role(Oid trigger, Oid *relation, bool
 /* Whether those of our triggers on the table that are called name (all when NULL) fire when they should. */
 extern bool rg_audit_triggers_enabled(Oid relation, const char *name);
 
+/* Gives the table's triggers the modes that they are to fire in, whatever their present ones. */
+extern void rg_audit_enable_triggers(Oid relation);
+
 /* Tables, partitioned or by inheritance, that this one is directly part of, or that are part of it. */
 extern List *rg_audit_parents(Oid relation);
 extern List *rg_audit_children(Oid relation);

@@ -17,7 +17,9 @@
 #include "utils/rel.h"
 #include "utils/tuplestore.h"
 
+#include "audit_generated.h"
 #include "audit_plan.h"
+#include "audit_settings.h"
 #include "audit_write.h"
 
 /* One call of the trigger. */
@@ -36,6 +38,7 @@ typedef struct Walk
 	Tuplestorestate *rows;
 	int			pointer;
 	TupleTableSlot *slot;
+	RgAuditGenerated *generated;	/* or NULL */
 } Walk;
 
 static const char *
@@ -120,16 +123,13 @@ record(Change *change, TupleTableSlot *old_row, TupleTableSlot *new_row)
 		slot_getallattrs(old_row);
 	if (new_row != NULL)
 		slot_getallattrs(new_row);
-	old = MemoryContextSwitchTo(scratch(change));
 	if (old_row != NULL && new_row != NULL)
 	{
 		if (!compare(change, old_row, new_row))
-		{
-			MemoryContextSwitchTo(old);
 			return;
-		}
 		chosen = change->changed;
 	}
+	old = MemoryContextSwitchTo(scratch(change));
 	key = rg_audit_key(plan->keys, plan->nkeys, old_row != NULL ? old_row : new_row);
 	before = object_of(plan, old_row, chosen);
 	after = object_of(plan, new_row, chosen);
@@ -143,13 +143,13 @@ record(Change *change, TupleTableSlot *old_row, TupleTableSlot *new_row)
 
 /* A read pointer of its own leaves that of other triggers where it is. */
 static void
-begin_walk(Walk *walk, Tuplestorestate * rows, TupleDesc desc)
+begin_walk(Walk *walk, Tuplestorestate * rows, Relation table)
 {
 	walk->rows = rows;
 	walk->pointer = tuplestore_alloc_read_pointer(rows, EXEC_FLAG_REWIND);
 	tuplestore_select_read_pointer(rows, walk->pointer);
 	tuplestore_rescan(rows);
-	walk->slot = MakeSingleTupleTableSlot(desc, &TTSOpsMinimalTuple);
+	walk->slot = MakeSingleTupleTableSlot(RelationGetDescr(table), &TTSOpsMinimalTuple);
 }
 
 /* The next row, or NULL after the last. */
@@ -159,7 +159,11 @@ step(Walk *walk)
 	if (walk->rows == NULL)
 		return NULL;
 	tuplestore_select_read_pointer(walk->rows, walk->pointer);
-	return tuplestore_gettupleslot(walk->rows, true, false, walk->slot) ? walk->slot : NULL;
+	if (!tuplestore_gettupleslot(walk->rows, true, false, walk->slot))
+		return NULL;
+	if (walk->generated != NULL)
+		rg_audit_generated_fill(walk->generated, walk->slot);
+	return walk->slot;
 }
 
 static void
@@ -167,6 +171,8 @@ end_walk(Walk *walk)
 {
 	if (walk->rows == NULL)
 		return;
+	if (walk->generated != NULL)
+		rg_audit_generated_end(walk->generated);
 	ExecDropSingleTupleTableSlot(walk->slot);
 	tuplestore_select_read_pointer(walk->rows, 0);
 }
@@ -175,14 +181,17 @@ static void
 record_statement(Change *change)
 {
 	bool		paired = TRIGGER_FIRED_BY_UPDATE(change->data->tg_event);
-	TupleDesc	desc = RelationGetDescr(change->data->tg_relation);
+	Relation	table = change->data->tg_relation;
 	Walk		before = {NULL};
 	Walk		after = {NULL};
 
 	if (!TRIGGER_FIRED_BY_INSERT(change->data->tg_event))
-		begin_walk(&before, change->data->tg_oldtable, desc);
+		begin_walk(&before, change->data->tg_oldtable, table);
 	if (!TRIGGER_FIRED_BY_DELETE(change->data->tg_event))
-		begin_walk(&after, change->data->tg_newtable, desc);
+	{
+		begin_walk(&after, change->data->tg_newtable, table);
+		after.generated = rg_audit_generated_begin(table);
+	}
 	for (;;)
 	{
 		TupleTableSlot *old_row = step(&before);
@@ -195,7 +204,7 @@ record_statement(Change *change)
 			ereport(ERROR,
 					errcode(ERRCODE_TRIGGERED_DATA_CHANGE_VIOLATION),
 					errmsg("rows before and after an update of \"%s\" do not pair",
-						   RelationGetRelationName(change->data->tg_relation)),
+						   RelationGetRelationName(table)),
 					errhint("A BEFORE trigger that keeps a row from its new partition is in the way: raise an error in it instead."));
 		record(change, old_row, new_row);
 	}
@@ -230,11 +239,14 @@ Datum
 relay_guard_audit_change(PG_FUNCTION_ARGS)
 {
 	Change		change = {.data = (TriggerData *) fcinfo->context};
+	int			level = 0;
 
 	require_trigger(fcinfo);
 	change.action = action_of(change.data->tg_event);
 	change.plan = rg_audit_plan(change.data->tg_relation, change.data->tg_trigger);
 	change.changed = palloc0(change.plan->ncolumns * sizeof *change.changed);
+	if (change.plan->by_settings)
+		level = rg_audit_settings_begin();
 	if (TRIGGER_FIRED_BY_TRUNCATE(change.data->tg_event))
 		record_truncate(&change);
 	else if (TRIGGER_FIRED_FOR_ROW(change.data->tg_event))
@@ -243,6 +255,8 @@ relay_guard_audit_change(PG_FUNCTION_ARGS)
 		record_statement(&change);
 	if (change.batch != NULL)
 		(void) rg_audit_end(change.batch);
+	if (change.plan->by_settings)
+		rg_audit_settings_end(level);
 	pfree(change.changed);
 	return PointerGetDatum(NULL);
 }

@@ -21,6 +21,7 @@
 #include "utils/lsyscache.h"
 #include "utils/numeric.h"
 
+#include "audit_settings.h"
 #include "audit_value.h"
 #include "crypt.h"
 #include "json_text.h"
@@ -82,6 +83,30 @@ convert_output(const RgAuditColumn *column, Datum value, RgAuditValue *result)
 	set_string(&result->json, text, strlen(text));
 }
 
+/* Half a character is one value of "char": shown as PostgreSQL 16 prints it. */
+static void
+convert_char(const RgAuditColumn *column, Datum value, RgAuditValue *result)
+{
+	unsigned char byte = (unsigned char) DatumGetChar(value);
+	char	   *text = palloc0(5);
+
+	if (byte < 0x80)
+		text[0] = byte;
+	else
+		snprintf(text, 5, "\\%03o", byte);
+	set_string(&result->json, text, strlen(text));
+}
+
+/* Names of objects, whatever the session's search_path. */
+static void
+convert_name(const RgAuditColumn *column, Datum value, RgAuditValue *result)
+{
+	int			level = rg_audit_names_begin();
+
+	convert_output(column, value, result);
+	rg_audit_settings_end(level);
+}
+
 static void
 convert_text(const RgAuditColumn *column, Datum value, RgAuditValue *result)
 {
@@ -118,6 +143,32 @@ static void
 convert_jsonb(const RgAuditColumn *column, Datum value, RgAuditValue *result)
 {
 	set_jsonb(&result->json, DatumGetJsonbP(value));
+}
+
+/*
+ * The type json takes escapes and numbers that jsonb does not, such as \u0000;
+ * such a value is shown as a string of its text.  Parsing it has no effects that
+ * an error would leave behind.
+ */
+static void
+convert_json(const RgAuditColumn *column, Datum value, RgAuditValue *result)
+{
+	MemoryContext context = CurrentMemoryContext;
+	char	   *printed = TextDatumGetCString(value);
+
+	PG_TRY();
+	{
+		set_jsonb(&result->json, DatumGetJsonbP(DirectFunctionCall1(jsonb_in, CStringGetDatum(printed))));
+	}
+	PG_CATCH();
+	{
+		if (ERRCODE_TO_CATEGORY(geterrcode()) != ERRCODE_DATA_EXCEPTION)
+			PG_RE_THROW();
+		MemoryContextSwitchTo(context);
+		FlushErrorState();
+		set_string(&result->json, printed, strlen(printed));
+	}
+	PG_END_TRY();
 }
 
 static void
@@ -224,15 +275,29 @@ conversion_of(Oid type)
 		case TEXTOID:
 		case VARCHAROID:
 			return convert_text;
+		case CHAROID:
+			return convert_char;
 		case UUIDOID:
 		case INETOID:
 		case CIDROID:
 		case NAMEOID:
 			return convert_output;
+		case REGCLASSOID:
+		case REGTYPEOID:
+		case REGPROCOID:
+		case REGPROCEDUREOID:
+		case REGOPEROID:
+		case REGOPERATOROID:
+		case REGCONFIGOID:
+		case REGDICTIONARYOID:
+		case REGCOLLATIONOID:
+			return convert_name;
 		case DATEOID:
 		case TIMESTAMPOID:
 		case TIMESTAMPTZOID:
 			return convert_time;
+		case JSONOID:
+			return convert_json;
 		case JSONBOID:
 			return convert_jsonb;
 		default:
@@ -245,10 +310,7 @@ rg_audit_choose_conversion(RgAuditColumn *column, Oid type)
 {
 	column->type = getBaseType(type);
 	column->convert = conversion_of(column->type);
-	if (column->convert == convert_output)
-		column->function = output_of(column->type);
-	else if (column->convert == convert_other)
-		column->function = to_jsonb_of(type);
+	column->function = column->convert == convert_other ? to_jsonb_of(type) : output_of(column->type);
 }
 
 /*
@@ -347,8 +409,8 @@ push_keys(const RgAuditColumn *keys, int nkeys, TupleTableSlot *row)
 	return pushJsonbValue(&state, WJB_END_ARRAY, NULL);
 }
 
-RgSlice
-rg_audit_key(const RgAuditColumn *keys, int nkeys, TupleTableSlot *row)
+static RgSlice
+keys_text(const RgAuditColumn *keys, int nkeys, TupleTableSlot *row)
 {
 	StringInfoData text;
 	Jsonb	   *array;
@@ -361,4 +423,13 @@ rg_audit_key(const RgAuditColumn *keys, int nkeys, TupleTableSlot *row)
 	initStringInfo(&text);
 	(void) JsonbToCString(&text, &array->root, VARSIZE(array));
 	return rg_slice(text.data, text.len);
+}
+
+/* A longer one does not fit in the log's index. */
+RgSlice
+rg_audit_key(const RgAuditColumn *keys, int nkeys, TupleTableSlot *row)
+{
+	RgSlice		key = keys_text(keys, nkeys, row);
+
+	return key.len <= RG_AUDIT_KEY_BYTES ? key : rg_slice_of(psprintf("sha256:%.*s", 2 * PG_SHA256_DIGEST_LENGTH, sha256_hex(key)));
 }

@@ -46,7 +46,12 @@ extern bool rg_audit_unchanged(const RgAuditColumn *column, TupleTableSlot *old_
 extern RgAuditJson rg_audit_object(const RgAuditColumn *columns, int ncolumns,
 								   TupleTableSlot *row, const bool *chosen);
 
-/* The row's key as text: that of one column, or a JSON array of several. */
+#define RG_AUDIT_KEY_BYTES 1024
+
+/*
+ * The row's key as text: that of one column, or a JSON array of several.  Of one
+ * of more than RG_AUDIT_KEY_BYTES, "sha256:" and the digest in hex.
+ */
 extern RgSlice rg_audit_key(const RgAuditColumn *keys, int nkeys, TupleTableSlot *row);
 
 #endif

@@ -16,7 +16,7 @@
 #include "funcapi.h"
 #include "miscadmin.h"
 #include "utils/builtins.h"
-#include "utils/datetime.h"
+#include "utils/guc.h"
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
 #include "utils/snapmgr.h"
@@ -26,6 +26,7 @@
 #include "audit_partition.h"
 #include "audit_verify.h"
 #include "keyring.h"
+#include "ratchet_file.h"
 
 #define RESULT_COLUMNS 3
 
@@ -76,6 +77,33 @@ month_argument(FunctionCallInfo fcinfo, int argument, DateADT unbounded)
 }
 
 /*
+ * Read before the seals are: it follows them.  -1 without a ratchet, or when it
+ * cannot be read.
+ */
+static int64
+read_ratchet_step(void)
+{
+	const char *path = GetConfigOption("relay_guard.audit_ratchet_file", true, false);
+	RgRatchet	ratchet;
+	char		problem[128];
+	int64		step;
+
+	if (path == NULL || path[0] == '\0')
+		return -1;
+	if (!rg_ratchet_file_read(path, &ratchet, problem, sizeof problem))
+	{
+		ereport(WARNING,
+				errcode(ERRCODE_CONFIG_FILE_ERROR),
+				errmsg("the ratchet of the audit log cannot be read: %s", problem),
+				errdetail("So audit_verify() does not see whether the last seals were cut off."));
+		return -1;
+	}
+	step = ratchet.step;
+	rg_ratchet_wipe(&ratchet);
+	return step;
+}
+
+/*
  * Partitions are listed, and so locked, before the snapshot is taken: of one
  * that is gone by then, the snapshot sees the event of its retirement.  And once
  * more afterwards: of one that was made meanwhile, it may see seals.
@@ -92,6 +120,7 @@ begin_reading(RgAuditVerify *run)
 	Oid			log = get_relname_relid("audit_log", get_namespace_oid("relay_guard", false));
 	List	   *partitions = list_partitions(log, NIL);
 
+	run->ratchet_step = read_ratchet_step();
 	run->snapshot = RegisterSnapshot(GetLatestSnapshot());
 	PushActiveSnapshot(run->snapshot);
 	return list_partitions(log, partitions);

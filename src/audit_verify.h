@@ -45,6 +45,7 @@ typedef struct RgSealingEpoch
 {
 	int32		epoch;
 	bool		taken_over;		/* another epoch has sealed rows of it */
+	int64		last_step;		/* of its last seal with a proof, or -1 */
 	int64		last_seal;		/* 0 when it has made none */
 	Datum		snap;			/* of its last seal: pg_snapshot */
 } RgSealingEpoch;
@@ -78,7 +79,8 @@ typedef struct RgAuditVerify
 				ranges_size;
 	RgSealedRange *by_id;		/* the same in order of (epoch, first) */
 	List	   *epochs;			/* of RgSealingEpoch */
-	int64		last_epoch_seal;
+	int64		last_seal;
+	int64		ratchet_step;	/* where the ratchet's file is, or -1 */
 
 	int64		rows_sealed;	/* what the seals say */
 	int64		rows_read;

@@ -57,6 +57,7 @@ typedef struct ChainEnd
 {
 	int64		seal_id;		/* 0 before the first */
 	int64		step;			/* of the last seal that has one, or -1 */
+	bool		from_start;		/* the chain is read from its first seal on */
 	bool		known;			/* whether root is that of a seal that was
 								 * read */
 	uint8		root[RG_AUDIT_HASH_BYTES];
@@ -126,6 +127,35 @@ read_seal(HeapTuple tuple, StoredSeal *seal)
 }
 
 /*
+ * Epochs
+ */
+
+static RgSealingEpoch *
+epoch_of(RgAuditVerify *run, int32 epoch, bool make)
+{
+	RgSealingEpoch *made;
+	MemoryContext old;
+	ListCell   *cell;
+
+	foreach(cell, run->epochs)
+	{
+		RgSealingEpoch *known = lfirst(cell);
+
+		if (known->epoch == epoch)
+			return known;
+	}
+	if (!make)
+		return NULL;
+	old = MemoryContextSwitchTo(run->context);
+	made = palloc0(sizeof *made);
+	made->epoch = epoch;
+	made->last_step = -1;
+	run->epochs = lappend(run->epochs, made);
+	MemoryContextSwitchTo(old);
+	return made;
+}
+
+/*
  * Checking
  */
 
@@ -182,23 +212,47 @@ check_place(RgAuditVerify *run, const StoredSeal *seal, const ChainEnd *end)
 		rg_audit_problem(run, "seal_link", seal_id, "it does not follow from the seal before it");
 }
 
-/* Every seal made with a ratchet takes it a step on; one begun anew begins with 0. */
-static void
-check_step(RgAuditVerify *run, const StoredSeal *seal, ChainEnd *end, bool from_start)
+/*
+ * Every seal made with a ratchet takes it a step on; another cluster may begin
+ * with 0.  Where the chain is read from its middle, the first step is as it is.
+ */
+static int64
+expected_step(const ChainEnd *end, const RgSealingEpoch *epoch, int64 step)
 {
+	if (epoch->last_step >= 0)
+		return epoch->last_step + 1;
+	if (step == 0 || (end->step < 0 && !end->from_start))
+		return step;
+	return end->step + 1;
+}
+
+static void
+check_step(RgAuditVerify *run, const StoredSeal *seal, ChainEnd *end)
+{
+	RgSealingEpoch *epoch = epoch_of(run, seal->message.epoch, true);
 	int64		step = seal->message.step;
-	int64		expected = end->step + 1;
+	int64		expected = expected_step(end, epoch, step);
 
 	if (step < 0)
 		return;
-	if (step > expected && (from_start || end->step >= 0))
+	if (step > expected)
 		rg_audit_problem(run, "tail_missing", seal->message.seal_id,
 						 "of the ratchet's steps " INT64_FORMAT " to " INT64_FORMAT " no seal is left",
 						 expected, step - 1);
-	else if (step < expected && step != 0)
+	else if (step < expected)
 		rg_audit_problem(run, "seal_step", seal->message.seal_id,
 						 "step " INT64_FORMAT " of the ratchet was used before", step);
-	end->step = step;
+	end->step = epoch->last_step = step;
+}
+
+/* The ratchet's file is ahead of all seals: those behind the last were cut off. */
+static void
+check_ratchet(RgAuditVerify *run, const ChainEnd *end)
+{
+	if (run->ratchet_step > end->step + 1 && (end->step >= 0 || end->from_start))
+		rg_audit_problem(run, "tail_missing", end->seal_id,
+						 "the ratchet is at step " INT64_FORMAT ", but the last seal at " INT64_FORMAT,
+						 run->ratchet_step, end->step);
 }
 
 static void
@@ -211,7 +265,7 @@ move_end(ChainEnd *end, const StoredSeal *seal)
 }
 
 /*
- * Findings: rows that the sealer no longer found
+ * Findings: rows that the sealer no longer found, a ratchet that it could not use
  */
 
 static void
@@ -226,7 +280,7 @@ tell_finding(RgAuditVerify *run, int64 seal_id, JsonbValue * finding)
 	if (found != NULL && found->type == jbvNumeric)
 		id = DatumGetInt64(DirectFunctionCall1(numeric_int8, NumericGetDatum(found->val.numeric)));
 	rg_audit_problem(run, "seal_finding", id,
-					 "seal " INT64_FORMAT " found rows gone before they were sealed: %s",
+					 "seal " INT64_FORMAT " tells what was not as it should be: %s",
 					 seal_id, JsonbToCString(NULL, &whole->root, VARSIZE(whole)));
 }
 
@@ -251,29 +305,8 @@ tell_findings(RgAuditVerify *run, HeapTuple tuple, int64 seal_id)
 }
 
 /*
- * Epochs
+ * What the rows need
  */
-
-static RgSealingEpoch *
-epoch_of(RgAuditVerify *run, int32 epoch, bool make)
-{
-	RgSealingEpoch *made;
-	ListCell   *cell;
-
-	foreach(cell, run->epochs)
-	{
-		RgSealingEpoch *known = lfirst(cell);
-
-		if (known->epoch == epoch)
-			return known;
-	}
-	if (!make)
-		return NULL;
-	made = palloc0(sizeof *made);
-	made->epoch = epoch;
-	run->epochs = lappend(run->epochs, made);
-	return made;
-}
 
 static void
 note_epochs(RgAuditVerify *run, const StoredSeal *seal)
@@ -286,7 +319,7 @@ note_epochs(RgAuditVerify *run, const StoredSeal *seal)
 	epoch->last_seal = seal->message.seal_id;
 	if (seal->message.row_epoch != seal->message.epoch)
 		epoch_of(run, seal->message.row_epoch, true)->taken_over = true;
-	run->last_epoch_seal = seal->message.seal_id;
+	run->last_seal = seal->message.seal_id;
 }
 
 bool
@@ -296,7 +329,7 @@ rg_audit_may_be_pending(RgAuditVerify *run, int32 epoch, Datum xid)
 
 	if (known == NULL)
 		return true;
-	if (known->taken_over || (known->last_seal > 0 && known->last_seal < run->last_epoch_seal))
+	if (known->taken_over || (known->last_seal > 0 && known->last_seal < run->last_seal))
 		return false;
 	return !DatumGetBool(DirectFunctionCall2(pg_visible_in_snapshot, xid, known->snap));
 }
@@ -434,14 +467,13 @@ check_seal(RgAuditVerify *run, HeapTuple tuple, ChainEnd *end)
 {
 	StoredSeal	seal;
 	MemoryContext old = MemoryContextSwitchTo(run->row_context);
-	bool		from_start = DATE_IS_NOBEGIN(run->first_month);
 	bool		flawed;
 
 	read_seal(tuple, &seal);
-	if (end->seal_id != 0 || from_start)
+	if (end->seal_id != 0 || end->from_start)
 		check_place(run, &seal, end);
 	flawed = !check_authentic(run, &seal);
-	check_step(run, &seal, end, from_start);
+	check_step(run, &seal, end);
 	move_end(end, &seal);
 	tell_findings(run, tuple, seal.message.seal_id);
 	MemoryContextSwitchTo(run->context);
@@ -457,7 +489,7 @@ rg_audit_verify_seals(RgAuditVerify *run)
 {
 	Oid			types[1] = {DATEOID};
 	Datum		values[1] = {DateADTGetDatum(run->first_month)};
-	ChainEnd	end = {.step = -1};
+	ChainEnd	end = {.step = -1,.from_start = DATE_IS_NOBEGIN(run->first_month)};
 	Portal		portal = SPI_cursor_open_with_args(NULL, SEALS, 1, types, values, NULL, true, 0);
 
 	for (;;)
@@ -471,6 +503,7 @@ rg_audit_verify_seals(RgAuditVerify *run)
 		SPI_freetuptable(SPI_tuptable);
 	}
 	SPI_cursor_close(portal);
+	check_ratchet(run, &end);
 	MemoryContextSwitchTo(run->context);
 	order_ranges(run);
 }

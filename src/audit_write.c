@@ -9,16 +9,15 @@
  */
 #include "postgres.h"
 
+#include "access/genam.h"
 #include "access/heapam.h"
 #include "access/tableam.h"
 #include "access/transam.h"
 #include "access/xact.h"
 #include "access/xlog.h"
-#include "catalog/namespace.h"
 #include "commands/sequence.h"
 #include "executor/executor.h"
 #include "miscadmin.h"
-#include "utils/lsyscache.h"
 #include "utils/memutils.h"
 #include "utils/rel.h"
 #include "utils/timestamp.h"
@@ -94,7 +93,6 @@ make_mac(const RgAuditShared *shared)
 static void
 open_target(RgAuditBatch *batch)
 {
-	batch->sequence = get_relname_relid("audit_log_id_seq", get_namespace_oid("relay_guard", false));
 	batch->target = makeNode(ResultRelInfo);
 	batch->target->ri_RelationDesc = batch->partition;
 	ExecOpenIndices(batch->target, false);
@@ -118,7 +116,8 @@ rg_audit_begin_as(const RgIdentity *identity, const char *action,
 	rg_audit_subject(identity, action, resource_type, source, status, &shared,
 					 batch->values, batch->nulls);
 	batch->mac = make_mac(&shared);
-	batch->partition = rg_audit_partition_open(DatumGetTimestampTz(batch->values[Anum_audit_occurred_at]));
+	batch->partition = rg_audit_partition_open(DatumGetTimestampTz(batch->values[Anum_audit_occurred_at]),
+											   &batch->sequence);
 	open_target(batch);
 	ForceSyncCommit();
 	MemoryContextSwitchTo(old);
@@ -256,6 +255,14 @@ rg_audit_add(RgAuditBatch *batch, RgSlice resource_id, const RgAuditJson *old_va
 		flush_full(batch);
 }
 
+/* Their locks stay, as the table's does: all are given back at once. */
+static void
+close_indexes(ResultRelInfo * target)
+{
+	for (int i = 0; i < target->ri_NumIndices; i++)
+		index_close(target->ri_IndexRelationDescs[i], NoLock);
+}
+
 int64
 rg_audit_end(RgAuditBatch *batch)
 {
@@ -267,7 +274,7 @@ rg_audit_end(RgAuditBatch *batch)
 		ExecDropSingleTupleTableSlot(batch->slots[i]);
 	if (batch->bulk != NULL)
 		FreeBulkInsertState(batch->bulk);
-	ExecCloseIndices(batch->target);
+	close_indexes(batch->target);
 	FreeExecutorState(batch->estate);
 	table_close(batch->partition, NoLock);
 	sodium_memzero(batch->mac, sizeof *batch->mac);

@@ -47,7 +47,7 @@ rg_counter_worker_notify(void)
 static void
 store(void)
 {
-	(void) rg_worker_take();
+	(void) rg_work_take();
 	(void) rg_counter_flush();
 }
 
@@ -57,7 +57,7 @@ read_back_and_store(void)
 {
 	int64		loaded = rg_counter_load();
 
-	rg_worker_mark_first();
+	rg_work_mark_first();
 	if (loaded > 0)
 		ereport(LOG,
 				errmsg("relay_guard read back %lld counters of database \"%s\"",
@@ -68,32 +68,33 @@ read_back_and_store(void)
 static void
 run_round(void (*work) (void), const char *activity)
 {
-	rg_worker_run(work, activity);
+	rg_work_run(work, activity);
 	rg_counter_flushed();
-	rg_worker_done();
+	rg_work_done();
 }
 
 /* Waits for the interval to pass, or for the order to stop. */
 static void
 wait_for_round(void)
 {
-	TimestampTz begin = GetCurrentTimestamp();
+	TimestampTz end = GetCurrentTimestamp() + flush_interval * USECS_PER_SEC;
 
-	while (!ShutdownRequestPending &&
-		   GetCurrentTimestamp() < begin + flush_interval * USECS_PER_SEC)
-		rg_worker_sleep(begin + flush_interval * USECS_PER_SEC);
+	do
+		rg_work_sleep(end);
+	while (!ShutdownRequestPending && GetCurrentTimestamp() < end);
 }
 
 void
 rg_counter_worker_main(Datum arg)
 {
-	if (!rg_worker_begin(RG_WORK_COUNTERS, arg))
+	if (!rg_work_begin(RG_WORK_COUNTERS, arg))
 		return;
-	if (rg_worker_is_first())
+	if (rg_work_is_first())
 		run_round(read_back_and_store, "reading counters back");
-	while (rg_worker_pending() != 0 && !ShutdownRequestPending)
+	for (bool last = false; rg_work_pending() != 0 && !last;)
 	{
 		wait_for_round();
+		last = ShutdownRequestPending;
 		run_round(store, "storing counters");
 	}
 }

@@ -251,7 +251,7 @@ look_after_databases(void)
 void
 rg_launcher_main(Datum arg)
 {
-	rg_worker_take_signals();
+	rg_work_take_signals();
 	BackgroundWorkerInitializeConnection(NULL, NULL, 0);
 	rg_task_enter_process(&rg_databases->launcher);
 	while (!ShutdownRequestPending)
@@ -262,7 +262,7 @@ rg_launcher_main(Datum arg)
 		(void) WaitLatch(MyLatch,
 						 WL_LATCH_SET | WL_EXIT_ON_PM_DEATH | (idle ? 0 : WL_TIMEOUT),
 						 idle ? -1L : LOOK_EVERY_MS, PG_WAIT_EXTENSION);
-		rg_worker_take_in_signals();
+		rg_work_take_in_signals();
 	}
 	proc_exit(1);				/* not 0, which would be for good */
 }

@@ -216,7 +216,7 @@ rg_task_enter_process(pg_atomic_uint32 *process)
  */
 
 void
-rg_worker_take_in_signals(void)
+rg_work_take_in_signals(void)
 {
 	ResetLatch(MyLatch);
 	CHECK_FOR_INTERRUPTS();
@@ -228,7 +228,7 @@ rg_worker_take_in_signals(void)
 }
 
 void
-rg_worker_take_signals(void)
+rg_work_take_signals(void)
 {
 	pqsignal(SIGHUP, SignalHandlerForConfigReload);
 	pqsignal(SIGTERM, SignalHandlerForShutdownRequest);

@@ -20,7 +20,7 @@
 typedef struct RgTask
 {
 	pg_atomic_uint32 pending;	/* what there is to do since the last round */
-	pg_atomic_uint32 begun;		/* rg_worker_mark_first() */
+	pg_atomic_uint32 begun;		/* rg_work_mark_first() */
 	pg_atomic_uint32 worker;	/* its pid; 0 if none */
 	pg_atomic_uint32 process;	/* its number in ProcGlobal, plus 1; 0 if none */
 	pg_atomic_uint64 retry_at;	/* TimestampTz before which none is started */
@@ -65,7 +65,7 @@ extern void rg_task_enter_process(pg_atomic_uint32 *process);
 extern void rg_task_wake(pg_atomic_uint32 *process);
 
 /* For the processes: what signals do, and what they have done meanwhile. */
-extern void rg_worker_take_signals(void);
-extern void rg_worker_take_in_signals(void);
+extern void rg_work_take_signals(void);
+extern void rg_work_take_in_signals(void);
 
 #endif

@@ -24,6 +24,8 @@
 #define CLIENTS_MS 1000
 #define CLIENTS_STEP_MS 10
 
+#define MAX_SLEEP_MS 86400000L
+
 /* The worker's own task, and what it has taken of it. */
 static RgTask *mine = NULL;
 static const RgWorkKind *my_kind;
@@ -38,7 +40,7 @@ release(int code, Datum arg)
 	else
 	{
 		pg_atomic_fetch_add_u64(&mine->failures, 1);
-		rg_worker_give_back(taken | 1);
+		rg_work_give_back(taken | 1);
 		rg_task_retry_later(mine, my_kind);
 	}
 	pg_atomic_write_u32(&mine->process, 0);
@@ -83,11 +85,11 @@ pin_settings(void)
 }
 
 bool
-rg_worker_begin(RgWork work, Datum arg)
+rg_work_begin(RgWork work, Datum arg)
 {
 	Oid			database = DatumGetObjectId(arg);
 
-	rg_worker_take_signals();
+	rg_work_take_signals();
 	if (!claim(work, database))
 		return false;
 	BackgroundWorkerInitializeConnectionByOid(database, InvalidOid, 0);
@@ -97,25 +99,25 @@ rg_worker_begin(RgWork work, Datum arg)
 }
 
 bool
-rg_worker_is_first(void)
+rg_work_is_first(void)
 {
 	return pg_atomic_read_u32(&mine->begun) == 0;
 }
 
 void
-rg_worker_mark_first(void)
+rg_work_mark_first(void)
 {
 	pg_atomic_write_u32(&mine->begun, 1);
 }
 
 uint32
-rg_worker_pending(void)
+rg_work_pending(void)
 {
 	return pg_atomic_read_u32(&mine->pending);
 }
 
 uint32
-rg_worker_take(void)
+rg_work_take(void)
 {
 	pg_atomic_write_u32(&mine->notices, 0);
 	taken = pg_atomic_exchange_u32(&mine->pending, 0);	/* a barrier, too */
@@ -123,7 +125,7 @@ rg_worker_take(void)
 }
 
 void
-rg_worker_give_back(uint32 what)
+rg_work_give_back(uint32 what)
 {
 	pg_atomic_fetch_or_u32(&mine->pending, what);
 }
@@ -141,11 +143,11 @@ run_or_give_up(void (*work) (void))
 	if (is_installed())
 		work();
 	else
-		(void) rg_worker_take();
+		(void) rg_work_take();
 }
 
 void
-rg_worker_run(void (*work) (void), const char *activity)
+rg_work_run(void (*work) (void), const char *activity)
 {
 	SetCurrentStatementStartTimestamp();
 	pgstat_report_activity(STATE_RUNNING, activity);
@@ -161,7 +163,7 @@ rg_worker_run(void (*work) (void), const char *activity)
 }
 
 bool
-rg_worker_upkeep_due(int seconds)
+rg_work_upkeep_due(int seconds)
 {
 	TimestampTz now = GetCurrentTimestamp();
 	TimestampTz last = (TimestampTz) pg_atomic_read_u64(&mine->upkeep_at);
@@ -173,10 +175,10 @@ rg_worker_upkeep_due(int seconds)
 }
 
 void
-rg_worker_done(void)
+rg_work_done(void)
 {
 	taken = 0;
-	rg_worker_mark_first();
+	rg_work_mark_first();
 	pg_atomic_write_u64(&mine->done_at, GetCurrentTimestamp());
 }
 
@@ -193,14 +195,14 @@ await_clients(void)
 }
 
 void
-rg_worker_sleep(TimestampTz until)
+rg_work_sleep(TimestampTz until)
 {
-	long		left = TimestampDifferenceMilliseconds(GetCurrentTimestamp(), until);
+	long		left = Min(TimestampDifferenceMilliseconds(GetCurrentTimestamp(), until), MAX_SLEEP_MS);
 
 	if (left > 0 && !ShutdownRequestPending)
 		(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH,
 						 left, PG_WAIT_EXTENSION);
-	rg_worker_take_in_signals();
+	rg_work_take_in_signals();
 	if (ShutdownRequestPending)
 		await_clients();
 }

@@ -87,37 +87,37 @@ extern PGDLLEXPORT void rg_launcher_main(Datum arg);
  * when there is nothing to do: the worker returns.  From then on SIGTERM only
  * sets ShutdownRequestPending, so that a last round can do what is left.
  */
-extern bool rg_worker_begin(RgWork work, Datum arg)
+extern bool rg_work_begin(RgWork work, Datum arg)
 			__attribute__((warn_unused_result));
 
 /* Whether there has been none since the server started that got as far as to mark it. */
-extern bool rg_worker_is_first(void);
-extern void rg_worker_mark_first(void);
+extern bool rg_work_is_first(void);
+extern void rg_work_mark_first(void);
 
-/* What is pending; rg_worker_take() makes it nothing. */
-extern uint32 rg_worker_pending(void);
-extern uint32 rg_worker_take(void);
+/* What is pending; rg_work_take() makes it nothing. */
+extern uint32 rg_work_pending(void);
+extern uint32 rg_work_take(void);
 
 /* Makes what was taken pending again, as an exit by an error does. */
-extern void rg_worker_give_back(uint32 what);
+extern void rg_work_give_back(uint32 what);
 
 /*
  * Runs work in a transaction, connected to SPI and with a snapshot, if the
  * extension is installed here; if not, nothing is pending any more.
  */
-extern void rg_worker_run(void (*work) (void), const char *activity);
+extern void rg_work_run(void (*work) (void), const char *activity);
 
 /* True once in so many seconds, whichever worker asks. */
-extern bool rg_worker_upkeep_due(int seconds);
+extern bool rg_work_upkeep_due(int seconds);
 
 /* The round ended well. */
-extern void rg_worker_done(void);
+extern void rg_work_done(void);
 
 /*
  * Sleeps until a time, or until somebody wakes the worker or ends it.  At a
  * shutdown this returns when the clients of the database have gone, or a second
  * has passed.
  */
-extern void rg_worker_sleep(TimestampTz until);
+extern void rg_work_sleep(TimestampTz until);
 
 #endif

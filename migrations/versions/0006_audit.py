@@ -131,11 +131,10 @@ AUDIT_VERDICT = """
                 'Try again when the other request is answered.');
         END IF;
 
-        SELECT count(*) = 0, count(*) > shown,
-               coalesce(json_agg(json_build_object('problem', v.problem, 'id', v.id, 'detail', v.detail))
-                        FILTER (WHERE v.place <= shown), '[]')
+        SELECT count(*) = 0, count(*) > shown, coalesce(json_agg(p) FILTER (WHERE v.place <= shown), '[]')
         INTO verified, more, problems
-        FROM (SELECT *, row_number() OVER () AS place FROM relay_guard.audit_verify(since)) v;
+        FROM (SELECT *, row_number() OVER () AS place FROM relay_guard.audit_verify(since)) v
+        CROSS JOIN LATERAL (SELECT v.problem, v.id, v.detail) p;
     END
     $$
 """

@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "commands.h"
+#include "keyring_audit.h"
 #include "keyring_fetch.h"
 #include "keyring_file.h"
 #include "ring_line.h"
@@ -209,6 +210,13 @@ run_fetch(char **operands, const Options *options)
 								   options->given & FORCE));
 }
 
+static int
+run_audit_init(char **operands, const Options *options)
+{
+	(void) options;
+	return status(rg_keyring_audit_init(operands[0]));
+}
+
 static const Command commands[] = {
 	{"new", 0, 0, 1, run_new},
 	{"add", ACTIVE, 1, 1, run_add},
@@ -216,6 +224,7 @@ static const Command commands[] = {
 	{"retire", 0, 2, 2, run_retire},
 	{"list", 0, 1, 1, run_list},
 	{"fetch", FORCE | TIMEOUT, 2, INT_MAX, run_fetch},
+	{"audit-init", 0, 1, 1, run_audit_init},
 };
 
 static const Command *

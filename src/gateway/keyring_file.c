@@ -243,35 +243,48 @@ rg_keyring_file_replace(const RgKeyringFile *file, const RgRingText *text)
 		rg_keyring_file_fail(file->path, "may not be on disk yet", strerror(errno));
 }
 
+static void
+unlink_quietly(const char *name)
+{
+	int			error = errno;
+
+	unlink(name);
+	errno = error;
+}
+
 /* Gives a complete file its name, unless that is taken. */
 static bool
 publish(const char *name, const char *path)
 {
 	bool		linked = link(name, path) == 0;
-	int			error = errno;
 
-	unlink(name);
-	errno = error;
+	unlink_quietly(name);
 	return linked && sync_folder(path);
 }
 
 bool
-rg_keyring_file_create(const char *path, const RgRingText *text)
+rg_keyring_file_publish(const char *path, const RgRingText *text)
 {
 	char		name[PATH_MAX];
 	int			fd = make_name(path, ".XXXXXX", name) ? mkostemp(name, O_CLOEXEC) : -1;
 	bool		written;
 
 	if (fd < 0)
-		return rg_keyring_file_fail(path, "cannot be written", strerror(errno));
+		return false;
 	written = write_all(fd, text);
 	if (!written)
 		close_quietly(fd);
-	if (written && close(fd) == 0 && publish(name, path))
-		return true;
-	rg_keyring_file_fail(path, "cannot be written", strerror(errno));
-	unlink(name);
+	if (written && close(fd) == 0)
+		return publish(name, path);
+	unlink_quietly(name);
 	return false;
+}
+
+bool
+rg_keyring_file_create(const char *path, const RgRingText *text)
+{
+	return rg_keyring_file_publish(path, text) ||
+		rg_keyring_file_fail(path, "cannot be written", strerror(errno));
 }
 
 bool

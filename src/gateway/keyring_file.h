@@ -42,6 +42,10 @@ extern void rg_keyring_file_close(RgKeyringFile *file);
 extern bool rg_keyring_file_create(const char *path, const RgRingText *text)
 			__attribute__((warn_unused_result));
 
+/* The same of a text that need not be a ring; says nothing, errno tells. */
+extern bool rg_keyring_file_publish(const char *path, const RgRingText *text)
+			__attribute__((warn_unused_result));
+
 /* Whether what is written there stays in memory. */
 extern bool rg_keyring_file_in_memory(const char *path);
 

@@ -27,6 +27,8 @@ print_help(void)
 		 "  relay_gateway keyring fetch [--force] [--timeout SECONDS] FILE COMMAND [ARGUMENT...]\n"
 		 "                                    writes what a command prints to FILE, if that is a key ring that\n"
 		 "                                    lacks no key of the present one\n"
+		 "  relay_gateway keyring audit-init FILE             makes the ratchet of the audit log's seals; prints\n"
+		 "                                    its first key, once: keep that away from this host\n"
 		 "  relay_gateway --version | --help\n"
 		 "\n"
 		 "Settings come from the environment, or from a file of NAME=value lines that\n"

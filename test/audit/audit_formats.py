@@ -161,10 +161,9 @@ def ring_key(server, key_id=1):
 
 
 def partition(month):
-    year, number, _ = month.split("-")
-    end = f"{int(year) + 1}-01-01" if number == "12" else f"{year}-{int(number) + 1:02}-01"
-    return f"""CREATE TABLE IF NOT EXISTS relay_guard.audit_log_{year}_{number} PARTITION OF relay_guard.audit_log
-               FOR VALUES FROM ('{month} 00:00+00') TO ('{end} 00:00+00');"""
+    """Makes the partition of a month, given by its first day, unless there is one."""
+    name = "relay_guard.audit_log_" + month[:7].replace("-", "_")
+    return f"SELECT relay_guard.audit_make_partition('{month}') WHERE to_regclass('{name}') IS NULL;"
 
 
 def copy_text(value):

@@ -466,6 +466,13 @@ def test_a_filter_without_an_index_reads_a_bounded_number_of_rows(explain, query
     assert not is_sorted(nodes)
 
 
+def test_the_plan_knows_the_filters_however_often_it_ran(explain):
+    for _ in range(8):      # from the sixth on, PostgreSQL would think of a plan for all values
+        _, _, nodes = explain(resource_type="deep", resource_id="17", size=50)
+    rows, indexes = read(nodes)
+    assert rows == DEEP // 1000 and all("resource" in index for index in indexes)
+
+
 def test_partitions_outside_of_since_and_until_are_not_opened(explain):
     _, _, nodes = explain(since="2099-01-01Z", size=50)
     assert not [node for node in nodes if "Relation Name" in node]

@@ -1,6 +1,9 @@
 -- The audit log is read through its own policies: one's own rows, or all of them as admin.
 \set VERBOSITY terse
 \set SHOW_CONTEXT never
+CREATE DATABASE rg_log;
+\c rg_log
+CREATE EXTENSION relay_guard;
 CREATE ROLE rg_reader;
 CREATE ROLE rg_admin;
 CREATE ROLE rg_none;
@@ -53,7 +56,7 @@ BEGIN; CALL as_user('root', 'admin'); SET LOCAL ROLE rg_none; SELECT count(*) FR
 BEGIN; CALL as_user('alice', workspace => 'w1'); SET LOCAL ROLE rg_all_data; SELECT count(*) FROM seen; COMMIT;
 SELECT to_char(now() AT TIME ZONE 'UTC', '"relay_guard.audit_log_"YYYY_MM') AS partition \gset
 BEGIN; CALL as_user('root', 'admin'); SET LOCAL ROLE rg_all_data; SELECT count(*) FROM :partition; ROLLBACK;
-BEGIN; CALL as_user('root', 'admin'); SET LOCAL ROLE rg_reader; SELECT count(*) FROM :partition; ROLLBACK;
+SELECT has_table_privilege('rg_reader', :'partition', 'SELECT') AS reader_may_read_it;
 BEGIN; SET LOCAL row_security = off; SET LOCAL ROLE rg_all_data; SELECT count(*) FROM seen; ROLLBACK;
 -- partitions: nobody's but the owner's, with policies on and none there
 SELECT count(*) > 12 AS partitions, bool_and(relrowsecurity) AS hidden,
@@ -99,4 +102,6 @@ SELECT DISTINCT line FROM plan_of($$SELECT id FROM relay_guard.audit_log WHERE r
 SELECT DISTINCT line FROM plan_of($$SELECT id FROM relay_guard.audit_log WHERE (occurred_at, id) < (timestamptz '2099-01-01Z', 7)
                                     ORDER BY occurred_at DESC, id DESC LIMIT 50$$) ORDER BY 1;
 ROLLBACK;
-DROP VIEW seen;
+\c contrib_regression
+DROP DATABASE rg_log WITH (FORCE);
+DROP ROLE rg_reader, rg_admin, rg_none, rg_all_data;

@@ -22,7 +22,7 @@ SELECT count(*) AS functions FROM pg_proc
 WHERE pronamespace = 'relay_guard'::regnamespace AND has_function_privilege('rg_lucky', oid, 'EXECUTE')
   AND NOT has_function_privilege('pg_monitor', oid, 'EXECUTE');
 SELECT count(*) AS relations FROM pg_class
-WHERE relnamespace = 'relay_guard'::regnamespace AND relkind IN ('r', 'v', 'S')
+WHERE relnamespace = 'relay_guard'::regnamespace AND relkind IN ('r', 'p', 'v', 'S')
   AND CASE relkind WHEN 'S' THEN has_sequence_privilege('rg_lucky', oid, 'USAGE') ELSE has_table_privilege('rg_lucky', oid, 'SELECT') END;
 SET ROLE rg_lucky;
 SELECT relay_guard.assume('alice');

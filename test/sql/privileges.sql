@@ -28,7 +28,7 @@ SELECT r.who, c.relname, p.privilege
 FROM (VALUES ('rg_nobody'), ('rg_gate'), ('rg_app'), ('rg_trust'), ('rg_admin')) r (who)
 CROSS JOIN pg_class c
 CROSS JOIN (VALUES ('SELECT'), ('INSERT'), ('UPDATE'), ('DELETE'), ('TRUNCATE')) p (privilege)
-WHERE c.relnamespace = 'relay_guard'::regnamespace AND c.relkind IN ('r', 'v')
+WHERE c.relnamespace = 'relay_guard'::regnamespace AND c.relkind IN ('r', 'p', 'v')
   AND has_table_privilege(r.who, c.oid, p.privilege)
 ORDER BY 1, 2, 3;
 SET ROLE rg_admin;
@@ -43,7 +43,7 @@ SELECT p.oid::regprocedure::text AS undocumented FROM pg_proc p
 WHERE p.pronamespace = 'relay_guard'::regnamespace AND obj_description(p.oid, 'pg_proc') IS NULL
 UNION ALL
 SELECT c.oid::regclass::text FROM pg_class c
-WHERE c.relnamespace = 'relay_guard'::regnamespace AND c.relkind IN ('r', 'v') AND obj_description(c.oid, 'pg_class') IS NULL;
+WHERE c.relnamespace = 'relay_guard'::regnamespace AND c.relkind IN ('r', 'p', 'v') AND NOT c.relispartition AND obj_description(c.oid, 'pg_class') IS NULL;
 -- and every one with rights of its own has its search_path pinned
 SELECT p.oid::regprocedure AS unpinned FROM pg_proc p
 WHERE p.pronamespace = 'relay_guard'::regnamespace AND p.prosecdef
@@ -54,9 +54,19 @@ CREATE ROLE rg_keys;
 SELECT relay_guard.grant_role('keys', 'rg_keys');
 SELECT rg_may AS keys_may FROM rg_may('rg_keys') EXCEPT SELECT rg_may('rg_nobody') ORDER BY 1;
 SELECT count(*) AS tables FROM pg_class c
-WHERE c.relnamespace = 'relay_guard'::regnamespace AND c.relkind IN ('r', 'v')
+WHERE c.relnamespace = 'relay_guard'::regnamespace AND c.relkind IN ('r', 'p', 'v')
   AND has_any_column_privilege('rg_keys', c.oid, 'SELECT, INSERT, UPDATE');
 DROP OWNED BY rg_keys; DROP ROLE rg_keys;
+
+-- who reads the audit log verifies it, and does nothing else
+CREATE ROLE rg_auditor;
+SELECT relay_guard.grant_role('auditor', 'rg_auditor');
+SELECT rg_may AS auditor_may FROM rg_may('rg_auditor') EXCEPT SELECT rg_may('rg_nobody') ORDER BY 1;
+SELECT c.relname, p.privilege
+FROM pg_class c CROSS JOIN unnest('{SELECT,INSERT,UPDATE,DELETE,TRUNCATE,REFERENCES,TRIGGER}'::text[]) p (privilege)
+WHERE c.relnamespace = 'relay_guard'::regnamespace AND c.relkind IN ('r', 'p', 'v') AND has_table_privilege('rg_auditor', c.oid, p.privilege)
+ORDER BY 1, 2;
+DROP OWNED BY rg_auditor; DROP ROLE rg_auditor;
 
 DROP FUNCTION rg_may(name);
 DROP OWNED BY rg_gate, rg_app, rg_trust, rg_admin;
