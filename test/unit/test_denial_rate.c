@@ -169,6 +169,28 @@ test_eviction_does_not_refill(void)
 	ok(rows <= RG_DENIAL_ALL_BURST, "crowding one's own bucket out wins no rows");
 }
 
+/* Keys that are the same modulo a power of two share the few places of a set. */
+static void
+test_who_makes_room(void)
+{
+	RgDenialWho who = who_of(1);
+	RgDenialCount count = {0};
+	uint64_t	left_out;
+	bool		taken = true;
+	int			at = 0;
+
+	begin();
+	for (int i = 0; i < 15; i++)
+		taken &= rg_denial_rate_take(rates, 0, RG_DENIAL_VALUE, 1024, &who, true, START, &left_out) == (i < 10);
+	who = who_of(2);
+	for (int i = 0; i < 20; i++)
+		taken &= rg_denial_rate_take(rates, 0, RG_DENIAL_VALUE, 2048 + 1024 * i, &who, true,
+									 START + 59 * SECOND, &left_out);
+	ok(taken && rg_denial_rate_due(rates, 0, START + MINUTE, false, &at, &count) &&
+	   count.left_out == 5 && strcmp(count.who.user_id, "1") == 0,
+	   "a source with a count is the last to make room");
+}
+
 static void
 test_no_room(void)
 {
@@ -270,6 +292,7 @@ main(void)
 	test_many_sources();
 	test_classes();
 	test_eviction_does_not_refill();
+	test_who_makes_room();
 	test_no_room();
 	test_places();
 	test_sums();
