@@ -51,7 +51,7 @@ def test_breeze_1002_1240_chain_forks_under_load(busy):
     prepared = busy.connect(autocommit=False)
     run(prepared, "SELECT relay_guard.audit_event('prepared', 'thing'); PREPARE TRANSACTION 'late'")
     before = seals(busy)
-    writers = [threading.Thread(target=write, args=(busy, 6, n)) for n in range(16)]
+    writers = [threading.Thread(target=write, args=(busy, 4, n)) for n in range(16)]
     sealers = [threading.Thread(target=lambda: [busy.run("SELECT relay_guard.audit_seal()") for _ in range(8)])
                for _ in range(3)]
     for thread in writers + sealers:
