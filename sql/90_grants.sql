@@ -23,7 +23,7 @@ BEGIN
         END IF;
         EXECUTE format('GRANT EXECUTE ON FUNCTION relay_guard.serve(bytea), relay_guard.ready(), relay_guard.metrics(),
             relay_guard.has_leading_index(regclass, name[]), relay_guard.read_audited_tables(),
-            relay_guard.audit_partitions(), %s TO %s', lint, grantee);
+            relay_guard.audit_partitions(), relay_guard.audit_head(), %s TO %s', lint, grantee);
     WHEN 'app' THEN
         EXECUTE format('GRANT EXECUTE ON FUNCTION relay_guard.fail(int, text, text, text), relay_guard.audit_event(text, text, text, jsonb, text),
             relay_guard.rate_take(text, int), relay_guard.rate_take_all(text[]),
