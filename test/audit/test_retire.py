@@ -151,6 +151,30 @@ def test_rows_that_are_missing_beside_a_retirement_are_named(log):
     assert problems(log) == [("row_missing", 51)]
 
 
+FORGED = {"app": "SELECT relay_guard.audit_event('audit.retire', 'audit_log', NULL, '{\"before\": \"2200-01-01\"}')",
+          "superuser": """SET session_replication_role = replica;
+              INSERT INTO relay_guard.audit_log SELECT (jsonb_populate_record(l, '{"id": 5000, "action": "audit.retire",
+                  "resource_type": "audit_log", "source": "system", "details": {"before": "2200-01-01"}}')).*
+              FROM relay_guard.audit_log l WHERE action = 'now'"""}
+
+
+@pytest.mark.parametrize("who", FORGED)
+def test_forged_event_excuses_nothing(log, who):
+    log.run(FORGED[who])
+    log.run(f"DROP TABLE relay_guard.{name_of(months_ago(12))}")
+    assert ("row_missing", 1) in problems(log)
+
+
+def test_month_that_was_retired_may_come_back_whole_but_not_in_part(log):
+    log.run(f"CREATE TABLE kept AS SELECT * FROM relay_guard.{name_of(months_ago(12))}")
+    retire(log, months_ago(11))
+    log.run(audit_formats.partition(months_ago(12)))
+    log.run("SET session_replication_role = replica; INSERT INTO relay_guard.audit_log SELECT * FROM kept")
+    assert problems(log) == []
+    log.run("SET session_replication_role = replica; DELETE FROM relay_guard.audit_log WHERE id IN (3, 4)")
+    assert problems(log) == [("row_missing", 3)]
+
+
 def test_admin_may_retire_and_nobody_else(log):
     log.run("CREATE ROLE auditing LOGIN; CREATE ROLE curious LOGIN; SELECT relay_guard.grant_role('admin', 'auditing')")
     with pytest.raises(psycopg2.errors.InsufficientPrivilege):
@@ -220,6 +244,19 @@ def test_partition_that_was_detached_and_not_dropped_goes_with_the_next(log):
     assert problems(log) == [("row_missing", 1)]
     retire(log, months_ago(11))
     assert len(partitions(log)) == 24 and problems(log) == []
+
+
+def test_row_that_comes_while_its_partition_is_detached_brings_it_back(log):
+    """As of a transaction that began in that month and is still writing."""
+    reader, retiring, thread, failed = broken_off(log)
+    first = name_of(months_ago(12))
+    log.run(f"""SET session_replication_role = replica; INSERT INTO relay_guard.{first}
+                SELECT (jsonb_populate_record(l, '{{"id": 800}}')).* FROM relay_guard.{first} l WHERE id = 1""")
+    reader.rollback()
+    thread.join(20)
+    assert failed == ["55000"] and len(partitions(log)) == 25
+    assert log.value("SELECT count(*) FROM relay_guard.audit_log WHERE id = 800") == 1
+    assert problems(log) == [("row_inserted", 800)]
 
 
 def test_two_retirements_at_once_are_refused(log):

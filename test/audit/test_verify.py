@@ -1,5 +1,6 @@
 """audit_verify() on logs that nobody touched: whatever happens beside it, it finds nothing."""
 import os
+import pathlib
 import re
 import threading
 import time
@@ -50,7 +51,7 @@ def test_breeze_1002_1240_chain_forks_under_load(busy):
     prepared = busy.connect(autocommit=False)
     run(prepared, "SELECT relay_guard.audit_event('prepared', 'thing'); PREPARE TRANSACTION 'late'")
     before = seals(busy)
-    writers = [threading.Thread(target=write, args=(busy, 6, n)) for n in range(16)]
+    writers = [threading.Thread(target=write, args=(busy, 4, n)) for n in range(16)]
     sealers = [threading.Thread(target=lambda: [busy.run("SELECT relay_guard.audit_seal()") for _ in range(8)])
                for _ in range(3)]
     for thread in writers + sealers:
@@ -151,6 +152,42 @@ def test_row_of_a_transaction_that_was_rolled_back_is_not_taken_back_in(server):
     connection.close()
 
 
+@pytest.fixture
+def restored(server, request):
+    """A database whose log another cluster wrote, and began to seal or did not; the last row's copy."""
+    name = f"restored_{request.param}"
+    server.run(f"CREATE DATABASE {name}")
+    server.run("CREATE EXTENSION relay_guard", database=name)
+    server.run("SELECT relay_guard.audit_maintain()", database=name)
+    log = Log(audit_formats.ring_key(server), epoch="77")
+    log.next_xid = 10**9
+    log.add(3)
+    if request.param == "sealed":
+        log.seal()
+        log.add(2)
+    connection = server.connect(name)
+    audit_formats.put(connection, log)
+    run(connection, "SELECT setval('relay_guard.audit_log_id_seq', 100)")
+    yield connection, log
+    connection.close()
+
+
+@pytest.mark.parametrize("restored", ["sealed", "unsealed"], indirect=True)
+def test_restored_log_is_taken_over_once(restored):
+    """Its last rows wait for the first seal here; what appears later under its name is forged."""
+    connection, log = restored
+    assert server_problems(connection) == []
+    run(connection, "SELECT relay_guard.audit_seal()")
+    run(connection, "SELECT relay_guard.audit_event('here', 'thing')")
+    assert server_problems(connection) == []
+    run(connection, "SELECT relay_guard.audit_seal()")
+    assert server_problems(connection) == []
+    late = Log(log.key, epoch="77")
+    late.add(1, row_id=90, xid=2 * 10**9)
+    audit_formats.put(connection, late)
+    assert server_problems(connection) == [("row_inserted", 90)]
+
+
 def test_auditor_may_verify_and_nobody_else(server):
     server.run("CREATE ROLE checking LOGIN; CREATE ROLE curious LOGIN; SELECT relay_guard.grant_role('auditor', 'checking')")
     assert server.run("SELECT * FROM relay_guard.audit_verify()", user="checking") == []
@@ -189,12 +226,8 @@ def test_retired_key_still_verifies(make_server):
 
 def test_it_can_be_interrupted(scaled):
     connection = scaled.connect()
-    waiting = threading.Timer(0.05, lambda: scaled.run("SELECT pg_cancel_backend(%s)", connection.info.backend_pid))
-    waiting.start()
-    states = {sqlstate(connection, "SELECT count(*) FROM generate_series(1, 50), relay_guard.audit_verify()")
-              for _ in range(2)}
-    waiting.join()
-    assert "57014" in states
+    run(connection, "SET statement_timeout = '5ms'")
+    assert sqlstate(connection, "SELECT * FROM relay_guard.audit_verify()") == "57014"
     connection.close()
 
 
@@ -285,12 +318,17 @@ def scaled(make_server):
     server.stop("immediate")
 
 
+def cpu_seconds(connection):
+    """What the session's process has used, however busy the machine is."""
+    return int(pathlib.Path(f"/proc/{connection.info.backend_pid}/schedstat").read_text().split()[0]) / 1e9
+
+
 def verify_seconds(connection):
-    best = 1e9
+    best = float("inf")
     for _ in range(3):
-        began = time.process_time(), time.monotonic()
+        began = cpu_seconds(connection)
         assert server_problems(connection) == []
-        best = min(best, time.monotonic() - began[1])
+        best = min(best, cpu_seconds(connection) - began)
     return best
 
 
@@ -303,7 +341,7 @@ def test_a_long_log_verifies_clean_in_linear_time(scaled):
     twice = verify_seconds(connection)
     rows = scaled.value("SELECT count(*) FROM relay_guard.audit_log")
     print(f"{rows} rows: {twice / rows * 1e6:.2f} us a row")
-    assert twice < 3 * once + 0.1
+    assert twice < 2.8 * once
     told = [notice.strip() for notice in connection.notices]
     assert (f"NOTICE:  audit_verify: {rows} rows, 100 %" in told) == (rows >= 100000)
     connection.close()
