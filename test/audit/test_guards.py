@@ -181,6 +181,7 @@ def test_ddl_works_where_parts_of_the_extension_are_gone(server, shop, lost):
         CREATE FUNCTION shop.f() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NULL; END';
         CREATE TRIGGER t AFTER INSERT ON shop.new_1 EXECUTE FUNCTION shop.f();
         ALTER TABLE shop.new_1 DISABLE TRIGGER t; ALTER TRIGGER t ON shop.new_1 RENAME TO s; DROP TRIGGER s ON shop.new_1;
+        CREATE TRIGGER relay_guard_audit_odd AFTER INSERT ON shop.new_1 EXECUTE FUNCTION shop.f();
         DROP TABLE shop.new, shop.new_1; CREATE RULE r AS ON INSERT TO shop.kid DO ALSO NOTHING""" if "change" in lost else
         """CREATE TABLE shop.new (id int PRIMARY KEY) PARTITION BY RANGE (id);
         CREATE TABLE shop.new_1 PARTITION OF shop.new FOR VALUES FROM (0) TO (10); DROP TABLE shop.new""")
