@@ -197,13 +197,6 @@ on_part_added(Oid parent, Oid child)
 	warn_of_parent(parent, child);
 }
 
-static void
-on_part_removed(Oid relation, Oid other)
-{
-	guard(relation, "rows would go with what is taken away");
-	guard(other, "rows would go with what is taken away");
-}
-
 /* State, not command: ENABLE would have the row trigger fire beside the others. */
 static void
 on_triggers_enabled(Oid relation, const char *name)
@@ -236,7 +229,7 @@ on_subcommand(Oid relation, const AlterTableCmd * command)
 		case AT_DetachPartition:
 		case AT_DetachPartitionFinalize:
 		case AT_DropInherit:
-			on_part_removed(relation, other_table(command));
+			guard(relation, "rows would go with what is taken away");
 			break;
 		case AT_EnableTrig:
 		case AT_EnableAlwaysTrig:
