@@ -13,17 +13,15 @@
  */
 #include "postgres.h"
 
-#include "catalog/catalog.h"
+#include "access/genam.h"
+#include "access/htup_details.h"
+#include "access/table.h"
+#include "catalog/indexing.h"
 #include "catalog/namespace.h"
 #include "catalog/pg_class.h"
 #include "catalog/pg_inherits.h"
 #include "catalog/pg_rewrite.h"
 #include "catalog/pg_trigger.h"
-#include "catalog/pg_type.h"
-#include "access/genam.h"
-#include "access/htup_details.h"
-#include "access/table.h"
-#include "catalog/indexing.h"
 #include "commands/event_trigger.h"
 #include "commands/extension.h"
 #include "executor/executor.h"
@@ -34,7 +32,6 @@
 #include "utils/builtins.h"
 #include "utils/fmgroids.h"
 #include "utils/lsyscache.h"
-#include "utils/memutils.h"
 #include "utils/rel.h"
 
 #include "audit_install.h"
@@ -197,40 +194,12 @@ on_part_added(Oid parent, Oid child)
 	warn_of_parent(parent, child);
 }
 
-static void
-on_part_removed(Oid relation, Oid other)
-{
-	guard(relation, "rows would go with what is taken away");
-	guard(other, "rows would go with what is taken away");
-}
-
-/* Also of the partitions, which ALTER TABLE goes down to. */
+/* State, not command: ENABLE would have the row trigger fire beside the others. */
 static void
 on_triggers_enabled(Oid relation, const char *name)
 {
-	List	   *tree;
-	ListCell   *cell;
-
-	if (!guarded_against())
-		return;
-	tree = find_all_inheritors(relation, NoLock, NULL);
-	foreach(cell, tree)
-		if (!rg_audit_triggers_enabled(lfirst_oid(cell), name))
-		refuse_audited(rg_audit_table_name(lfirst_oid(cell)), "its triggers are to stay enabled as they are");
-}
-
-/*
- * A dump of data only ends each table with ENABLE TRIGGER ALL, which knows no
- * ALWAYS and no REPLICA: changes would be recorded twice, and none that are applied.
- */
-static void
-on_all_enabled(Oid relation)
-{
-	List	   *tree = find_all_inheritors(relation, NoLock, NULL);
-	ListCell   *cell;
-
-	foreach(cell, tree)
-		rg_audit_enable_triggers(lfirst_oid(cell));
+	if (guarded_against() && !rg_audit_triggers_enabled(relation, name))
+		refuse_audited(rg_audit_table_name(relation), "its triggers are to stay enabled as they are");
 }
 
 /* The other table of a subcommand.  The command holds a lock on it; its address is not always told. */
@@ -257,7 +226,7 @@ on_subcommand(Oid relation, const AlterTableCmd * command)
 		case AT_DetachPartition:
 		case AT_DetachPartitionFinalize:
 		case AT_DropInherit:
-			on_part_removed(relation, other_table(command));
+			guard(relation, "rows would go with what is taken away");
 			break;
 		case AT_EnableTrig:
 		case AT_EnableAlwaysTrig:
@@ -269,10 +238,14 @@ on_subcommand(Oid relation, const AlterTableCmd * command)
 		case AT_DisableTrigUser:
 			on_triggers_enabled(relation, NULL);
 			break;
+
+			/*
+			 * A dump of data only ends each table so.  It knows no ALWAYS and
+			 * no REPLICA.
+			 */
 		case AT_EnableTrigAll:
 		case AT_EnableTrigUser:
-			on_triggers_enabled(relation, NULL);
-			on_all_enabled(relation);
+			rg_audit_enable_triggers(relation);
 			break;
 		case AT_EnableRule:
 		case AT_EnableAlwaysRule:

@@ -85,7 +85,7 @@ check_rules(Relation table)
 
 /* What is written by way of a table fires that one's statement triggers only. */
 static void
-check_parents(Oid relation, Oid root, List *tree, const RgAuditDefinition *definition)
+check_parents(Oid relation, List *tree, const RgAuditDefinition *definition)
 {
 	List	   *parents = rg_audit_parents(relation);
 	ListCell   *cell;
@@ -110,7 +110,7 @@ check_parents(Oid relation, Oid root, List *tree, const RgAuditDefinition *defin
 }
 
 static void
-check_table(Oid relation, Oid root, List *tree, const RgAuditDefinition *definition)
+check_table(Oid relation, List *tree, const RgAuditDefinition *definition)
 {
 	Relation	table = relation_open(relation, NoLock);
 
@@ -118,7 +118,7 @@ check_table(Oid relation, Oid root, List *tree, const RgAuditDefinition *definit
 	check_schema(table);
 	check_persistence(table);
 	check_rules(table);
-	check_parents(relation, root, tree, definition);
+	check_parents(relation, tree, definition);
 	relation_close(table, NoLock);
 }
 
@@ -208,10 +208,9 @@ rg_audit_install(Oid root, const RgAuditDefinition *definition)
 	List	   *tree;
 	ListCell   *cell;
 
-	LockRelationOid(root, ShareRowExclusiveLock);
 	tree = find_all_inheritors(root, ShareRowExclusiveLock, NULL);
 	foreach(cell, tree)
-		check_table(lfirst_oid(cell), root, tree, definition);
+		check_table(lfirst_oid(cell), tree, definition);
 	create_all_triggers(tree, definition);
 }
 
