@@ -135,7 +135,8 @@ static bool
 is_looked_after(int64 now, bool *looked_after)
 {
 	*looked_after = rg_work_notify(RG_WORK_SEALS, RG_SEAL_DENIALS) > 0;
-	rg_work_notify_now(RG_WORK_SEALS, RG_SEAL_DENIALS);
+	if (*looked_after)
+		rg_work_notify_now(RG_WORK_SEALS, RG_SEAL_DENIALS);
 	return *looked_after || now - shared->started <= GRACE;
 }
 
@@ -233,7 +234,9 @@ drop_unless_looked_after(int place, int64 now)
 	if (is_looked_after(now, &mine->looked_after))
 		return false;
 	mine->totals.dropped++;
-	empty_place(place);
+	if (mine->due != PG_INT64_MAX ||
+		rg_denial_queue_first(&shared->queue, place) != RG_DENIAL_NO_SLOT)
+		empty_place(place);
 	return true;
 }
 
