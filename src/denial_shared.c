@@ -232,7 +232,9 @@ drop_unless_looked_after(int place, int64 now)
 	if (is_looked_after(now, &mine->looked_after))
 		return false;
 	mine->totals.dropped++;
-	empty_place(place);
+	if (mine->due != PG_INT64_MAX ||
+		rg_denial_queue_first(&shared->queue, place) != RG_DENIAL_NO_SLOT)
+		empty_place(place);
 	return true;
 }
 
