@@ -54,14 +54,17 @@ AUDIT_JSON = """
         ) e)
 """
 
-# Newest first, in the order of the index on (occurred_at, id), or by the index on
-# (resource_id, resource_type, id).  What other filters ask for has no index: 100,000 rows are looked
-# at for a page, so that what is rare or not there costs no scan of years; the
-# page is then short or empty, and next says where to go on.
+# Newest first.  A resource's rows are found by the index on (resource_id,
+# resource_type, id) and sorted, unless there are too many of them; all else is read
+# in the order of the index on (occurred_at, id).  The other filters have none:
+# 100,000 rows are looked at for a page, so that what is rare or not there costs no
+# scan of years; the page is then short or empty, and next says where to go on.
 #
-# The settings: with values known (force_custom_plan) a filter that is absent is no
-# condition, and of the partitions those between since and until are opened.
-# Reading all of a partition and sorting it can look cheaper than it is.
+# Every plan is made for the values at hand (force_custom_plan): conditions that do
+# not apply are none, CASE is one of its branches, and only partitions between since
+# and until are opened.  With "+ interval '0'" the order is no index's, or else the
+# planner might search all of time for the resource, hoping to meet it soon; and
+# to read all of a partition and sort it can look cheaper than it is.
 AUDIT_PAGE = """
     CREATE FUNCTION relay.audit_page(
         status text, actor text, action text, resource_type text, resource_id text,
@@ -80,11 +83,21 @@ AUDIT_PAGE = """
         stop CONSTANT timestamptz := coalesce(until, 'infinity');
         before timestamptz := 'infinity';
         before_id bigint := 0;
+        by_resource boolean := false;
         full_page boolean;
     BEGIN
         IF after IS NOT NULL THEN
             before := timestamptz 'epoch' + split_part(after, '-', 1)::bigint * interval '1 microsecond';
             before_id := split_part(after, '-', 2);
+        END IF;
+        IF audit_page.resource_id IS NOT NULL THEN
+            by_resource := (
+                SELECT count(*) <= looked_at
+                FROM (SELECT FROM relay_guard.audit_log l
+                      WHERE l.resource_id = audit_page.resource_id
+                        AND (audit_page.resource_type IS NULL OR l.resource_type = audit_page.resource_type)
+                        AND l.occurred_at <= before AND l.occurred_at >= start AND l.occurred_at < stop
+                      LIMIT looked_at + 1) one);
         END IF;
 
         SELECT coalesce(json_agg(p.event ORDER BY p.occurred_at DESC, p.id DESC) FILTER (WHERE p.shown), '[]'),
@@ -99,28 +112,28 @@ AUDIT_PAGE = """
                 SELECT * FROM relay_guard.audit_log l
                 WHERE (l.occurred_at, l.id) < (before, before_id)
                   AND l.occurred_at >= start AND l.occurred_at < stop
-                  AND (audit_page.resource_id IS NULL OR l.resource_id = audit_page.resource_id)
-                  AND (audit_page.resource_id IS NULL OR audit_page.resource_type IS NULL
-                       OR l.resource_type = audit_page.resource_type)
-                ORDER BY l.occurred_at DESC, l.id DESC LIMIT looked_at
+                  AND (NOT by_resource OR l.resource_id = audit_page.resource_id)
+                  AND (NOT by_resource OR audit_page.resource_type IS NULL OR l.resource_type = audit_page.resource_type)
+                ORDER BY CASE WHEN by_resource THEN l.occurred_at + interval '0' ELSE l.occurred_at END DESC, l.id DESC
+                LIMIT looked_at
             ) l
             CROSS JOIN LATERAL (SELECT relay.audit_json(l) AS event) e
             WHERE (audit_page.status IS NULL OR l.status = audit_page.status)
               AND (audit_page.actor IS NULL OR l.actor = audit_page.actor)
               AND (audit_page.action IS NULL OR l.action = audit_page.action)
               AND (audit_page.resource_type IS NULL OR l.resource_type = audit_page.resource_type)
+              AND (audit_page.resource_id IS NULL OR l.resource_id = audit_page.resource_id)
               AND (audit_page.request_id IS NULL OR l.request_id = audit_page.request_id)
             ORDER BY l.occurred_at DESC, l.id DESC LIMIT size
         ) p;
 
-        IF NOT full_page THEN
+        IF NOT full_page AND by_resource THEN
+            next := NULL;
+        ELSIF NOT full_page THEN
             next := (
                 SELECT relay.audit_cursor(l.occurred_at, l.id) FROM relay_guard.audit_log l
                 WHERE (l.occurred_at, l.id) < (before, before_id)
                   AND l.occurred_at >= start AND l.occurred_at < stop
-                  AND (audit_page.resource_id IS NULL OR l.resource_id = audit_page.resource_id)
-                  AND (audit_page.resource_id IS NULL OR audit_page.resource_type IS NULL
-                       OR l.resource_type = audit_page.resource_type)
                 ORDER BY l.occurred_at DESC, l.id DESC OFFSET looked_at - 1 LIMIT 1);
         END IF;
     END
