@@ -271,5 +271,6 @@ def exported_problems(server, database="postgres", *first_keys):
 
 def whole(server, database="postgres"):
     """Nothing is wrong with the log, by audit_verify() and by the reckoning here; how many rows await their seal."""
-    assert problems(server, database) == []
+    found = problems(server, database)
+    assert found == [], found
     return check_seals(server, database)

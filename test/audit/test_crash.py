@@ -175,7 +175,7 @@ def test_kill_9_in_the_midst_of_a_seal(crashing):
     sealing.start()
     pid = sealer.get_backend_pid()
     wait_for(lambda: crashing.value("SELECT wait_event_type FROM pg_stat_activity WHERE pid = %s", pid) == "Lock")
-    assert crashing.run("SELECT FROM pg_locks WHERE relation = 'relay_guard.audit_seal'::regclass AND granted AND pid = %s", pid)
+    assert crashing.run("SELECT 1 FROM pg_locks WHERE relation = 'relay_guard.audit_seal'::regclass AND granted AND pid = %s", pid)
     kill_process(crashing, pid)
     sealing.join()
     assert crashing.run(SEALS) == seals or whole(crashing) == 0

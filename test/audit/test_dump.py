@@ -33,29 +33,6 @@ DUMPS = {
 FAKETIME = list(pathlib.Path("/usr/lib").glob("*/faketime/libfaketime.so.1"))
 
 
-@pytest.fixture(scope="module")
-def other_template(home):
-    """What initdb makes has another system identifier than the template that the other servers are copies of."""
-    as_server(BINDIR / "initdb", "-D", home / "other_template", "-U", "postgres", "--auth=trust", "--no-sync",
-              "--encoding=UTF8", "--locale=C.UTF-8")
-    return home / "other_template"
-
-
-@pytest.fixture(scope="module")
-def make_other(home, other_template):
-    """make_other(ring, {setting: value}) starts a server of another cluster with this ring."""
-    servers = []
-
-    def make(ring, options=(), started=True):
-        servers.append(Server(other_template, own_folder(home), options))
-        servers[-1].write_ring(ring)
-        return servers[-1].start() if started else servers[-1]
-
-    yield make
-    for server in servers:
-        server.stop("immediate")
-
-
 def fill(server, rounds=2, database="shop"):
     """Changes, each round sealed; then some that are in no seal yet."""
     for _ in range(rounds):
@@ -225,9 +202,10 @@ def test_data_only_into_a_schema_that_was_made_anew(source, target):
     for name, bounds, *_ in source.run(PARTITIONS, database="shop"):
         target.run(f"CREATE TABLE {name} PARTITION OF relay_guard.audit_log {bounds}", database="anew")
     restore(target, dump(source, "data", "--data-only", "--disable-triggers"), database="anew")
-    target.run("""SELECT relay_guard.audit('app.account'), relay_guard.audit('app.entry', 'entry', '{tag,line}'),
+    target.run("""SELECT relay_guard.audit_maintain();
+                  SELECT relay_guard.audit('app.account'), relay_guard.audit('app.entry', 'entry', '{tag,line}'),
                          relay_guard.audit('app.visit')""", database="anew")
-    goes_on(target, "anew")
+    goes_on(target, "anew", new_epoch=False)
 
 
 def test_dumpall(source, make_other):
@@ -249,8 +227,11 @@ def test_restore_while_the_sealer_is_at_work(source, make_other):
         restore(server, path, f"--section={section}")
         time.sleep(1.5)
     same_log_prefix(source, server)
+    assert unsealed(server, "shop")
+    changes(server)  # which wakes it
     wait_for(lambda: not unsealed(server, "shop"))
-    goes_on(server)
+    assert "ERROR" not in server.log()
+    goes_on(server, new_epoch=False)
 
 
 def same_log_prefix(source, server):
