@@ -135,7 +135,6 @@ static bool
 is_looked_after(int64 now, bool *looked_after)
 {
 	*looked_after = rg_work_notify(RG_WORK_SEALS, RG_SEAL_DENIALS) > 0;
-	rg_work_notify_now(RG_WORK_SEALS, RG_SEAL_DENIALS);
 	return *looked_after || now - shared->started <= GRACE;
 }
 

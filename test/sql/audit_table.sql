@@ -101,7 +101,7 @@ SELECT relay_guard.audit('rg_plain.rg_odd');
 UPDATE rg_plain.rg_odd SET "Key, {one}" = 3;
 
 -- dropped and renamed columns are told, whatever took them
-SELECT action, resource_type, resource_id, details FROM relay_guard.audit_log WHERE action = 'audit.alter' ORDER BY id;
+SELECT action, resource_type, resource_id, details FROM relay_guard.audit_log WHERE action = 'audit.alter' AND resource_id = 'rg_plain.rg_odd' ORDER BY id;
 CREATE TYPE rg_mood AS ENUM ('glad', 'sad');
 ALTER TABLE rg_mixed ADD PRIMARY KEY (id), ADD mood rg_mood, ADD other_mood rg_mood;
 SELECT relay_guard.audit('rg_mixed');
