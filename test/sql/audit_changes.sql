@@ -82,6 +82,11 @@ RESET DateStyle; RESET IntervalStyle; RESET extra_float_digits; RESET bytea_outp
 SET TimeZone = 'Asia/Kathmandu'; SET search_path = rg_changes, public;
 SELECT count(*), count(DISTINCT (new - 'id')::text) FROM relay_guard.audit_log WHERE resource_type = 'printed' AND source = 'trigger';
 SELECT new FROM relay_guard.audit_log WHERE resource_type = 'printed' AND resource_id = '2';
+BEGIN;
+SET LOCAL DateStyle = 'German'; SET LOCAL extra_float_digits = 0; SET LOCAL IntervalStyle = 'iso_8601'; SET LOCAL bytea_output = 'escape';
+UPDATE printed SET d = d + 1, rc = 'seen';
+SELECT name, setting FROM pg_settings WHERE name IN ('DateStyle', 'extra_float_digits', 'IntervalStyle', 'bytea_output', 'TimeZone', 'search_path') ORDER BY name;
+ROLLBACK;
 -- nor do they an update, in which nothing but the last digit changes
 SET extra_float_digits = -15;
 UPDATE printed SET f8 = 0.12345678901234568 WHERE id = 1;
