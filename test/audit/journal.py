@@ -59,6 +59,11 @@ def entries_of(tag):
     return 40 if number % 10 == 9 else 1 + number % 2
 
 
+def lost(error, connection):
+    """Whether it is the server's death that the client met."""
+    return isinstance(error, psycopg2.Error) and (connection.closed != 0 or isinstance(error, psycopg2.OperationalError))
+
+
 class Client(threading.Thread):
     """One client's transactions, each under a tag of its own, until the server is gone or it is told to stop."""
 
@@ -78,10 +83,8 @@ class Client(threading.Thread):
             while not self.stopping:
                 self.transaction(f"{self.name}-{number}", number)
                 number += 1
-        except (psycopg2.OperationalError, psycopg2.InterfaceError):
-            pass  # the server was killed
         except Exception as error:  # pylint: disable=broad-except
-            self.failure = error
+            self.failure = None if lost(error, self.connection) else error
         finally:
             with contextlib.suppress(psycopg2.Error):
                 self.connection.close()
@@ -123,10 +126,8 @@ class Sealer(threading.Thread):
         try:
             while not self.stopping:
                 run(self.connection, "SELECT relay_guard.audit_seal()")
-        except (psycopg2.OperationalError, psycopg2.InterfaceError):
-            pass
         except Exception as error:  # pylint: disable=broad-except
-            self.failure = error
+            self.failure = None if lost(error, self.connection) else error
         finally:
             with contextlib.suppress(psycopg2.Error):
                 self.connection.close()

@@ -16,7 +16,7 @@ LONG = os.environ.get("RG_LONG", "0") != "0"
 ROUNDS = 50 if LONG else 3
 CLIENTS = 6
 PR_SET_CHILD_SUBREAPER = 36
-LAST = "SELECT max(id), count(*) FROM relay_guard.audit_log"
+LAST = "SELECT max(id), count(*), (SELECT count(*) FROM relay_guard.audit_seal) FROM relay_guard.audit_log"
 SEALS = "SELECT seal_id FROM relay_guard.audit_seal ORDER BY 1"
 SEALER = "SELECT pid FROM pg_stat_activity WHERE backend_type = 'relay_guard sealer'"
 
@@ -121,7 +121,8 @@ def test_kill_9_of_the_server_takes_nothing_that_was_acknowledged(crashing):
 
 @pytest.mark.parametrize("change", [
     "INSERT INTO app.entry VALUES ('late', 1)", "SELECT relay_guard.audit_event('late', 'shop')",
-    "BEGIN; SAVEPOINT s; INSERT INTO app.entry VALUES ('later', 1); RELEASE s; COMMIT"])
+    "BEGIN; SAVEPOINT s; INSERT INTO app.entry VALUES ('later', 1); RELEASE s; COMMIT",
+    "SELECT relay_guard.audit_seal()"])
 def test_an_audited_change_is_durable_whatever_synchronous_commit_says(asynchronous, change):
     """The last that the server does before it dies, with nobody else there to write the log for it."""
     before = asynchronous.run(LAST)
