@@ -24,7 +24,7 @@
 #include "denial.h"
 
 #define HOUR 3600
-#define DRAIN_EVERY_S 1
+#define DRAIN_EVERY_MS 200
 
 static int	seal_interval = 10;
 static int	retry = 10;
@@ -157,11 +157,9 @@ seal_if_due(uint32 pending)
 static void
 drain_denials(void)
 {
-	if (rg_denial_pending())
-		rg_denial_drain();
-	if (rg_denial_unfinished())
+	if (rg_denial_drain())
 		rg_work_give_back(RG_SEAL_DENIALS);
-	drain_at = seconds_from_now(DRAIN_EVERY_S);
+	drain_at = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), DRAIN_EVERY_MS);
 }
 
 /* What is drained is sealed at once when this is the last round. */

@@ -10,7 +10,7 @@
 
 /* What can be pending for RG_WORK_SEALS */
 #define RG_SEAL_ROWS 1			/* rows of the log are in no seal yet */
-#define RG_SEAL_DENIALS 2		/* denials are to be written, within a second */
+#define RG_SEAL_DENIALS 2		/* denials are to be written, at once */
 #define RG_SEAL_NOW 4			/* the ring of witnesses fills up */
 
 /* The setting and the kind of work; called from _PG_init. */

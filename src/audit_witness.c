@@ -318,7 +318,7 @@ call_sealer(void)
 	uint32		notices = rg_work_notify(RG_WORK_SEALS, RG_SEAL_ROWS);
 
 	if (ring != NULL && notices >= enough())
-		rg_work_notify_now(RG_WORK_SEALS, RG_SEAL_NOW);
+		(void) rg_work_notify(RG_WORK_SEALS, RG_SEAL_NOW);
 }
 
 /*

@@ -146,22 +146,16 @@ uint32
 rg_work_notify(RgWork work, uint32 what)
 {
 	RgTask	   *task = my_task(work);
+	uint32		former;
 
 	if (task == NULL)
 		return 0;
-	if (pg_atomic_fetch_or_u32(&task->pending, what) == 0)
+	former = pg_atomic_fetch_or_u32(&task->pending, what);
+	if (former == 0)
 		rg_task_wake(&rg_databases->launcher);
-	return pg_atomic_add_fetch_u32(&task->notices, 1);
-}
-
-void
-rg_work_notify_now(RgWork work, uint32 what)
-{
-	RgTask	   *task = my_task(work);
-
-	(void) rg_work_notify(work, what);
-	if (task != NULL)
+	if ((former & what) != what)
 		rg_task_wake(&task->process);
+	return pg_atomic_add_fetch_u32(&task->notices, 1);
 }
 
 static bool

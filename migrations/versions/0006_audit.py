@@ -23,6 +23,7 @@ COMMON = dict(auth="admin", rate=("ip", "api"), run_as="relay_auditor")
 
 FUNCTIONS = (
     "relay.audit_cursor(timestamptz, bigint)",
+    "relay.audit_json(relay_guard.audit_log)",
     "relay.audit_page(text, text, text, text, text, text, timestamptz, timestamptz, text, bigint)",
     "relay.audit_verdict(timestamptz)",
 )
@@ -33,8 +34,28 @@ AUDIT_CURSOR = """
     RETURN (extract(epoch FROM occurred_at) * 1000000)::bigint || '-' || id
 """
 
-# Newest first, in the order of the index on (occurred_at, id), or by the index of
-# the resource.  What other filters ask for has no index: 100,000 rows are looked
+# Values of more than a megabyte are left out, so that one row cannot keep a page
+# from being answered
+AUDIT_JSON = """
+    CREATE FUNCTION relay.audit_json(l relay_guard.audit_log) RETURNS json
+    LANGUAGE sql STABLE
+    RETURN (
+        SELECT row_to_json(e)
+        FROM (SELECT coalesce(octet_length(l.old::text), 0) + coalesce(octet_length(l.new::text), 0)
+                     + coalesce(octet_length(l.details::text), 0) AS bytes) v
+        CROSS JOIN LATERAL (
+            SELECT l.id, to_char(l.occurred_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"') AS occurred_at,
+                   l.action, l.resource_type, l.resource_id, l.status, l.source,
+                   l.actor, l.via, l.workspace_id, l.api_key_id, l.session_id, l.session_role, l.request_id, l.client_ip,
+                   CASE WHEN v.bytes <= 1000000 THEN l.old END AS old,
+                   CASE WHEN v.bytes <= 1000000 THEN l.new END AS new,
+                   CASE WHEN v.bytes <= 1000000 THEN l.details END AS details,
+                   CASE WHEN v.bytes > 1000000 THEN v.bytes END AS omitted_bytes
+        ) e)
+"""
+
+# Newest first, in the order of the index on (occurred_at, id), or by the index on
+# (resource_id, resource_type, id).  What other filters ask for has no index: 100,000 rows are looked
 # at for a page, so that what is rare or not there costs no scan of years; the
 # page is then short or empty, and next says where to go on.
 #
@@ -54,52 +75,52 @@ AUDIT_PAGE = """
     AS $$
     DECLARE
         looked_at CONSTANT bigint := 100000;
+        page_bytes CONSTANT bigint := 4000000;
         start CONSTANT timestamptz := coalesce(since, '-infinity');
         stop CONSTANT timestamptz := coalesce(until, 'infinity');
         before timestamptz := 'infinity';
         before_id bigint := 0;
-        listed bigint;
+        full_page boolean;
     BEGIN
         IF after IS NOT NULL THEN
             before := timestamptz 'epoch' + split_part(after, '-', 1)::bigint * interval '1 microsecond';
             before_id := split_part(after, '-', 2);
         END IF;
 
-        SELECT coalesce(json_agg(p.event ORDER BY p.occurred_at DESC, p.id DESC), '[]'), count(*),
-               (array_agg(relay.audit_cursor(p.occurred_at, p.id) ORDER BY p.occurred_at, p.id))[1]
-        INTO events, listed, next
+        SELECT coalesce(json_agg(p.event ORDER BY p.occurred_at DESC, p.id DESC) FILTER (WHERE p.shown), '[]'),
+               (array_agg(relay.audit_cursor(p.occurred_at, p.id) ORDER BY p.occurred_at, p.id) FILTER (WHERE p.shown))[1],
+               count(*) = size OR count(*) FILTER (WHERE NOT p.shown) > 0
+        INTO events, next, full_page
         FROM (
-            SELECT l.occurred_at, l.id, row_to_json(e) AS event
+            SELECT l.occurred_at, l.id, e.event,
+                   sum(octet_length(e.event::text)) OVER (ORDER BY l.occurred_at DESC, l.id DESC
+                                                          ROWS UNBOUNDED PRECEDING) <= page_bytes AS shown
             FROM (
                 SELECT * FROM relay_guard.audit_log l
                 WHERE (l.occurred_at, l.id) < (before, before_id)
                   AND l.occurred_at >= start AND l.occurred_at < stop
+                  AND (audit_page.resource_id IS NULL OR l.resource_id = audit_page.resource_id)
                   AND (audit_page.resource_id IS NULL OR audit_page.resource_type IS NULL
-                       OR l.resource_type = audit_page.resource_type AND l.resource_id = audit_page.resource_id)
+                       OR l.resource_type = audit_page.resource_type)
                 ORDER BY l.occurred_at DESC, l.id DESC LIMIT looked_at
             ) l
-            CROSS JOIN LATERAL (
-                SELECT l.id, to_char(l.occurred_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"') AS occurred_at,
-                       l.action, l.resource_type, l.resource_id, l.status, l.source,
-                       l.actor, l.via, l.workspace_id, l.api_key_id, l.session_id, l.session_role,
-                       l.request_id, l.client_ip, l.old, l.new, l.details
-            ) e
+            CROSS JOIN LATERAL (SELECT relay.audit_json(l) AS event) e
             WHERE (audit_page.status IS NULL OR l.status = audit_page.status)
               AND (audit_page.actor IS NULL OR l.actor = audit_page.actor)
               AND (audit_page.action IS NULL OR l.action = audit_page.action)
               AND (audit_page.resource_type IS NULL OR l.resource_type = audit_page.resource_type)
-              AND (audit_page.resource_id IS NULL OR l.resource_id = audit_page.resource_id)
               AND (audit_page.request_id IS NULL OR l.request_id = audit_page.request_id)
             ORDER BY l.occurred_at DESC, l.id DESC LIMIT size
         ) p;
 
-        IF listed < size THEN
+        IF NOT full_page THEN
             next := (
                 SELECT relay.audit_cursor(l.occurred_at, l.id) FROM relay_guard.audit_log l
                 WHERE (l.occurred_at, l.id) < (before, before_id)
                   AND l.occurred_at >= start AND l.occurred_at < stop
+                  AND (audit_page.resource_id IS NULL OR l.resource_id = audit_page.resource_id)
                   AND (audit_page.resource_id IS NULL OR audit_page.resource_type IS NULL
-                       OR l.resource_type = audit_page.resource_type AND l.resource_id = audit_page.resource_id)
+                       OR l.resource_type = audit_page.resource_type)
                 ORDER BY l.occurred_at DESC, l.id DESC OFFSET looked_at - 1 LIMIT 1);
         END IF;
     END
@@ -192,7 +213,7 @@ def upgrade():
     op.execute("COMMENT ON VIEW relay.audit_logs IS "
                "'relay_guard.audit_log in the columns of old; whoever may read the log may read it.'")
     op.execute("GRANT SELECT ON relay.audit_logs TO relay_auditor")
-    for function in AUDIT_CURSOR, AUDIT_PAGE, AUDIT_VERDICT:
+    for function in AUDIT_CURSOR, AUDIT_JSON, AUDIT_PAGE, AUDIT_VERDICT:
         op.execute(function)
     for name in FUNCTIONS:
         op.execute(f"REVOKE ALL ON FUNCTION {name} FROM PUBLIC")

@@ -98,7 +98,7 @@ BEGIN
 END $$;
 BEGIN;
 SET LOCAL enable_seqscan = off; SET LOCAL enable_bitmapscan = off; SET LOCAL ROLE rg_reader;
-SELECT DISTINCT line FROM plan_of($$SELECT id FROM relay_guard.audit_log WHERE resource_type = 'report' AND resource_id = 'a'$$) ORDER BY 1;
+SELECT DISTINCT line FROM plan_of($$SELECT id FROM relay_guard.audit_log WHERE resource_id = 'a'$$) ORDER BY 1;
 SELECT DISTINCT line FROM plan_of($$SELECT id FROM relay_guard.audit_log WHERE (occurred_at, id) < (timestamptz '2099-01-01Z', 7)
                                     ORDER BY occurred_at DESC, id DESC LIMIT 50$$) ORDER BY 1;
 ROLLBACK;
