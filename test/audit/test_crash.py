@@ -9,7 +9,7 @@ import threading
 import time
 
 import pytest
-from journal import Journal, audited, check_proofs, new_ratchet, problems, run, seal, whole
+from journal import Journal, audited, check_proofs, exported_problems, new_ratchet, problems, run, seal, whole
 from servers import as_server, sqlstate, wait_for
 
 LONG = os.environ.get("RG_LONG", "0") != "0"
@@ -84,6 +84,7 @@ def ends_whole(server):
     seal(server)
     assert whole(server) == 0
     assert check_proofs(server, server.k0) > 1
+    assert exported_problems(server, "postgres", server.k0) == []
 
 
 @pytest.fixture
