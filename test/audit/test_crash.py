@@ -9,14 +9,14 @@ import threading
 import time
 
 import pytest
-from journal import Journal, audited, check_proofs, new_ratchet, problems, run, seal, whole
+from journal import Journal, audited, check_proofs, exported_problems, new_ratchet, problems, run, seal, whole
 from servers import as_server, sqlstate, wait_for
 
 LONG = os.environ.get("RG_LONG", "0") != "0"
 ROUNDS = 50 if LONG else 3
 CLIENTS = 6
 PR_SET_CHILD_SUBREAPER = 36
-LAST = "SELECT max(id), count(*) FROM relay_guard.audit_log"
+LAST = "SELECT max(id), count(*), (SELECT count(*) FROM relay_guard.audit_seal) FROM relay_guard.audit_log"
 SEALS = "SELECT seal_id FROM relay_guard.audit_seal ORDER BY 1"
 SEALER = "SELECT pid FROM pg_stat_activity WHERE backend_type = 'relay_guard sealer'"
 
@@ -84,6 +84,7 @@ def ends_whole(server):
     seal(server)
     assert whole(server) == 0
     assert check_proofs(server, server.k0) > 1
+    assert exported_problems(server, "postgres", server.k0) == []
 
 
 @pytest.fixture
@@ -121,7 +122,8 @@ def test_kill_9_of_the_server_takes_nothing_that_was_acknowledged(crashing):
 
 @pytest.mark.parametrize("change", [
     "INSERT INTO app.entry VALUES ('late', 1)", "SELECT relay_guard.audit_event('late', 'shop')",
-    "BEGIN; SAVEPOINT s; INSERT INTO app.entry VALUES ('later', 1); RELEASE s; COMMIT"])
+    "BEGIN; SAVEPOINT s; INSERT INTO app.entry VALUES ('later', 1); RELEASE s; COMMIT",
+    "SELECT relay_guard.audit_seal()"])
 def test_an_audited_change_is_durable_whatever_synchronous_commit_says(asynchronous, change):
     """The last that the server does before it dies, with nobody else there to write the log for it."""
     before = asynchronous.run(LAST)
