@@ -123,30 +123,46 @@ copy_hash(uint8 out[RG_AUDIT_HASH_BYTES], int number)
 		memcpy(out, hash.data, Min(hash.len, RG_AUDIT_HASH_BYTES));
 }
 
+#define LAST_SEAL \
+	"SELECT seal_id, root, epoch, snap, step, proof FROM relay_guard.audit_seal %s ORDER BY seal_id DESC LIMIT 1"
+
+static bool
+is_of_epoch(const RgSealChain *chain)
+{
+	bool		isnull;
+
+	return DatumGetInt32(found(3, &isnull)) == chain->epoch;
+}
+
+static void
+take_last_of_epoch(RgSealChain *chain)
+{
+	bool		isnull;
+
+	chain->begun = true;
+	chain->before = SPI_datumTransfer(found(4, &isnull), false, -1);
+	(void) found(6, &isnull);
+	chain->had_proof = !isnull;
+}
+
+/*
+ * Nearly always the last of all is the last of the epoch.  Asked for an epoch,
+ * the planner may read the whole table, for all it knows of epochs.
+ */
 static void
 read_last(RgSealChain *chain)
 {
 	bool		isnull;
 
-	if (!find("SELECT seal_id, root FROM relay_guard.audit_seal ORDER BY seal_id DESC", 0, 0))
+	if (!find(psprintf(LAST_SEAL, ""), 0, 0))
 		return;
 	chain->last_id = DatumGetInt64(found(1, &isnull));
 	copy_hash(chain->last_root, 2);
+	if (is_of_epoch(chain) || find(psprintf(LAST_SEAL, "WHERE epoch = $1"), 1, chain->epoch))
+		take_last_of_epoch(chain);
 }
 
-static void
-read_last_of_epoch(RgSealChain *chain)
-{
-	bool		isnull;
-
-	chain->begun = find("SELECT snap, proof IS NOT NULL FROM relay_guard.audit_seal WHERE epoch = $1"
-						" ORDER BY seal_id DESC", 1, chain->epoch);
-	if (!chain->begun)
-		return;
-	chain->before = SPI_datumTransfer(found(1, &isnull), false, -1);
-	chain->had_proof = DatumGetBool(found(2, &isnull));
-}
-
+/* What other epochs proved does not matter. */
 static void
 read_last_proved(RgSealChain *chain)
 {
@@ -154,13 +170,12 @@ read_last_proved(RgSealChain *chain)
 
 	chain->proved.step = -1;
 	if (!rg_seal_ratchet_wanted() ||
-		!find("SELECT step, root, proof FROM relay_guard.audit_seal"
-			  " WHERE epoch = $1 AND step IS NOT NULL AND proof IS NOT NULL"
-			  " ORDER BY seal_id DESC", 1, chain->epoch))
+		!find(psprintf(LAST_SEAL, "WHERE step IS NOT NULL AND proof IS NOT NULL"), 0, 0) ||
+		!is_of_epoch(chain))
 		return;
-	chain->proved.step = DatumGetInt64(found(1, &isnull));
+	chain->proved.step = DatumGetInt64(found(5, &isnull));
 	copy_hash(chain->proved.root, 2);
-	copy_hash(chain->proved.proof, 3);
+	copy_hash(chain->proved.proof, 6);
 }
 
 void
@@ -173,7 +188,6 @@ rg_seal_chain_open(RgSealChain *chain)
 	chain->snap = OidFunctionCall0(F_PG_CURRENT_SNAPSHOT);
 	chain->snap_text = OidOutputFunctionCall(F_PG_SNAPSHOT_OUT, chain->snap);
 	read_last(chain);
-	read_last_of_epoch(chain);
 	read_last_proved(chain);
 }
 
