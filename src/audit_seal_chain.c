@@ -135,43 +135,56 @@ copy_hash(uint8 out[RG_AUDIT_HASH_BYTES], int number)
 }
 
 static void
+take_proof(RgSealChain *chain)
+{
+	bool		isnull;
+
+	chain->proved.step = DatumGetInt64(found(5, &isnull));
+	copy_hash(chain->proved.root, 2);
+	copy_hash(chain->proved.proof, 6);
+}
+
+static void
+take_last_of_epoch(RgSealChain *chain)
+{
+	bool		isnull;
+	bool		has_step;
+
+	chain->begun = true;
+	chain->before = SPI_datumTransfer(found(4, &isnull), false, -1);
+	(void) found(5, &isnull);
+	has_step = !isnull;
+	(void) found(6, &isnull);
+	chain->had_proof = !isnull;
+	if (has_step && chain->had_proof)
+		take_proof(chain);
+}
+
+#define LAST_SEAL(which) \
+	"SELECT seal_id, root, epoch, snap, step, proof FROM relay_guard.audit_seal" which " ORDER BY seal_id DESC LIMIT 1"
+
+/* Nearly always the last of all is the last of the epoch: no other is looked for. */
+static void
 read_last(RgSealChain *chain)
 {
 	bool		isnull;
 
-	if (!find("SELECT seal_id, root FROM relay_guard.audit_seal ORDER BY seal_id DESC", 0, 0))
+	if (!find(LAST_SEAL(""), 0, 0))
 		return;
 	chain->last_id = DatumGetInt64(found(1, &isnull));
 	copy_hash(chain->last_root, 2);
+	if (DatumGetInt32(found(3, &isnull)) == chain->epoch ||
+		find(LAST_SEAL(" WHERE epoch = $1"), 1, chain->epoch))
+		take_last_of_epoch(chain);
 }
 
-static void
-read_last_of_epoch(RgSealChain *chain)
-{
-	bool		isnull;
-
-	chain->begun = find("SELECT snap, proof IS NOT NULL FROM relay_guard.audit_seal WHERE epoch = $1"
-						" ORDER BY seal_id DESC", 1, chain->epoch);
-	if (!chain->begun)
-		return;
-	chain->before = SPI_datumTransfer(found(1, &isnull), false, -1);
-	chain->had_proof = DatumGetBool(found(2, &isnull));
-}
-
+/* By the index of those with a step, if the last has no proof. */
 static void
 read_last_proved(RgSealChain *chain)
 {
-	bool		isnull;
-
-	chain->proved.step = -1;
-	if (!rg_seal_ratchet_wanted() ||
-		!find("SELECT step, root, proof FROM relay_guard.audit_seal"
-			  " WHERE epoch = $1 AND step IS NOT NULL AND proof IS NOT NULL"
-			  " ORDER BY seal_id DESC", 1, chain->epoch))
-		return;
-	chain->proved.step = DatumGetInt64(found(1, &isnull));
-	copy_hash(chain->proved.root, 2);
-	copy_hash(chain->proved.proof, 3);
+	if (chain->begun && chain->proved.step < 0 && rg_seal_ratchet_wanted() &&
+		find(LAST_SEAL(" WHERE step IS NOT NULL AND proof IS NOT NULL AND epoch = $1"), 1, chain->epoch))
+		take_proof(chain);
 }
 
 void
@@ -183,8 +196,8 @@ rg_seal_chain_open(RgSealChain *chain)
 	PushActiveSnapshot(GetLatestSnapshot());
 	chain->snap = OidFunctionCall0(F_PG_CURRENT_SNAPSHOT);
 	chain->snap_text = OidOutputFunctionCall(F_PG_SNAPSHOT_OUT, chain->snap);
+	chain->proved.step = -1;
 	read_last(chain);
-	read_last_of_epoch(chain);
 	read_last_proved(chain);
 }
 

@@ -59,9 +59,9 @@ def entries_of(tag):
     return 40 if number % 10 == 9 else 1 + number % 2
 
 
-def lost(error, connection):
-    """Whether it is the server's death that the client met."""
-    return isinstance(error, psycopg2.Error) and (connection.closed != 0 or isinstance(error, psycopg2.OperationalError))
+def lost(error):
+    """Whether it is the server's death that the client met: libpq's own errors have no SQLSTATE."""
+    return isinstance(error, psycopg2.Error) and (error.pgcode is None or error.pgcode.startswith("57P"))
 
 
 class Client(threading.Thread):
@@ -84,7 +84,7 @@ class Client(threading.Thread):
                 self.transaction(f"{self.name}-{number}", number)
                 number += 1
         except Exception as error:  # pylint: disable=broad-except
-            self.failure = None if lost(error, self.connection) else error
+            self.failure = None if lost(error) else error
         finally:
             with contextlib.suppress(psycopg2.Error):
                 self.connection.close()
@@ -127,7 +127,7 @@ class Sealer(threading.Thread):
             while not self.stopping:
                 run(self.connection, "SELECT relay_guard.audit_seal()")
         except Exception as error:  # pylint: disable=broad-except
-            self.failure = None if lost(error, self.connection) else error
+            self.failure = None if lost(error) else error
         finally:
             with contextlib.suppress(psycopg2.Error):
                 self.connection.close()

@@ -79,8 +79,10 @@ def forgets_commits(client):
     return "SET synchronous_commit = off" if client % 2 else ""
 
 
-def ends_whole(server):
+def ends_whole(server, journal=None):
     """Another seal leaves no row without, and the ratchet has proved every one."""
+    if journal:
+        print(f"{ROUNDS} kills, {len(journal.acknowledged)} transactions acknowledged")
     seal(server)
     assert whole(server) == 0
     assert check_proofs(server, server.k0) > 1
@@ -116,8 +118,7 @@ def test_kill_9_of_the_server_takes_nothing_that_was_acknowledged(crashing):
         crashing.start()
         journal.check(crashing)
         whole(crashing)
-    ends_whole(crashing)
-    print(f"{ROUNDS} kills, {len(journal.acknowledged)} transactions acknowledged")
+    ends_whole(crashing, journal)
 
 
 @pytest.mark.parametrize("change", [
@@ -147,7 +148,7 @@ def test_kill_9_of_a_backend(crashing):
         journal.stop()
         journal.check(crashing)
         whole(crashing)
-    ends_whole(crashing)
+    ends_whole(crashing, journal)
 
 
 def test_kill_9_of_the_sealer(crashing):
@@ -161,7 +162,7 @@ def test_kill_9_of_the_sealer(crashing):
         journal.stop()
         journal.check(crashing)
         whole(crashing)
-    ends_whole(crashing)
+    ends_whole(crashing, journal)
 
 
 def test_kill_9_in_the_midst_of_a_seal(crashing):

@@ -356,11 +356,11 @@ def test_standby_whose_primary_dies_under_load(primary):
     try:
         journal = Journal()
         journal.start(primary, 3, database="shop")
-        wait_for(lambda: len(journal.acknowledged) > 200)
+        wait_for(lambda: standby.value("SELECT count(*) FROM app.entry", database="shop") > 500)
         primary.stop("immediate")
         journal.stop()
         standby.pg_ctl("promote")
-        assert check_entries(standby, "shop") > 100
+        assert check_entries(standby, "shop") > 500
         whole(standby, "shop")
         goes_on(standby, new_epoch=False, first_keys=[primary.k0])
     finally:

@@ -27,7 +27,8 @@ def publisher(make_server):
 def subscriber(publisher, make_other):
     """Another cluster, with the ring."""
     return make_other(publisher.keyring.read_text(), {
-        "max_logical_replication_workers": 10, "max_worker_processes": 30})
+        "max_logical_replication_workers": 20, "max_sync_workers_per_subscription": 8, "max_worker_processes": 40,
+        "wal_retrieve_retry_interval": "100ms"})
 
 
 def changes(server, count=20):

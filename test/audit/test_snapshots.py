@@ -283,7 +283,7 @@ class Walk:
 def test_any_order_of_transactions_and_seals(log, seed):
     walk = Walk(log, seed)
     unwitnessed = log.value(UNWITNESSED)
-    for _ in range(30):
+    for _ in range(20):
         for _ in range(walk.random.randrange(15)):
             walk.step()
         assert ends_sealed(log)
