@@ -205,6 +205,16 @@ def print_growth(backend, rounds, found):
     print_table(*rows)
 
 
+def print_checks(backend):
+    """Sealing what has never been sealed, and verifying all of it, once."""
+    count = logged(backend)
+    rows = [[f"{count:,} rows of the log", "µs of CPU a row"]]
+    for name, statement in (("audit_seal()", "SELECT relay_guard.audit_seal()"),
+                            ("audit_verify()", "SELECT count(*) FROM relay_guard.audit_verify()")):
+        rows.append([name, f"{backend.cost(statement) / count * 1e6:.2f}"])
+    print_table(*rows)
+
+
 def print_audit(relay, rounds):
     environment = prepare(relay)
     backend = Backend(environment)
@@ -213,3 +223,4 @@ def print_audit(relay, rounds):
     print_copy(backend, rounds)
     print_single(relay, environment, rounds)
     print_growth(backend, rounds, found["insert"])
+    print_checks(backend)

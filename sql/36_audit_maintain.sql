@@ -31,10 +31,29 @@ BEGIN ATOMIC
 END;
 COMMENT ON FUNCTION audit_months_missing() IS 'Of this month and the next twelve, those that audit_log has no partition for.';
 
+-- What a partition has beside its columns.  The parent has no indexes: a restored
+-- partition gets its own from the dump, after it was attached.  The trigger comes
+-- last: a partition without it is one that is not finished.
+CREATE FUNCTION audit_finish_partition(partition regclass) RETURNS void
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp SET default_tablespace = ''
+AS $$
+DECLARE
+    name CONSTANT text := (SELECT relname FROM pg_class WHERE oid = partition);
+BEGIN
+    PERFORM relay_guard.revoke_beyond_owner(partition);
+    EXECUTE format('ALTER TABLE %s ENABLE ROW LEVEL SECURITY', partition);
+    -- The id makes every key different: PostgreSQL need not look for equal ones before it splits a page
+    EXECUTE format('CREATE INDEX IF NOT EXISTS %I ON %s (xid, id) WITH (deduplicate_items = off)', name || '_xid_idx', partition);
+    EXECUTE format('CREATE INDEX IF NOT EXISTS %I ON %s (resource_id, resource_type, id) WITH (deduplicate_items = off)', name || '_resource_idx', partition);
+    EXECUTE format('CREATE INDEX IF NOT EXISTS %I ON %s (occurred_at, id) WITH (deduplicate_items = off)', name || '_occurred_at_idx', partition);
+    EXECUTE format('CREATE TRIGGER audit_refuse BEFORE INSERT OR UPDATE OR DELETE OR TRUNCATE ON %s
+                    FOR EACH STATEMENT EXECUTE FUNCTION relay_guard.audit_refuse()', partition);
+END
+$$;
+COMMENT ON FUNCTION audit_finish_partition(regclass) IS 'Gives a partition of audit_log what it has beside its columns.';
+
 -- False: it is there, since after the snapshot of a transaction that is no READ
--- COMMITTED.  CREATE TABLE ... PARTITION OF would lock out whoever writes the log.  The
--- parent has no indexes: a restored partition gets its own from the dump, after
--- it was attached.
+-- COMMITTED.  CREATE TABLE ... PARTITION OF would lock out whoever writes the log.
 CREATE FUNCTION audit_make_partition(month timestamp) RETURNS boolean
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp SET TimeZone = 'UTC' SET DateStyle = 'ISO, MDY'
     SET default_tablespace = '' SET default_table_access_method = 'heap'
@@ -52,19 +71,22 @@ BEGIN
     END IF;
     EXECUTE format('CREATE TABLE relay_guard.%I (LIKE relay_guard.audit_log INCLUDING ALL EXCLUDING INDEXES)', name);
     EXECUTE format('COMMENT ON TABLE relay_guard.%I IS %L', name, to_char(month, '"What audit_log holds of "YYYY-MM", by UTC."'));
-    PERFORM relay_guard.revoke_beyond_owner(format('relay_guard.%I', name)::regclass);
-    EXECUTE format('ALTER TABLE relay_guard.%I ENABLE ROW LEVEL SECURITY', name);
-    EXECUTE format('CREATE INDEX %I ON relay_guard.%I (xid, id) WITH (deduplicate_items = off)', name || '_xid_idx', name);
-    EXECUTE format('CREATE INDEX %I ON relay_guard.%I (resource_id, resource_type, id) WITH (deduplicate_items = off)', name || '_resource_idx', name);
-    EXECUTE format('CREATE INDEX %I ON relay_guard.%I (occurred_at, id) WITH (deduplicate_items = off)', name || '_occurred_at_idx', name);
-    EXECUTE format('CREATE TRIGGER audit_refuse BEFORE INSERT OR UPDATE OR DELETE OR TRUNCATE ON relay_guard.%I
-                    FOR EACH STATEMENT EXECUTE FUNCTION relay_guard.audit_refuse()', name);
+    PERFORM relay_guard.audit_finish_partition(format('relay_guard.%I', name)::regclass);
     EXECUTE format('ALTER TABLE relay_guard.audit_log ATTACH PARTITION relay_guard.%I FOR VALUES FROM (%L) TO (%L)',
                    name, month::timestamptz, (month + '1 month')::timestamptz);
     RETURN true;
 END
 $$;
 COMMENT ON FUNCTION audit_make_partition(timestamp) IS 'Makes the partition of audit_log for a month; whether it had to.';
+
+CREATE FUNCTION audit_unfinished_partitions() RETURNS SETOF regclass
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
+BEGIN ATOMIC
+    SELECT p.partition FROM audit_partitions() p
+    WHERE NOT EXISTS (SELECT FROM pg_trigger t WHERE t.tgrelid = p.partition AND t.tgname = 'audit_refuse');
+END;
+COMMENT ON FUNCTION audit_unfinished_partitions() IS
+'Partitions of audit_log that somebody made by hand, or that are being restored.';
 
 CREATE FUNCTION revoke_beyond_owner(rel regclass) RETURNS void
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
@@ -90,9 +112,11 @@ LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
     month timestamp;
+    partition regclass;
     made integer := 0;
 BEGIN
-    IF NOT EXISTS (SELECT FROM relay_guard.audit_months_missing()) THEN
+    IF NOT EXISTS (SELECT FROM relay_guard.audit_months_missing()) AND
+       NOT EXISTS (SELECT FROM relay_guard.audit_unfinished_partitions()) THEN
         RETURN 0;
     END IF;
     -- What anybody else has made is seen after this
@@ -100,8 +124,11 @@ BEGIN
     FOR month IN SELECT m FROM relay_guard.audit_months_missing() m LOOP
         made := made + relay_guard.audit_make_partition(month)::integer;
     END LOOP;
+    FOR partition IN SELECT p FROM relay_guard.audit_unfinished_partitions() p LOOP
+        PERFORM relay_guard.audit_finish_partition(partition);
+    END LOOP;
     RETURN made;
 END
 $$;
 COMMENT ON FUNCTION audit_maintain() IS
-'Makes the partitions of audit_log for this month and the next twelve, and says how many were missing. The worker "relay_guard sealer" calls it every hour.';
+'Makes the partitions of audit_log for this month and the next twelve, and says how many were missing; finishes those that were made by hand. The worker "relay_guard sealer" calls it every hour.';

@@ -122,9 +122,7 @@ BEGIN
             MESSAGE = 'a column is both redacted and omitted',
             HINT = 'Redact it to have the log tell that it was changed, omit it otherwise.';
     END IF;
-    IF NOT EXISTS (SELECT FROM relay_guard.audit_partitions()) THEN
-        PERFORM relay_guard.audit_maintain();
-    END IF;
+    PERFORM relay_guard.audit_maintain();
     PERFORM relay_guard.audit_install(rel, coalesce(resource_type, class.relname), columns, redact, omit);
 END
 $$;

@@ -23,7 +23,7 @@ BEGIN
         END IF;
         EXECUTE format('GRANT EXECUTE ON FUNCTION relay_guard.serve(bytea), relay_guard.ready(), relay_guard.metrics(),
             relay_guard.has_leading_index(regclass, name[]), relay_guard.read_audited_tables(),
-            relay_guard.audit_partitions(), %s TO %s', lint, grantee);
+            relay_guard.audit_partitions(), relay_guard.audit_head(), %s TO %s', lint, grantee);
     WHEN 'app' THEN
         EXECUTE format('GRANT EXECUTE ON FUNCTION relay_guard.fail(int, text, text, text), relay_guard.audit_event(text, text, text, jsonb, text),
             relay_guard.rate_take(text, int), relay_guard.rate_take_all(text[]),
@@ -83,7 +83,8 @@ BEGIN
         EXECUTE format('GRANT SELECT ON relay_guard.counter, relay_guard.counter_status, relay_guard.rate_status,
             relay_guard.keyring_status, relay_guard.encrypted_column, relay_guard.rekey_progress,
             relay_guard.audited_table TO %s', grantee);
-        EXECUTE format('GRANT EXECUTE ON PROCEDURE relay_guard.rekey(regclass, name, integer), relay_guard.rekey_all(integer) TO %s', grantee);
+        EXECUTE format('GRANT EXECUTE ON PROCEDURE relay_guard.rekey(regclass, name, integer), relay_guard.rekey_all(integer),
+            relay_guard.audit_retire(timestamptz) TO %s', grantee);
         PERFORM relay_guard.grant_role('auditor', role);
     WHEN 'auditor' THEN
         EXECUTE format('GRANT SELECT ON relay_guard.audit_log, relay_guard.audit_seal TO %s', grantee);

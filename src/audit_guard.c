@@ -8,21 +8,20 @@
  * superusers; audit_stop() is the way, and leaves a row.  What only adds, such
  * as the CREATE TRIGGER commands of a dump that is being restored, passes.
  *
- * A new partition of an audited table is given its triggers, whoever made it.
+ * A new partition of an audited table is given its triggers, and a column that
+ * was dropped or renamed a row in the log, whoever did it.
  */
 #include "postgres.h"
 
-#include "catalog/catalog.h"
+#include "access/genam.h"
+#include "access/htup_details.h"
+#include "access/table.h"
+#include "catalog/indexing.h"
 #include "catalog/namespace.h"
 #include "catalog/pg_class.h"
 #include "catalog/pg_inherits.h"
 #include "catalog/pg_rewrite.h"
 #include "catalog/pg_trigger.h"
-#include "catalog/pg_type.h"
-#include "access/genam.h"
-#include "access/htup_details.h"
-#include "access/table.h"
-#include "catalog/indexing.h"
 #include "commands/event_trigger.h"
 #include "commands/extension.h"
 #include "executor/executor.h"
@@ -33,10 +32,10 @@
 #include "utils/builtins.h"
 #include "utils/fmgroids.h"
 #include "utils/lsyscache.h"
-#include "utils/memutils.h"
 #include "utils/rel.h"
 
 #include "audit_install.h"
+#include "audit_note.h"
 #include "audit_table.h"
 
 /* Columns of pg_event_trigger_ddl_commands() and of pg_event_trigger_dropped_objects() */
@@ -46,18 +45,12 @@ enum
 };
 enum
 {
-	DROPPED_TYPE = 7, DROPPED_SCHEMA = 8, DROPPED_NAME = 9, DROPPED_NAMES = 11
+	DROPPED_OBJECT = 2, DROPPED_TYPE = 7, DROPPED_SCHEMA = 8, DROPPED_NAME = 9, DROPPED_NAMES = 11
 };
 
 /*
  * Refusals
  */
-
-static const char *
-qualified_name(Oid relation)
-{
-	return quote_qualified_identifier(get_namespace_name(get_rel_namespace(relation)), get_rel_name(relation));
-}
 
 static void
 refuse_audited(const char *table, const char *what)
@@ -91,9 +84,9 @@ guard(Oid relation, const char *what)
 	if (!guarded_against())
 		return;
 	if (rg_audit_is_log(relation))
-		refuse_log(qualified_name(relation));
+		refuse_log(rg_audit_table_name(relation));
 	if (rg_audited(relation))
-		refuse_audited(qualified_name(relation), what);
+		refuse_audited(rg_audit_table_name(relation), what);
 }
 
 /*
@@ -201,40 +194,12 @@ on_part_added(Oid parent, Oid child)
 	warn_of_parent(parent, child);
 }
 
-static void
-on_part_removed(Oid relation, Oid other)
-{
-	guard(relation, "rows would go with what is taken away");
-	guard(other, "rows would go with what is taken away");
-}
-
-/* Also of the partitions, which ALTER TABLE goes down to. */
+/* State, not command: ENABLE would have the row trigger fire beside the others. */
 static void
 on_triggers_enabled(Oid relation, const char *name)
 {
-	List	   *tree;
-	ListCell   *cell;
-
-	if (!guarded_against())
-		return;
-	tree = find_all_inheritors(relation, NoLock, NULL);
-	foreach(cell, tree)
-		if (!rg_audit_triggers_enabled(lfirst_oid(cell), name))
-		refuse_audited(qualified_name(lfirst_oid(cell)), "its triggers are to stay enabled as they are");
-}
-
-/*
- * A dump of data only ends each table with ENABLE TRIGGER ALL, which knows no
- * ALWAYS and no REPLICA: changes would be recorded twice, and none that are applied.
- */
-static void
-on_all_enabled(Oid relation)
-{
-	List	   *tree = find_all_inheritors(relation, NoLock, NULL);
-	ListCell   *cell;
-
-	foreach(cell, tree)
-		rg_audit_enable_triggers(lfirst_oid(cell));
+	if (guarded_against() && !rg_audit_triggers_enabled(relation, name))
+		refuse_audited(rg_audit_table_name(relation), "its triggers are to stay enabled as they are");
 }
 
 /* The other table of a subcommand.  The command holds a lock on it; its address is not always told. */
@@ -261,7 +226,7 @@ on_subcommand(Oid relation, const AlterTableCmd * command)
 		case AT_DetachPartition:
 		case AT_DetachPartitionFinalize:
 		case AT_DropInherit:
-			on_part_removed(relation, other_table(command));
+			guard(relation, "rows would go with what is taken away");
 			break;
 		case AT_EnableTrig:
 		case AT_EnableAlwaysTrig:
@@ -273,10 +238,14 @@ on_subcommand(Oid relation, const AlterTableCmd * command)
 		case AT_DisableTrigUser:
 			on_triggers_enabled(relation, NULL);
 			break;
+
+			/*
+			 * A dump of data only ends each table so.  It knows no ALWAYS and
+			 * no REPLICA.
+			 */
 		case AT_EnableTrigAll:
 		case AT_EnableTrigUser:
-			on_triggers_enabled(relation, NULL);
-			on_all_enabled(relation);
+			rg_audit_enable_triggers(relation);
 			break;
 		case AT_EnableRule:
 		case AT_EnableAlwaysRule:
@@ -299,7 +268,7 @@ on_alter_table(const CollectedCommand * collected)
 	ListCell   *cell;
 
 	if (guarded_against() && rg_audit_is_log(relation))
-		refuse_log(qualified_name(relation));
+		refuse_log(rg_audit_table_name(relation));
 	foreach(cell, collected->d.alterTable.subcmds)
 		on_subcommand(relation, (const AlterTableCmd *) ((const CollectedATSubcmd *) lfirst(cell))->parsetree);
 }
@@ -308,13 +277,23 @@ on_alter_table(const CollectedCommand * collected)
  * Other commands
  */
 
+/* Three renames exchange two columns, and with them all their values. */
+static void
+on_renamed(Oid relation, const RenameStmt * rename)
+{
+	if (rename->renameType == OBJECT_COLUMN)
+		rg_audit_note_column(relation, "renamed", rename->subname, rename->newname);
+}
+
 static void
 on_relation(Oid relation, const CollectedCommand * collected)
 {
 	if (guarded_against() && rg_audit_is_log(relation))
-		refuse_log(qualified_name(relation));
+		refuse_log(rg_audit_table_name(relation));
 	if (IsA(collected->parsetree, CreateStmt) || IsA(collected->parsetree, CreateForeignTableStmt))
 		adopt(relation);
+	else if (IsA(collected->parsetree, RenameStmt))
+		on_renamed(relation, (const RenameStmt *) collected->parsetree);
 }
 
 static bool
@@ -337,15 +316,15 @@ on_trigger(Oid trigger, const CollectedCommand * collected)
 		return;
 	role = rg_audit_trigger_role(trigger, &relation, &enabled);
 	if (OidIsValid(relation) && rg_audit_is_log(relation))
-		refuse_log(qualified_name(relation));
+		refuse_log(rg_audit_table_name(relation));
 	if (role == RG_AUDIT_FALSE_TRIGGER)
 		ereport(ERROR,
 				errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
-				errmsg("trigger on table %s is not as relay_guard.audit() makes it", qualified_name(relation)),
+				errmsg("trigger on table %s is not as relay_guard.audit() makes it", rg_audit_table_name(relation)),
 				errdetail("Names that begin with \"%s\" are those of its triggers.", RG_AUDIT_TRIGGER_PREFIX),
 				errhint("Call relay_guard.audit(), or give the trigger another name and function."));
 	if (role == RG_AUDIT_OWN_TRIGGER && (!agrees(relation) || (replaced && !enabled)))
-		refuse_audited(qualified_name(relation), "its triggers are to stay as they are");
+		refuse_audited(rg_audit_table_name(relation), "its triggers are to stay as they are");
 }
 
 static Oid
@@ -465,22 +444,35 @@ on_trigger_dropped(ArrayType *names)
 }
 
 static void
+on_table_dropped(const char *schema, const char *table)
+{
+	if (strcmp(schema, "relay_guard") == 0)
+		refuse_log(quote_qualified_identifier(schema, table));
+}
+
+static char *
+dropped_text(TupleTableSlot *slot, int attnum)
+{
+	Datum		value;
+
+	return attribute(slot, attnum, &value) ? TextDatumGetCString(value) : pstrdup("");
+}
+
+static void
 on_dropped(TupleTableSlot *slot)
 {
-	Datum		type,
-				schema,
-				name,
-				names;
-	const char *kind;
+	const char *kind = dropped_text(slot, DROPPED_TYPE);
+	Datum		names,
+				object;
 
-	if (!attribute(slot, DROPPED_TYPE, &type))
+	if (!attribute(slot, DROPPED_NAMES, &names) || !attribute(slot, DROPPED_OBJECT, &object))
 		return;
-	kind = TextDatumGetCString(type);
-	if (strcmp(kind, "trigger") == 0 && attribute(slot, DROPPED_NAMES, &names))
+	if (strcmp(kind, "table column") == 0)
+		rg_audit_note_column(DatumGetObjectId(object), "dropped", name_at(DatumGetArrayTypeP(names), 3), NULL);
+	else if (guarded_against() && strcmp(kind, "trigger") == 0)
 		on_trigger_dropped(DatumGetArrayTypeP(names));
-	else if (strcmp(kind, "table") == 0 && attribute(slot, DROPPED_SCHEMA, &schema) &&
-			 attribute(slot, DROPPED_NAME, &name) && strcmp(TextDatumGetCString(schema), "relay_guard") == 0)
-		refuse_log(quote_qualified_identifier("relay_guard", TextDatumGetCString(name)));
+	else if (guarded_against() && strcmp(kind, "table") == 0)
+		on_table_dropped(dropped_text(slot, DROPPED_SCHEMA), dropped_text(slot, DROPPED_NAME));
 }
 
 PG_FUNCTION_INFO_V1(relay_guard_audit_guard_drop);
@@ -490,7 +482,7 @@ Datum
 relay_guard_audit_guard_drop(PG_FUNCTION_ARGS)
 {
 	require_event(fcinfo);
-	if (guarded_against() && !stands_aside())
+	if (!stands_aside())
 		each_row(F_PG_EVENT_TRIGGER_DROPPED_OBJECTS, on_dropped);
 	PG_RETURN_VOID();
 }

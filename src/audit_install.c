@@ -27,24 +27,16 @@
 #include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/fmgroids.h"
-#include "utils/json.h"
-#include "utils/jsonb.h"
 #include "utils/lsyscache.h"
 #include "utils/rel.h"
 #include "utils/syscache.h"
 
 #include "audit_install.h"
-#include "audit_write.h"
+#include "audit_note.h"
 
 /*
  * Checks
  */
-
-static const char *
-qualified_name(Oid relation)
-{
-	return quote_qualified_identifier(get_namespace_name(get_rel_namespace(relation)), get_rel_name(relation));
-}
 
 static void
 check_kind(Relation table)
@@ -93,7 +85,7 @@ check_rules(Relation table)
 
 /* What is written by way of a table fires that one's statement triggers only. */
 static void
-check_parents(Oid relation, Oid root, List *tree, const RgAuditDefinition *definition)
+check_parents(Oid relation, List *tree, const RgAuditDefinition *definition)
 {
 	List	   *parents = rg_audit_parents(relation);
 	ListCell   *cell;
@@ -118,7 +110,7 @@ check_parents(Oid relation, Oid root, List *tree, const RgAuditDefinition *defin
 }
 
 static void
-check_table(Oid relation, Oid root, List *tree, const RgAuditDefinition *definition)
+check_table(Oid relation, List *tree, const RgAuditDefinition *definition)
 {
 	Relation	table = relation_open(relation, NoLock);
 
@@ -126,7 +118,7 @@ check_table(Oid relation, Oid root, List *tree, const RgAuditDefinition *definit
 	check_schema(table);
 	check_persistence(table);
 	check_rules(table);
-	check_parents(relation, root, tree, definition);
+	check_parents(relation, tree, definition);
 	relation_close(table, NoLock);
 }
 
@@ -216,10 +208,9 @@ rg_audit_install(Oid root, const RgAuditDefinition *definition)
 	List	   *tree;
 	ListCell   *cell;
 
-	LockRelationOid(root, ShareRowExclusiveLock);
 	tree = find_all_inheritors(root, ShareRowExclusiveLock, NULL);
 	foreach(cell, tree)
-		check_table(lfirst_oid(cell), root, tree, definition);
+		check_table(lfirst_oid(cell), tree, definition);
 	create_all_triggers(tree, definition);
 }
 
@@ -274,29 +265,6 @@ check_root(Oid relation)
 				errhint("Name that one; its partitions and inheritors follow."));
 }
 
-/* The log says how the table is audited from here on, or was until here. */
-static void
-record(const char *action, Oid relation, const RgAuditDefinition *definition)
-{
-	static const char *const names[] = {NULL, "key", "redact", "omit"};
-	const char *table = qualified_name(relation);
-	StringInfoData details;
-	Datum		list,
-				json;
-
-	initStringInfo(&details);
-	for (int i = RG_AUDIT_KEY; i < RG_AUDIT_ARGUMENTS; i++)
-	{
-		list = OidFunctionCall3(F_ARRAY_IN, CStringGetDatum(definition->arguments[i]),
-								ObjectIdGetDatum(NAMEOID), Int32GetDatum(-1));
-		json = OidFunctionCall1(F_ARRAY_TO_JSON_ANYARRAY, list);
-		appendStringInfo(&details, "%s\"%s\": %s", details.len > 0 ? ", " : "{", names[i], TextDatumGetCString(json));
-	}
-	appendStringInfoChar(&details, '}');
-	rg_audit_event(action, definition->arguments[RG_AUDIT_RESOURCE_TYPE], rg_slice_of(table),
-				   DatumGetJsonbP(DirectFunctionCall1(jsonb_in, CStringGetDatum(details.data))), "system", "ok");
-}
-
 static const char *
 list_argument(FunctionCallInfo fcinfo, int place)
 {
@@ -318,7 +286,7 @@ relay_guard_audit_install(PG_FUNCTION_ARGS)
 	(void) owned_tree(relation, ShareRowExclusiveLock);
 	check_root(relation);
 	rg_audit_install(relation, &definition);
-	record("audit.start", relation, &definition);
+	rg_audit_note_definition("audit.start", relation, &definition);
 	PG_RETURN_VOID();
 }
 
@@ -357,7 +325,7 @@ relay_guard_audit_stop(PG_FUNCTION_ARGS)
 				errmsg("table \"%s\" is not audited", get_rel_name(relation)),
 				errhint("relay_guard.audited_table lists the tables that are."));
 	check_root(relation);
-	record("audit.stop", relation, &state.definition);
+	rg_audit_note_definition("audit.stop", relation, &state.definition);
 	foreach(cell, tree)
 		add_triggers(lfirst_oid(cell), doomed);
 	performMultipleDeletions(doomed, DROP_RESTRICT, PERFORM_DELETION_INTERNAL);

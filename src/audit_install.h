@@ -8,8 +8,8 @@
 #include "audit_table.h"
 
 /*
- * Makes the triggers of a table and of all that is part of it, whatever the
- * rights of the user; replaces what is there.  An error when one of them cannot
+ * Makes the triggers of a table, which the caller has locked, and of all that is
+ * part of it, whatever the rights of the user; replaces what is there.  An error when one of them cannot
  * be audited, or when it is part of a table, too, that is not audited as this:
  * what is written by way of that one would not be seen.
  */

@@ -209,7 +209,7 @@ add_column(RgAuditPlan *plan, TupleDesc desc, int index, const Names *names, boo
 	else
 	{
 		rg_audit_choose_conversion(column, attribute->atttypid);
-		plan->by_settings |= rg_audit_printed_by_settings(attribute->atttypid);
+		plan->settings |= rg_audit_settings_in_json(attribute->atttypid);
 	}
 }
 
@@ -228,16 +228,6 @@ add_columns(RgAuditPlan *plan, Relation table, const Names *names)
 	qsort(plan->columns, plan->ncolumns, sizeof *plan->columns, compare_names);
 }
 
-/* Keys are printed by their output functions: other than in JSON, dates have a style. */
-static bool
-key_by_settings(Oid type)
-{
-	Oid			base = getBaseType(type);
-
-	return base == DATEOID || base == TIMESTAMPOID || OidIsValid(get_base_element_type(base)) ||
-		rg_audit_printed_by_settings(base);
-}
-
 static void
 add_keys(RgAuditPlan *plan, TupleDesc desc, const Names *names)
 {
@@ -252,7 +242,7 @@ add_keys(RgAuditPlan *plan, TupleDesc desc, const Names *names)
 		getTypeOutputInfo(key->type, &output, &varlena);
 		key->function = palloc(sizeof *key->function);
 		fmgr_info(output, key->function);
-		plan->by_settings |= key_by_settings(key->type);
+		plan->settings |= rg_audit_settings_printed(key->type);
 	}
 }
 

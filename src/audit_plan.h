@@ -20,7 +20,7 @@ typedef struct RgAuditPlan
 	RgAuditColumn *columns;
 	int			nkeys;
 	RgAuditColumn *keys;		/* in the order that audit() was told */
-	bool		by_settings;	/* audit_settings.h */
+	int			settings;		/* that decide how they look; audit_settings.h */
 	int			nomitted;
 	RgAuditColumn *omitted;		/* a change of these alone is a change, too */
 } RgAuditPlan;

@@ -81,26 +81,9 @@ rg_audit_seal_init(void)
  * The ratchet
  */
 
-/* The last seal had a proof, or this is the first and it was to have one. */
-static bool
-is_news(const RgSealChain *chain)
-{
-	return chain->had_step || !chain->begun;
-}
-
+/* The seal itself says so as well, for the server's log may be gone. */
 static void
-warn_of_ratchet(const char *problem)
-{
-	if (rg_work_tell_once(RG_WORK_SEALS, problem))
-		ereport(WARNING,
-				errcode(ERRCODE_CONFIG_FILE_ERROR),
-				errmsg("seals of the audit log have no proof: %s", problem),
-				errhint("relay_gateway keyring audit-init makes a file for relay_guard.audit_ratchet_file, of the server's user with mode 0600."));
-}
-
-/* The seal itself says that it has no proof where the one before had. */
-static void
-find_ratchet(Sealing *s, RgSealPart *part, const char *problem)
+find_ratchet(RgSealPart *part, const char *problem)
 {
 	StringInfoData object;
 
@@ -112,20 +95,44 @@ find_ratchet(Sealing *s, RgSealPart *part, const char *problem)
 }
 
 static void
+warn_of_ratchet(const char *problem)
+{
+	if (rg_seal_ratchet_step() >= 0)
+		ereport(WARNING,
+				errcode(ERRCODE_CONFIG_FILE_ERROR),
+				errmsg("the ratchet of the audit log's seals is another than before"),
+				errhint("Its first key is needed to check the seals from now on; if nobody meant to replace it, somebody did."));
+	else
+		ereport(WARNING,
+				errcode(ERRCODE_CONFIG_FILE_ERROR),
+				errmsg("seals of the audit log have no proof: %s", problem),
+				errhint("relay_gateway keyring audit-init makes a file for relay_guard.audit_ratchet_file, of the server's user with mode 0600."));
+}
+
+/*
+ * It is found once: by the first seal that has no proof where the one before had,
+ * or that is to have one, and by the first of another ratchet.
+ */
+static void
+report_ratchet(Sealing *s, const char *problem)
+{
+	bool		news = s->chain.had_proof || !s->chain.begun || rg_seal_ratchet_step() >= 0;
+
+	if (rg_work_tell_once(RG_WORK_SEALS, problem))
+		warn_of_ratchet(problem);
+	if (news && s->parts.parts != NIL)
+		find_ratchet(linitial(s->parts.parts), problem);
+}
+
+static void
 open_ratchet(Sealing *s)
 {
-	const char *problem = rg_seal_ratchet_open(s->chain.last_step);
+	const char *problem = rg_seal_ratchet_open(&s->chain.proved);
 
 	if (problem == NULL)
-	{
 		(void) rg_work_tell_once(RG_WORK_SEALS, NULL);
-		return;
-	}
-	if (!s->chain.had_step && !rg_seal_ratchet_wanted())
-		return;
-	warn_of_ratchet(problem);
-	if (is_news(&s->chain) && s->parts.parts != NIL)
-		find_ratchet(s, linitial(s->parts.parts), problem);
+	else if (s->chain.had_proof || rg_seal_ratchet_wanted())
+		report_ratchet(s, problem);
 }
 
 /*

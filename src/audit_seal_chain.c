@@ -110,31 +110,47 @@ found(int number, bool *isnull)
 	return SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, number, isnull);
 }
 
+/* What is no hash any more matches none: the verifier tells, sealing goes on. */
 static void
-copy_root(RgSealChain *chain, Datum value)
+copy_hash(uint8 out[RG_AUDIT_HASH_BYTES], int number)
 {
-	RgSlice		root = rg_datum_slice(value);
+	bool		isnull;
+	Datum		value = found(number, &isnull);
+	RgSlice		hash = isnull ? rg_slice(NULL, 0) : rg_datum_slice(value);
 
-	if (root.len != sizeof chain->last_root)
-		ereport(ERROR,
-				errcode(ERRCODE_DATA_CORRUPTED),
-				errmsg("the last seal of the audit log has no root"));
-	memcpy(chain->last_root, root.data, root.len);
+	memset(out, 0, RG_AUDIT_HASH_BYTES);
+	if (hash.len > 0)
+		memcpy(out, hash.data, Min(hash.len, RG_AUDIT_HASH_BYTES));
+}
+
+static void
+take_proof(RgSealChain *chain)
+{
+	bool		isnull;
+
+	chain->proved.step = DatumGetInt64(found(5, &isnull));
+	copy_hash(chain->proved.root, 2);
+	copy_hash(chain->proved.proof, 6);
 }
 
 static void
 take_last_of_epoch(RgSealChain *chain)
 {
 	bool		isnull;
+	bool		has_step;
 
 	chain->begun = true;
 	chain->before = SPI_datumTransfer(found(4, &isnull), false, -1);
-	chain->last_step = DatumGetInt64(found(5, &isnull));
-	chain->had_step = !isnull;
+	(void) found(5, &isnull);
+	has_step = !isnull;
+	(void) found(6, &isnull);
+	chain->had_proof = !isnull;
+	if (has_step && chain->had_proof)
+		take_proof(chain);
 }
 
-#define LAST_SEAL \
-	"SELECT seal_id, root, epoch, snap, step FROM relay_guard.audit_seal %s ORDER BY seal_id DESC LIMIT 1"
+#define LAST_SEAL(which) \
+	"SELECT seal_id, root, epoch, snap, step, proof FROM relay_guard.audit_seal" which " ORDER BY seal_id DESC LIMIT 1"
 
 /* Nearly always the last of all is the last of the epoch: no other is looked for. */
 static void
@@ -142,27 +158,22 @@ read_last(RgSealChain *chain)
 {
 	bool		isnull;
 
-	if (!find(psprintf(LAST_SEAL, ""), 0, 0))
+	if (!find(LAST_SEAL(""), 0, 0))
 		return;
 	chain->last_id = DatumGetInt64(found(1, &isnull));
-	copy_root(chain, found(2, &isnull));
+	copy_hash(chain->last_root, 2);
 	if (DatumGetInt32(found(3, &isnull)) == chain->epoch ||
-		find(psprintf(LAST_SEAL, "WHERE epoch = $1"), 1, chain->epoch))
+		find(LAST_SEAL(" WHERE epoch = $1"), 1, chain->epoch))
 		take_last_of_epoch(chain);
 }
 
-/* Of a seal before the last, where the last has none; what other epochs counted does not matter. */
+/* By the index of those with a step, if the last has no proof. */
 static void
-read_last_step(RgSealChain *chain)
+read_last_proved(RgSealChain *chain)
 {
-	bool		isnull;
-
-	if (chain->had_step)
-		return;
-	chain->last_step = -1;
-	if (find(psprintf(LAST_SEAL, "WHERE step IS NOT NULL"), 0, 0) &&
-		DatumGetInt32(found(3, &isnull)) == chain->epoch)
-		chain->last_step = DatumGetInt64(found(5, &isnull));
+	if (chain->begun && chain->proved.step < 0 && rg_seal_ratchet_wanted() &&
+		find(LAST_SEAL(" WHERE step IS NOT NULL AND proof IS NOT NULL AND epoch = $1"), 1, chain->epoch))
+		take_proof(chain);
 }
 
 void
@@ -174,8 +185,9 @@ rg_seal_chain_open(RgSealChain *chain)
 	PushActiveSnapshot(GetLatestSnapshot());
 	chain->snap = OidFunctionCall0(F_PG_CURRENT_SNAPSHOT);
 	chain->snap_text = OidOutputFunctionCall(F_PG_SNAPSHOT_OUT, chain->snap);
+	chain->proved.step = -1;
 	read_last(chain);
-	read_last_step(chain);
+	read_last_proved(chain);
 }
 
 void

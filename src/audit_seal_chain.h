@@ -9,6 +9,7 @@
 
 #include "audit_seal_message.h"
 #include "audit_seal_part.h"
+#include "audit_seal_ratchet.h"
 
 typedef struct RgSealChain
 {
@@ -20,8 +21,8 @@ typedef struct RgSealChain
 	uint8		last_root[RG_AUDIT_HASH_BYTES];
 	bool		begun;			/* this epoch has sealed: ... */
 	Datum		before;			/* ... its last snapshot */
-	int64		last_step;		/* its last step, negative if none */
-	bool		had_step;		/* its last seal has a proof */
+	RgProvedSeal proved;		/* its last seal with a proof */
+	bool		had_proof;		/* its last seal has one */
 } RgSealChain;
 
 /* Whether the log can be sealed: it has partitions, and is whole. */

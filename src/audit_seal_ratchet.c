@@ -18,6 +18,8 @@ static RgRatchet ratchet = {.step = NONE};
 static char path[MAXPGPATH];
 static char problem[128];
 
+static const char *const another = "it is another than that of the seal before";
+
 /*
  * Set by whoever runs the server, with ALTER DATABASE where several databases
  * are sealed: each needs a file of its own.  Without one, whoever can read the
@@ -54,8 +56,47 @@ give_up(const char *why)
 	return problem;
 }
 
+/* The system's words may be in another encoding than the database's. */
+static void
+keep_ascii(char *text)
+{
+	for (; *text != '\0'; text++)
+		if (*text < ' ' || *text > '~')
+			*text = '?';
+}
+
+/* Whether a ratchet that has been advanced to its step made that proof. */
+static bool
+proves(const RgRatchet *advanced, const RgProvedSeal *seal)
+{
+	uint8		proof[RG_AUDIT_HASH_BYTES];
+
+	rg_audit_seal_proof(advanced->key, seal->root, proof);
+	return memcmp(proof, seal->proof, sizeof proof) == 0;
+}
+
+/* Behind a seal of its own, or else left where it is. */
+static const char *
+catch_up(const RgProvedSeal *last)
+{
+	RgRatchet	advanced = ratchet;
+	const char *why = NULL;
+
+	if (!rg_ratchet_advance_to(&advanced, last->step))
+		why = ratchet.step > 0 ? give_up("it is too many steps behind") : another;
+	else if (!proves(&advanced, last))
+		why = another;
+	else
+	{
+		rg_ratchet_advance(&advanced);
+		ratchet = advanced;
+	}
+	rg_ratchet_wipe(&advanced);
+	return why;
+}
+
 const char *
-rg_seal_ratchet_open(int64 last_step)
+rg_seal_ratchet_open(const RgProvedSeal *last)
 {
 	rg_seal_ratchet_close();
 	if (!rg_seal_ratchet_wanted())
@@ -65,11 +106,10 @@ rg_seal_ratchet_open(int64 last_step)
 	if (!rg_ratchet_file_read(path, &ratchet, problem, sizeof problem))
 	{
 		ratchet.step = NONE;
+		keep_ascii(problem);
 		return problem;
 	}
-	if (ratchet.step <= last_step && !rg_ratchet_advance_to(&ratchet, last_step + 1))
-		return give_up("it is too many steps behind");
-	return NULL;
+	return ratchet.step <= last->step ? catch_up(last) : NULL;
 }
 
 int64

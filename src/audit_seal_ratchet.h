@@ -5,7 +5,8 @@
  *
  * A seal of step i is committed, then the file goes on to i + 1.  A server that
  * ends in between leaves a file at a step that a seal has: the next sealing goes
- * on behind that seal.
+ * on behind that seal.  Another ratchet that was put in its place goes on from
+ * where it stands, a new one from 0.
  */
 #ifndef RG_AUDIT_SEAL_RATCHET_H
 #define RG_AUDIT_SEAL_RATCHET_H
@@ -18,11 +19,19 @@ extern void rg_seal_ratchet_init(void);
 /* Whether there is to be one. */
 extern bool rg_seal_ratchet_wanted(void);
 
+/* The last seal with a proof; step is negative where there is none. */
+typedef struct RgProvedSeal
+{
+	int64		step;
+	uint8		root[RG_AUDIT_HASH_BYTES];
+	uint8		proof[RG_AUDIT_HASH_BYTES];
+} RgProvedSeal;
+
 /*
- * Makes the ratchet ready for a seal behind that of last_step (negative: there
- * was none).  When there is none to use, the problem, and NULL when there is.
+ * Makes the ratchet ready for the seal behind that one.  When it cannot be used,
+ * or is another than made that proof, the problem; otherwise NULL.
  */
-extern const char *rg_seal_ratchet_open(int64 last_step)
+extern const char *rg_seal_ratchet_open(const RgProvedSeal *last)
 			__attribute__((warn_unused_result));
 
 /* The step of the next proof; negative when there is no ratchet. */

@@ -11,6 +11,7 @@
 #include "catalog/namespace.h"
 #include "executor/spi.h"
 #include "miscadmin.h"
+#include "pgstat.h"
 #include "postmaster/interrupt.h"
 #include "storage/ipc.h"
 #include "utils/guc.h"
@@ -18,12 +19,13 @@
 #include "utils/timestamp.h"
 
 #include "audit_seal.h"
+#include "audit_seal_chain.h"
 #include "audit_sealer.h"
 #include "database_worker.h"
 #include "denial.h"
 
 #define HOUR 3600
-#define DRAIN_EVERY_S 1
+#define DRAIN_EVERY_MS 200
 
 static int	seal_interval = 10;
 static int	retry = 10;
@@ -56,6 +58,14 @@ rg_audit_sealer_init(void)
 							&seal_interval, 10, 0, 86400,
 							PGC_SIGHUP, GUC_UNIT_S, NULL, NULL, NULL);
 	rg_database_worker_define(RG_WORK_SEALS, &kind);
+}
+
+uint32
+rg_audit_sealer_notify(bool now)
+{
+	if (seal_interval == 0)
+		return 0;
+	return rg_work_notify(RG_WORK_SEALS, now ? RG_SEAL_ROWS | RG_SEAL_NOW : RG_SEAL_ROWS);
 }
 
 static TimestampTz
@@ -97,12 +107,16 @@ seal(void)
 		rg_work_give_back(RG_SEAL_ROWS);
 }
 
-/* Partitions are added to those there are; the first are made by audit(). */
+/*
+ * Partitions are added to those there are; the first are made by audit().  While
+ * a log is restored they would stand in the way of those to come.
+ */
 static void
 maintain(void)
 {
-	if (has_relation("audit_log") &&
-		is_true("SELECT EXISTS (SELECT FROM pg_inherits WHERE inhparent = 'relay_guard.audit_log'::regclass)") &&
+	RgLogState	state = has_relation("audit_seal") ? rg_seal_log_state() : RG_LOG_EMPTY;
+
+	if ((state == RG_LOG_READY || state == RG_LOG_FOREIGN) &&
 		is_true("SELECT to_regprocedure('relay_guard.audit_maintain()') IS NOT NULL"))
 		(void) SPI_execute("SELECT relay_guard.audit_maintain()", false, 0);
 }
@@ -121,6 +135,7 @@ try(void (*task) (void), const char *activity)
 		EmitErrorReport();
 		AbortCurrentTransaction();
 		FlushErrorState();
+		pgstat_report_activity(STATE_IDLE, NULL);
 		RESUME_INTERRUPTS();
 		failed = true;
 	}
@@ -152,11 +167,9 @@ seal_if_due(uint32 pending)
 static void
 drain_denials(void)
 {
-	if (rg_denial_pending())
-		rg_denial_drain();
-	if (rg_denial_unfinished())
+	if (rg_denial_drain())
 		rg_work_give_back(RG_SEAL_DENIALS);
-	drain_at = seconds_from_now(DRAIN_EVERY_S);
+	drain_at = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), DRAIN_EVERY_MS);
 }
 
 /* What is drained is sealed at once when this is the last round. */

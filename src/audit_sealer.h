@@ -10,11 +10,17 @@
 
 /* What can be pending for RG_WORK_SEALS */
 #define RG_SEAL_ROWS 1			/* rows of the log are in no seal yet */
-#define RG_SEAL_DENIALS 2		/* denials are to be written, within a second */
+#define RG_SEAL_DENIALS 2		/* denials are to be written, at once */
 #define RG_SEAL_NOW 4			/* the ring of witnesses fills up */
 
 /* The setting and the kind of work; called from _PG_init. */
 extern void rg_audit_sealer_init(void);
+
+/*
+ * Tells of rows that are committed; now: their witnesses fill the ring.  Nothing
+ * where sealing is left to audit_seal().  Returns as rg_work_notify() does.
+ */
+extern uint32 rg_audit_sealer_notify(bool now);
 
 /* Entry point of the process. */
 extern PGDLLEXPORT void rg_audit_sealer_main(Datum arg);

@@ -21,38 +21,58 @@
 
 #include "audit_settings.h"
 
+/* With so many or more, the shortest that is read back as the same number */
 #define EXACT_FLOAT_DIGITS 1
 
-static bool
-element_by_settings(Oid type)
+static int
+settings_of_builtin(Oid type)
 {
 	switch (type)
 	{
 		case FLOAT4OID:
 		case FLOAT8OID:
+			return RG_AUDIT_FLOATS;
+		case DATEOID:
+		case TIMESTAMPOID:
+			return RG_AUDIT_DATES;
 		case TIMESTAMPTZOID:
+			return RG_AUDIT_DATES | RG_AUDIT_ZONES;
 		case INTERVALOID:
+			return RG_AUDIT_INTERVALS;
 		case BYTEAOID:
-			return true;
+			return RG_AUDIT_BYTES;
 		default:
-			return false;
+			return 0;
 	}
 }
 
 /* Of a type that anybody made, nothing is known but that an enum has names. */
-bool
-rg_audit_printed_by_settings(Oid type)
+int
+rg_audit_settings_printed(Oid type)
 {
 	Oid			base = getBaseType(type);
 	Oid			element = get_base_element_type(base);
 
 	if (OidIsValid(element))
-		return rg_audit_printed_by_settings(element);
-	if (type_is_range(base) || type_is_multirange(base) || type_is_rowtype(base))
-		return true;
-	if (base >= FirstNormalObjectId)
-		return !type_is_enum(base);
-	return element_by_settings(base);
+		return rg_audit_settings_printed(element);
+	if (type_is_range(base) || type_is_multirange(base) || type_is_rowtype(base) ||
+		(base >= FirstNormalObjectId && !type_is_enum(base)))
+		return RG_AUDIT_ANYTHING;
+	return settings_of_builtin(base);
+}
+
+/* JSON has dates in one style only; audit_value.c prints times in UTC, but not those in arrays. */
+int
+rg_audit_settings_in_json(Oid type)
+{
+	Oid			base = getBaseType(type);
+	Oid			element = get_base_element_type(base);
+
+	if (base == DATEOID || base == TIMESTAMPOID || base == TIMESTAMPTZOID)
+		return 0;
+	if (OidIsValid(element) && getBaseType(element) == TIMESTAMPTZOID)
+		return RG_AUDIT_ZONES;
+	return OidIsValid(element) ? rg_audit_settings_in_json(element) : rg_audit_settings_printed(base);
 }
 
 static bool
@@ -63,6 +83,19 @@ in_utc(void)
 	return strcmp(zone, "UTC") == 0 || strcmp(zone, "Etc/UTC") == 0;
 }
 
+/* Those of the settings that are not as they should be. */
+static int
+wrong(int settings)
+{
+	int			right = (extra_float_digits >= EXACT_FLOAT_DIGITS ? RG_AUDIT_FLOATS : 0) |
+	(DateStyle == USE_ISO_DATES ? RG_AUDIT_DATES : 0) |
+	(IntervalStyle == INTSTYLE_POSTGRES ? RG_AUDIT_INTERVALS : 0) |
+	(bytea_output == BYTEA_OUTPUT_HEX ? RG_AUDIT_BYTES : 0);
+
+	settings &= ~right;
+	return (settings & RG_AUDIT_ZONES) && in_utc() ? settings & ~RG_AUDIT_ZONES : settings;
+}
+
 static void
 set(const char *name, const char *value)
 {
@@ -70,20 +103,24 @@ set(const char *name, const char *value)
 }
 
 int
-rg_audit_settings_begin(void)
+rg_audit_settings_begin(int settings)
 {
-	int			level = NewGUCNestLevel();
+	int			todo = wrong(settings);
+	int			level;
 
-	if (extra_float_digits < EXACT_FLOAT_DIGITS)
+	if (todo == 0)
+		return 0;
+	level = NewGUCNestLevel();
+	if (todo & RG_AUDIT_FLOATS)
 		set("extra_float_digits", "1");
-	if (DateStyle != USE_ISO_DATES)
+	if (todo & RG_AUDIT_DATES)
 		set("DateStyle", "ISO");
-	if (IntervalStyle != INTSTYLE_POSTGRES)
-		set("IntervalStyle", "postgres");
-	if (bytea_output != BYTEA_OUTPUT_HEX)
-		set("bytea_output", "hex");
-	if (!in_utc())
+	if (todo & RG_AUDIT_ZONES)
 		set("TimeZone", "UTC");
+	if (todo & RG_AUDIT_INTERVALS)
+		set("IntervalStyle", "postgres");
+	if (todo & RG_AUDIT_BYTES)
+		set("bytea_output", "hex");
 	return level;
 }
 
@@ -99,5 +136,6 @@ rg_audit_names_begin(void)
 void
 rg_audit_settings_end(int level)
 {
-	AtEOXact_GUC(true, level);
+	if (level != 0)
+		AtEOXact_GUC(true, level);
 }

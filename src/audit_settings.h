@@ -6,18 +6,30 @@
 #ifndef RG_AUDIT_SETTINGS_H
 #define RG_AUDIT_SETTINGS_H
 
-/* Whether they decide how values of the type are printed. */
-extern bool rg_audit_printed_by_settings(Oid type);
+/* What each decides about; a bit. */
+typedef enum RgAuditSetting
+{
+	RG_AUDIT_FLOATS = 1,		/* extra_float_digits */
+	RG_AUDIT_DATES = 2,			/* DateStyle */
+	RG_AUDIT_ZONES = 4,			/* TimeZone */
+	RG_AUDIT_INTERVALS = 8,		/* IntervalStyle */
+	RG_AUDIT_BYTES = 16,		/* bytea_output */
+	RG_AUDIT_ANYTHING = 31
+} RgAuditSetting;
+
+/* Those that decide how values of the type look in JSON, or printed. */
+extern int	rg_audit_settings_in_json(Oid type);
+extern int	rg_audit_settings_printed(Oid type);
 
 /*
- * Prints values the same whoever writes them (ISO dates in UTC, floats exact,
- * bytea in hex, intervals as postgres does) until rg_audit_settings_end(),
- * which takes what this returns; an error ends it, too.
+ * Until rg_audit_settings_end(), which takes what this returns, values look the
+ * same whoever writes them: floats exact, dates in ISO style and UTC, intervals
+ * as postgres does, bytea in hex.  An error ends it, too.
  */
-extern int	rg_audit_settings_begin(void);
+extern int	rg_audit_settings_begin(int settings);
 extern void rg_audit_settings_end(int level);
 
-/* From now to rg_audit_settings_end(), names are printed with their schema. */
+/* The same for names of objects, which are printed with their schema. */
 extern int	rg_audit_names_begin(void);
 
 #endif

@@ -29,12 +29,15 @@ typedef struct Columns
 	bool	   *nulls;
 } Columns;
 
+/* What a database in SQL_ASCII holds is no text in any encoding. */
 RgSlice
 rg_audit_utf8(RgSlice text)
 {
-	char	   *converted = text.data == NULL ? NULL
-	: pg_server_to_any(text.data, text.len, PG_UTF8);
+	char	   *converted;
 
+	if (text.data == NULL || GetDatabaseEncoding() == PG_SQL_ASCII)
+		return text;
+	converted = pg_server_to_any(text.data, text.len, PG_UTF8);
 	return converted == text.data ? text : rg_slice(converted, strlen(converted));
 }
 

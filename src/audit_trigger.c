@@ -239,14 +239,13 @@ Datum
 relay_guard_audit_change(PG_FUNCTION_ARGS)
 {
 	Change		change = {.data = (TriggerData *) fcinfo->context};
-	int			level = 0;
+	int			level;
 
 	require_trigger(fcinfo);
 	change.action = action_of(change.data->tg_event);
 	change.plan = rg_audit_plan(change.data->tg_relation, change.data->tg_trigger);
 	change.changed = palloc0(change.plan->ncolumns * sizeof *change.changed);
-	if (change.plan->by_settings)
-		level = rg_audit_settings_begin();
+	level = rg_audit_settings_begin(change.plan->settings);
 	if (TRIGGER_FIRED_BY_TRUNCATE(change.data->tg_event))
 		record_truncate(&change);
 	else if (TRIGGER_FIRED_FOR_ROW(change.data->tg_event))
@@ -255,8 +254,7 @@ relay_guard_audit_change(PG_FUNCTION_ARGS)
 		record_statement(&change);
 	if (change.batch != NULL)
 		(void) rg_audit_end(change.batch);
-	if (change.plan->by_settings)
-		rg_audit_settings_end(level);
+	rg_audit_settings_end(level);
 	pfree(change.changed);
 	return PointerGetDatum(NULL);
 }

@@ -28,17 +28,17 @@
  */
 #define SEALS \
 	"SELECT seal_id, epoch, row_epoch, snap, month, rows, ids, digest, unwitnessed, findings, sealed_at," \
-	" previous, root, key_id, mac, step, pg_catalog.to_char(month, 'YYYY-MM-DD')" \
+	" previous, root, key_id, mac, step, proof, to_char(month, 'YYYY-MM-DD')" \
 	" FROM relay_guard.audit_seal" \
-	" WHERE $1 = '-infinity' OR seal_id >= (SELECT coalesce(min(seal_id) FILTER (WHERE month >= $1), max(seal_id)) - 1" \
-	" FROM relay_guard.audit_seal)" \
+	" WHERE $1 = '-infinity' OR seal_id >=" \
+	" (SELECT coalesce(min(seal_id) FILTER (WHERE month >= $1), max(seal_id)) - 1 FROM relay_guard.audit_seal)" \
 	" ORDER BY seal_id"
 
 enum
 {
 	Anum_seal_id = 1, Anum_epoch, Anum_row_epoch, Anum_snap, Anum_month, Anum_rows, Anum_ids,
 	Anum_digest, Anum_unwitnessed, Anum_findings, Anum_sealed_at, Anum_previous, Anum_root,
-	Anum_key_id, Anum_mac, Anum_step, Anum_month_text
+	Anum_key_id, Anum_mac, Anum_step, Anum_proof, Anum_month_text
 };
 
 /* A seal as it is stored. */
@@ -92,13 +92,37 @@ text_column(HeapTuple tuple, int attnum)
 	return text == NULL ? rg_slice(NULL, 0) : rg_audit_utf8(rg_slice(text, strlen(text)));
 }
 
-static int64
-step_column(HeapTuple tuple)
+static bool
+is_null(HeapTuple tuple, int attnum)
 {
 	bool		isnull;
-	Datum		step = SPI_getbinval(tuple, SPI_tuptable->tupdesc, Anum_step, &isnull);
 
-	return isnull ? -1 : DatumGetInt64(step);
+	(void) SPI_getbinval(tuple, SPI_tuptable->tupdesc, attnum, &isnull);
+	return isnull;
+}
+
+static bool
+may_be_null(int attnum)
+{
+	return attnum == Anum_findings || attnum == Anum_previous || attnum == Anum_step || attnum == Anum_proof;
+}
+
+/* Constraints see to it, unless somebody took them away. */
+static bool
+lacks_values(HeapTuple tuple)
+{
+	for (int attnum = Anum_seal_id; attnum <= Anum_month_text; attnum++)
+		if (!may_be_null(attnum) && is_null(tuple, attnum))
+			return true;
+	return false;
+}
+
+/* The root does not tell whether there is a proof, nor a negative step from none. */
+static bool
+has_half_a_proof(HeapTuple tuple)
+{
+	return is_null(tuple, Anum_step) != is_null(tuple, Anum_proof) ||
+		(!is_null(tuple, Anum_step) && DatumGetInt64(column(tuple, Anum_step)) < 0);
 }
 
 static void
@@ -119,7 +143,7 @@ read_seal(HeapTuple tuple, StoredSeal *seal)
 	message->sealed_at = DatumGetTimestampTz(column(tuple, Anum_sealed_at)) + UNIX_EPOCH_OFFSET;
 	message->previous = bytes_column(tuple, Anum_previous);
 	message->key_id = DatumGetInt32(column(tuple, Anum_key_id));
-	message->step = step_column(tuple);
+	message->step = is_null(tuple, Anum_step) ? -1 : DatumGetInt64(column(tuple, Anum_step));
 	seal->month = DatumGetDateADT(column(tuple, Anum_month));
 	seal->snap = column(tuple, Anum_snap);
 	seal->root = bytes_column(tuple, Anum_root);
@@ -312,10 +336,13 @@ static void
 note_epochs(RgAuditVerify *run, const StoredSeal *seal)
 {
 	RgSealingEpoch *epoch = epoch_of(run, seal->message.epoch, true);
+	MemoryContext old = CurrentMemoryContext;
 
 	if (epoch->last_seal > 0)
 		pfree(DatumGetPointer(epoch->snap));
+	MemoryContextSwitchTo(run->context);
 	epoch->snap = datumCopy(seal->snap, false, -1);
+	MemoryContextSwitchTo(old);
 	epoch->last_seal = seal->message.seal_id;
 	if (seal->message.row_epoch != seal->message.epoch)
 		epoch_of(run, seal->message.row_epoch, true)->taken_over = true;
@@ -339,12 +366,12 @@ rg_audit_may_be_pending(RgAuditVerify *run, int32 epoch, Datum xid)
  */
 
 static void *
-grow(void *array, uint64 *size, uint64 used, size_t element)
+grow(RgAuditVerify *run, void *array, uint64 *size, uint64 used, size_t element)
 {
 	if (used < *size)
 		return array;
 	*size = *size * 2 + 64;
-	return array == NULL ? MemoryContextAllocHuge(CurrentMemoryContext, *size * element)
+	return array == NULL ? MemoryContextAllocHuge(run->context, *size * element)
 		: repalloc_huge(array, *size * element);
 }
 
@@ -353,7 +380,7 @@ add_range(RgAuditVerify *run, RgSealedRows *rows, int32 epoch, int64 first, int6
 {
 	RgSealedRange *range;
 
-	run->ranges = grow(run->ranges, &run->ranges_size, run->nranges, sizeof *run->ranges);
+	run->ranges = grow(run, run->ranges, &run->ranges_size, run->nranges, sizeof *run->ranges);
 	range = &run->ranges[run->nranges++];
 	range->first = first;
 	range->end = end;
@@ -392,7 +419,7 @@ add_rows(RgAuditVerify *run, const StoredSeal *seal, bool flawed)
 	RgSealedRows *rows;
 	int64		ids;
 
-	run->seals = grow(run->seals, &run->seals_size, run->nseals, sizeof *run->seals);
+	run->seals = grow(run, run->seals, &run->seals_size, run->nseals, sizeof *run->seals);
 	rows = &run->seals[run->nseals++];
 	memset(rows, 0, sizeof *rows);
 	rows->seal_id = seal->message.seal_id;
@@ -401,7 +428,8 @@ add_rows(RgAuditVerify *run, const StoredSeal *seal, bool flawed)
 	rows->first_range = run->nranges;
 	if (seal->message.digest.len == sizeof rows->digest)
 		memcpy(rows->digest, seal->message.digest.data, sizeof rows->digest);
-	ids = read_ranges(run, rows, seal->message.row_epoch, pnstrdup(seal->message.ids.data, seal->message.ids.len));
+	ids = read_ranges(run, rows, seal->message.row_epoch,
+					  pnstrdup(seal->message.ids.data, seal->message.ids.len));
 	rows->rows = ids < 0 ? 0 : ids;
 	if (ids != seal->message.rows && !flawed)
 		rg_audit_problem(run, "seal_changed", rows->seal_id, "its ids are not as many as its rows");
@@ -466,20 +494,33 @@ static void
 check_seal(RgAuditVerify *run, HeapTuple tuple, ChainEnd *end)
 {
 	StoredSeal	seal;
-	MemoryContext old = MemoryContextSwitchTo(run->row_context);
 	bool		flawed;
 
 	read_seal(tuple, &seal);
 	if (end->seal_id != 0 || end->from_start)
 		check_place(run, &seal, end);
 	flawed = !check_authentic(run, &seal);
+	if (!flawed && has_half_a_proof(tuple))
+		rg_audit_problem(run, "seal_changed", seal.message.seal_id, "its step and its proof do not belong together");
 	check_step(run, &seal, end);
 	move_end(end, &seal);
-	tell_findings(run, tuple, seal.message.seal_id);
-	MemoryContextSwitchTo(run->context);
+	if (!flawed)
+		tell_findings(run, tuple, seal.message.seal_id);
 	note_epochs(run, &seal);
 	if (in_months(run, seal.month))
 		add_rows(run, &seal, flawed);
+}
+
+static void
+take_seal(RgAuditVerify *run, HeapTuple tuple, ChainEnd *end)
+{
+	MemoryContext old = MemoryContextSwitchTo(run->row_context);
+
+	if (lacks_values(tuple))
+		rg_audit_problem(run, "seal_changed", is_null(tuple, Anum_seal_id) ? 0 : DatumGetInt64(column(tuple, Anum_seal_id)),
+						 "a column that every seal has is NULL");
+	else
+		check_seal(run, tuple, end);
 	MemoryContextSwitchTo(old);
 	MemoryContextReset(run->row_context);
 }
@@ -499,7 +540,7 @@ rg_audit_verify_seals(RgAuditVerify *run)
 		if (SPI_processed == 0)
 			break;
 		for (uint64 i = 0; i < SPI_processed; i++)
-			check_seal(run, SPI_tuptable->vals[i], &end);
+			take_seal(run, SPI_tuptable->vals[i], &end);
 		SPI_freetuptable(SPI_tuptable);
 	}
 	SPI_cursor_close(portal);

@@ -315,10 +315,10 @@ enough(void)
 static void
 call_sealer(void)
 {
-	uint32		notices = rg_work_notify(RG_WORK_SEALS, RG_SEAL_ROWS);
+	uint32		notices = rg_audit_sealer_notify(false);
 
 	if (ring != NULL && notices >= enough())
-		rg_work_notify_now(RG_WORK_SEALS, RG_SEAL_NOW);
+		(void) rg_audit_sealer_notify(true);
 }
 
 /*

@@ -175,6 +175,16 @@ add_rows(List *wanted)
 	}
 }
 
+static uint32
+count_rows(void)
+{
+	uint32		count = 0;
+
+	for (int i = 0; i < RG_MAX_DATABASES; i++)
+		count += OidIsValid(pg_atomic_read_u32(&rg_databases->rows[i].oid));
+	return count;
+}
+
 static void
 update_rows(void)
 {
@@ -185,6 +195,7 @@ update_rows(void)
 	LWLockAcquire(rg_databases_lock, LW_EXCLUSIVE);
 	drop_rows(wanted);
 	add_rows(wanted);
+	pg_atomic_write_u32(&rg_databases->count, count_rows());
 	LWLockRelease(rg_databases_lock);
 	CommitTransactionCommand();
 }

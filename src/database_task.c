@@ -62,6 +62,7 @@ static void
 init_shared(void)
 {
 	pg_atomic_init_u32(&rg_databases->launcher, 0);
+	pg_atomic_init_u32(&rg_databases->count, 0);
 	for (int i = 0; i < RG_MAX_DATABASES; i++)
 	{
 		pg_atomic_init_u32(&rg_databases->rows[i].oid, InvalidOid);
@@ -114,11 +115,7 @@ rg_database_row(Oid database)
 int
 rg_work_databases(void)
 {
-	int			count = 0;
-
-	for (int i = 0; rg_databases != NULL && i < RG_MAX_DATABASES; i++)
-		count += OidIsValid(pg_atomic_read_u32(&rg_databases->rows[i].oid));
-	return count;
+	return rg_databases == NULL ? 0 : (int) pg_atomic_read_u32(&rg_databases->count);
 }
 
 void
@@ -146,22 +143,16 @@ uint32
 rg_work_notify(RgWork work, uint32 what)
 {
 	RgTask	   *task = my_task(work);
+	uint32		former;
 
 	if (task == NULL)
 		return 0;
-	if (pg_atomic_fetch_or_u32(&task->pending, what) == 0)
+	former = pg_atomic_fetch_or_u32(&task->pending, what);
+	if (former == 0)
 		rg_task_wake(&rg_databases->launcher);
-	return pg_atomic_add_fetch_u32(&task->notices, 1);
-}
-
-void
-rg_work_notify_now(RgWork work, uint32 what)
-{
-	RgTask	   *task = my_task(work);
-
-	(void) rg_work_notify(work, what);
-	if (task != NULL)
+	if ((former & what) != what)
 		rg_task_wake(&task->process);
+	return pg_atomic_add_fetch_u32(&task->notices, 1);
 }
 
 static bool

@@ -40,6 +40,7 @@ typedef struct RgDatabase
 typedef struct RgDatabases
 {
 	pg_atomic_uint32 launcher;	/* as process of a task */
+	pg_atomic_uint32 count;		/* rows in use */
 	RgDatabase	rows[RG_MAX_DATABASES];
 } RgDatabases;
 

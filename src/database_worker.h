@@ -54,14 +54,11 @@ extern void rg_database_worker_request_shmem(void);
 extern void rg_database_worker_startup_shmem(void);
 
 /*
- * Tells of something to do in this database, by the worker's rhythm; may be
- * called under a lock.  Returns how many notices there were since the worker
- * last took what was pending.
+ * Tells of something to do in this database; may be called under a lock.  A
+ * worker that sleeps is woken to look when it is due.  Returns how many notices
+ * there were since the worker last took what was pending.
  */
 extern uint32 rg_work_notify(RgWork work, uint32 what);
-
-/* The same, and wakes a worker that sleeps. */
-extern void rg_work_notify_now(RgWork work, uint32 what);
 
 /*
  * Whether this is another problem than the last that was told of this work here;

@@ -66,14 +66,11 @@ extern void rg_denial_note_value(RgSlice aad);
 extern void rg_denial_flush_values(void);
 
 /*
- * For the worker that writes them, once a second, outside of a transaction.  What
- * cannot be written just now is kept, and tried again after a while; then
- * rg_denial_pending() is false.
+ * For the worker that writes them, outside of a transaction: again and again while
+ * it is true that more is to come, be it a count that is not due yet.  What
+ * cannot be written just now is kept, and tried again after a while.  When the
+ * worker is to stop everything is written.
  */
-extern bool rg_denial_pending(void);
-extern void rg_denial_drain(void);
-
-/* Whether the worker is to come again. */
-extern bool rg_denial_unfinished(void);
+extern bool rg_denial_drain(void);
 
 #endif

@@ -12,6 +12,7 @@
 #include "catalog/pg_inherits.h"
 #include "catalog/pg_type.h"
 #include "miscadmin.h"
+#include "postmaster/interrupt.h"
 #include "utils/builtins.h"
 #include "utils/datetime.h"
 #include "utils/json.h"
@@ -22,17 +23,10 @@
 #include "utils/timestamp.h"
 
 #include "audit_write.h"
-#include "counter.h"
 #include "denial.h"
 #include "denial_shared.h"
 
 #define AT_ONCE 32				/* rows of a transaction */
-#define RETRY_FIRST INT64CONST(5000000000)
-#define RETRY_LAST INT64CONST(60000000000)
-
-/* After an error: rg_boot_now() of the next attempt, and how long that waits. */
-static int64 retry_at = 0;
-static int64 retry_after = 0;
 
 /*
  * Details
@@ -165,8 +159,7 @@ try_later(MemoryContext context)
 	FlushErrorState();
 	AbortCurrentTransaction();
 	MemoryContextSwitchTo(context);
-	retry_after = retry_after == 0 ? RETRY_FIRST : Min(2 * retry_after, RETRY_LAST);
-	retry_at = rg_boot_now() + retry_after;
+	rg_denial_failed();
 }
 
 /* False when nothing more is to be done just now. */
@@ -175,7 +168,7 @@ drain_some(RgDenialEvent *events, MemoryContext context)
 {
 	volatile bool wanted = false;
 	volatile bool failed = false;
-	int			count = rg_denial_copy(events, AT_ONCE);
+	int			count = rg_denial_copy(events, AT_ONCE, ShutdownRequestPending);
 
 	if (count == 0)
 		return false;
@@ -186,30 +179,18 @@ drain_some(RgDenialEvent *events, MemoryContext context)
 	PG_CATCH();
 	{
 		failed = true;
+		HOLD_INTERRUPTS();
 		try_later(context);
+		RESUME_INTERRUPTS();
 	}
 	PG_END_TRY();
-	if (failed)
-		return false;
-	retry_after = 0;
-	rg_denial_done(events[count - 1].sequence, wanted);
-	return count == AT_ONCE;
+	if (!failed)
+		rg_denial_done(events[count - 1].sequence, wanted);
+	return !failed && count == AT_ONCE;
 }
 
-bool
-rg_denial_pending(void)
-{
-	return rg_denial_waiting() && rg_boot_now() >= retry_at;
-}
-
-bool
-rg_denial_unfinished(void)
-{
-	return rg_denial_left();
-}
-
-void
-rg_denial_drain(void)
+static void
+drain(void)
 {
 	MemoryContext context = CurrentMemoryContext;
 	RgDenialEvent *events = palloc(AT_ONCE * sizeof *events);
@@ -218,4 +199,13 @@ rg_denial_drain(void)
 		CHECK_FOR_INTERRUPTS();
 	MemoryContextSwitchTo(context);
 	pfree(events);
+}
+
+bool
+rg_denial_drain(void)
+{
+	if (rg_denial_state() == RG_DENIAL_WAITING ||
+		(ShutdownRequestPending && rg_denial_state() != RG_DENIAL_NOTHING))
+		drain();
+	return rg_denial_state() != RG_DENIAL_NOTHING;
 }

@@ -136,21 +136,21 @@ rg_denial_rate_take(RgDenialRates *rates, int place, RgDenialClass class, uint64
 }
 
 static bool
-is_due(uint64_t left_out, int64_t left_since, int64_t now)
+is_due(uint64_t left_out, int64_t left_since, int64_t now, bool all)
 {
-	return left_out > 0 && now - left_since >= RG_DENIAL_TELL_AFTER;
+	return left_out > 0 && (all || now - left_since >= RG_DENIAL_TELL_AFTER);
 }
 
 /* True when the source at that place tells its count, which it then has no more. */
 static bool
-tell_source(RgDenialRates *rates, int place, int64_t now, int at, RgDenialCount *count)
+tell_source(RgDenialRates *rates, int place, int64_t now, bool all, int at, RgDenialCount *count)
 {
 	RgDenialClass class = at / RG_DENIAL_SOURCES;
 	int			index = at % RG_DENIAL_SOURCES;
 	RgDenialSource *source = &rates->sources[class][index];
 
 	if (rates->keys[class][index] == 0 || source->place != place ||
-		!is_due(source->left_out, source->left_since, now))
+		!is_due(source->left_out, source->left_since, now, all))
 		return false;
 	if (!rg_rate_hit(&of_class, &rates->budgets[place][class].state, 1, now).allowed)
 	{
@@ -165,12 +165,12 @@ tell_source(RgDenialRates *rates, int place, int64_t now, int at, RgDenialCount 
 }
 
 static bool
-tell_class(RgDenialRates *rates, int place, int64_t now, RgDenialClass class,
+tell_class(RgDenialRates *rates, int place, int64_t now, bool all, RgDenialClass class,
 		   RgDenialCount *count)
 {
 	RgDenialBudget *budget = &rates->budgets[place][class];
 
-	if (!is_due(budget->left_out, budget->left_since, now))
+	if (!is_due(budget->left_out, budget->left_since, now, all))
 		return false;
 	memset(count, 0, sizeof *count);
 	count->class = class;
@@ -181,11 +181,12 @@ tell_class(RgDenialRates *rates, int place, int64_t now, RgDenialClass class,
 
 /* The sources first: what they give up is then told with their class. */
 bool
-rg_denial_rate_due(RgDenialRates *rates, int place, int64_t now, int *at, RgDenialCount *count)
+rg_denial_rate_due(RgDenialRates *rates, int place, int64_t now, bool all, int *at,
+				   RgDenialCount *count)
 {
 	for (; *at < ALL + RG_DENIAL_CLASSES; ++*at)
-		if (*at < ALL ? tell_source(rates, place, now, *at, count)
-			: tell_class(rates, place, now, *at - ALL, count))
+		if (*at < ALL ? tell_source(rates, place, now, all, *at, count)
+			: tell_class(rates, place, now, all, *at - ALL, count))
 			return true;
 	return false;
 }

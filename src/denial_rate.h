@@ -104,12 +104,12 @@ extern bool rg_denial_rate_take(RgDenialRates *rates, int place, RgDenialClass c
 			__attribute__((warn_unused_result));
 
 /*
- * The next count of the place that is due, which is then told.  Start with *at
- * 0; false after the last.  Counts beyond the bucket of their class go into the
+ * The next count of the place that is due, or the next of all, which is then
+ * told.  Start with *at 0; false after the last.  Counts beyond the bucket of their class go into the
  * one of the class as a whole.
  */
-extern bool rg_denial_rate_due(RgDenialRates *rates, int place, int64_t now, int *at,
-							   RgDenialCount *count)
+extern bool rg_denial_rate_due(RgDenialRates *rates, int place, int64_t now, bool all,
+							   int *at, RgDenialCount *count)
 			__attribute__((warn_unused_result));
 
 /* When the oldest count of the place will be due; INT64_MAX when there is none. */

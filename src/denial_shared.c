@@ -24,14 +24,18 @@
 #define TRANCHE "relay_guard_denials"
 #define SECOND INT64CONST(1000000000)
 #define GRACE (60 * SECOND)
-#define STALE (300 * SECOND)
+#define RETRY_FIRST (5 * SECOND)
+#define RETRY_LAST (60 * SECOND)
 
 typedef struct Place
 {
 	Oid			database;		/* InvalidOid: not in use */
-	bool		asked;			/* a worker has ever */
-	int64		seen;			/* when it last did, or the server started */
-	int64		due;			/* no count is due before */
+	bool		looked_after;	/* by the launcher, when it was asked last */
+	int64		asked_at;		/* when that was */
+	int64		due;			/* no count is due before; PG_INT64_MAX: there
+								 * is none */
+	int64		retry_at;		/* nothing is written before */
+	int64		retry_after;	/* how long the last failure made it wait */
 	RgDenialTotals totals;
 } Place;
 
@@ -106,46 +110,45 @@ empty_place(int place)
 }
 
 static void
-take_place(int place, Oid database, int64 seen)
+take_place(int place, Oid database)
 {
 	empty_place(place);
 	memset(&shared->places[place], 0, sizeof shared->places[place]);
 	shared->places[place].database = database;
-	shared->places[place].seen = seen;
 	shared->places[place].due = PG_INT64_MAX;
 }
 
-/* An unused one, or one that was taken for a worker that never came. */
+/* An unused one, or one that nobody looks after. */
 static int
 spare_place(void)
 {
 	int			place = find_place(InvalidOid);
 
 	for (int i = 0; place < 0 && i < RG_DENIAL_PLACES; i++)
-		if (!shared->places[i].asked)
+		if (!shared->places[i].looked_after)
 			place = i;
 	return place;
 }
 
-/* Its worker is there, or will be. */
+/* Wakes the worker; whether there is one, or may soon be. */
 static bool
-is_looked_after(void)
+is_looked_after(int64 now, bool *looked_after)
 {
-	RgWorkStatus status;
-
-	return rg_work_status(RG_WORK_SEALS, &status);
+	*looked_after = rg_work_notify(RG_WORK_SEALS, RG_SEAL_DENIALS) > 0;
+	return *looked_after || now - shared->started <= GRACE;
 }
 
 static int
 place_to_note_in(int64 now)
 {
 	int			place = find_place(MyDatabaseId);
+	bool		looked_after;
 
-	if (place >= 0 || (now - shared->started > GRACE && !is_looked_after()))
+	if (place >= 0 || !is_looked_after(now, &looked_after))
 		return place;
-	place = find_place(InvalidOid);
+	place = spare_place();
 	if (place >= 0)
-		take_place(place, MyDatabaseId, shared->started);
+		take_place(place, MyDatabaseId);
 	return place;
 }
 
@@ -157,7 +160,7 @@ rg_denial_purge(Oid database)
 	LWLockAcquire(lock, LW_EXCLUSIVE);
 	place = find_place(database);
 	if (place >= 0)
-		take_place(place, InvalidOid, 0);
+		take_place(place, InvalidOid);
 	LWLockRelease(lock);
 }
 
@@ -175,6 +178,7 @@ source_of(const RgDenialWho *who, char *kind)
 	return rg_slice_of(*kind == 'u' ? who->user_id : who->role);
 }
 
+/* The reason is a word, so its NUL keeps it apart from the source behind it. */
 static uint64
 hash_source(RgDenialClass class, const RgDenialWho *who)
 {
@@ -182,22 +186,21 @@ hash_source(RgDenialClass class, const RgDenialWho *who)
 	{
 		Oid			database;
 		uint8		class;
-		char		code[RG_DENIAL_CODE_SIZE];
 		char		kind;
-		char		source[RG_DENIAL_USER_SIZE];
+		char		rest[RG_DENIAL_CODE_SIZE + RG_DENIAL_USER_SIZE];
 	}			message;
-	RgSlice		source;
+	size_t		code_size = strlen(who->code) + 1;
+	RgSlice		source = source_of(who, &message.kind);
 	uint64		hash;
 
-	memset(&message, 0, offsetof(typeof(message), source));
-	source = source_of(who, &message.kind);
 	message.database = MyDatabaseId;
 	message.class = class;
-	memcpy(message.code, who->code, sizeof message.code);
+	memcpy(message.rest, who->code, code_size);
 	if (source.len > 0)
-		memcpy(message.source, source.data, source.len);
+		memcpy(message.rest + code_size, source.data, source.len);
 	crypto_shorthash((uint8 *) &hash, (uint8 *) &message,
-					 offsetof(typeof(message), source) + source.len, shared->hash_key);
+					 offsetof(typeof(message), rest) + code_size + source.len,
+					 shared->hash_key);
 	return hash;
 }
 
@@ -219,6 +222,22 @@ store_event(int place, RgDenialClass class, const RgDenialWho *who, uint64 left_
 		event->count_only = true;
 }
 
+/* Nobody will ask for it: only the count of what was dropped goes on. */
+static bool
+drop_unless_looked_after(int place, int64 now)
+{
+	Place	   *mine = &shared->places[place];
+
+	mine->asked_at = now;
+	if (is_looked_after(now, &mine->looked_after))
+		return false;
+	mine->totals.dropped++;
+	if (mine->due != PG_INT64_MAX ||
+		rg_denial_queue_first(&shared->queue, place) != RG_DENIAL_NO_SLOT)
+		empty_place(place);
+	return true;
+}
+
 static void
 note(int place, RgDenialClass class, const RgDenialWho *who, uint64 key, int64 now,
 	 void (*fill) (RgDenialEvent *event, const void *arg), const void *arg)
@@ -228,6 +247,9 @@ note(int place, RgDenialClass class, const RgDenialWho *who, uint64 key, int64 n
 	uint64		left_out;
 
 	mine->totals.noted[class]++;
+	if ((mine->due == PG_INT64_MAX || now - mine->asked_at > SECOND) &&
+		drop_unless_looked_after(place, now))
+		return;
 	if (rg_denial_rate_take(&shared->rates, place, class, key, who, room, now, &left_out))
 	{
 		store_event(place, class, who, left_out, fill, arg);
@@ -235,19 +257,6 @@ note(int place, RgDenialClass class, const RgDenialWho *who, uint64 key, int64 n
 	}
 	mine->totals.left_out[class]++;
 	mine->due = Min(mine->due, now + RG_DENIAL_TELL_AFTER);
-}
-
-/* Nobody will ask: only the count of what was dropped goes on. */
-static void
-drop(int place, RgDenialClass class)
-{
-	Place	   *mine = &shared->places[place];
-
-	mine->totals.noted[class]++;
-	mine->totals.dropped++;
-	if (mine->due != PG_INT64_MAX ||
-		rg_denial_queue_first(&shared->queue, place) != RG_DENIAL_NO_SLOT)
-		empty_place(place);
 }
 
 void
@@ -264,79 +273,72 @@ rg_denial_store(RgDenialClass class, const RgDenialWho *who,
 	key = hash_source(class, who);
 	LWLockAcquire(lock, LW_EXCLUSIVE);
 	place = place_to_note_in(now);
-	if (place >= 0 && now - shared->places[place].seen > STALE && !is_looked_after())
-		drop(place, class);
-	else if (place >= 0)
+	if (place >= 0)
 		note(place, class, who, key, now, fill, arg);
 	LWLockRelease(lock);
-	if (place >= 0)
-		(void) rg_work_notify(RG_WORK_SEALS, RG_SEAL_DENIALS);
 }
 
 /*
  * Writing
  */
 
-bool
-rg_denial_waiting(void)
+static RgDenialState
+state_of(int place, int64 now)
 {
-	int64		now = rg_boot_now();
-	bool		waiting = false;
+	const Place *mine = &shared->places[place];
+
+	if (rg_denial_queue_first(&shared->queue, place) == RG_DENIAL_NO_SLOT &&
+		mine->due == PG_INT64_MAX)
+		return RG_DENIAL_NOTHING;
+	if (now < mine->retry_at)
+		return RG_DENIAL_COUNTED;
+	return rg_denial_queue_first(&shared->queue, place) != RG_DENIAL_NO_SLOT || mine->due <= now
+		? RG_DENIAL_WAITING : RG_DENIAL_COUNTED;
+}
+
+RgDenialState
+rg_denial_state(void)
+{
+	RgDenialState state = RG_DENIAL_NOTHING;
 	int			place;
 
 	if (shared == NULL || RecoveryInProgress())
-		return false;
-	LWLockAcquire(lock, LW_EXCLUSIVE);
-	place = find_place(MyDatabaseId);
-	if (place < 0 && (place = spare_place()) >= 0)
-		take_place(place, MyDatabaseId, now);
-	if (place >= 0)
-	{
-		shared->places[place].asked = true;
-		shared->places[place].seen = now;
-		waiting = shared->places[place].due <= now ||
-			rg_denial_queue_first(&shared->queue, place) != RG_DENIAL_NO_SLOT;
-	}
-	LWLockRelease(lock);
-	return waiting;
-}
-
-bool
-rg_denial_left(void)
-{
-	bool		left = false;
-	int			place;
-
-	if (shared == NULL)
-		return false;
+		return state;
 	LWLockAcquire(lock, LW_SHARED);
 	place = find_place(MyDatabaseId);
 	if (place >= 0)
-		left = shared->places[place].due != PG_INT64_MAX ||
-			rg_denial_queue_first(&shared->queue, place) != RG_DENIAL_NO_SLOT;
+		state = state_of(place, rg_boot_now());
 	LWLockRelease(lock);
-	return left;
+	return state;
+}
+
+static bool
+has_room_for_counts(int place)
+{
+	for (int class = 0; class < RG_DENIAL_CLASSES; class++)
+		if (!rg_denial_queue_has_room(&shared->queue, place, class))
+			return false;
+	return true;
 }
 
 /* A count that finds the queue full is told the next time. */
 static void
-queue_counts(int place, int64 now)
+queue_counts(int place, int64 now, bool all)
 {
+	Place	   *mine = &shared->places[place];
 	RgDenialCount count;
 	int			at = 0;
 
-	if (shared->places[place].due > now)
+	if (mine->due == PG_INT64_MAX || (mine->due > now && !all))
 		return;
-	while (rg_denial_queue_has_room(&shared->queue, place, RG_DENIAL_VALUE) &&
-		   rg_denial_queue_has_room(&shared->queue, place, RG_DENIAL_FORBIDDEN) &&
-		   rg_denial_queue_has_room(&shared->queue, place, RG_DENIAL_CREDENTIALS) &&
-		   rg_denial_rate_due(&shared->rates, place, now, &at, &count))
+	while (has_room_for_counts(place) &&
+		   rg_denial_rate_due(&shared->rates, place, now, all, &at, &count))
 		store_event(place, count.class, &count.who, count.left_out, NULL, NULL);
-	shared->places[place].due = rg_denial_rate_next(&shared->rates, place);
+	mine->due = rg_denial_rate_next(&shared->rates, place);
 }
 
 int
-rg_denial_copy(RgDenialEvent *events, int max)
+rg_denial_copy(RgDenialEvent *events, int max, bool all_counts)
 {
 	int			count = 0;
 	int			place;
@@ -345,7 +347,7 @@ rg_denial_copy(RgDenialEvent *events, int max)
 	place = find_place(MyDatabaseId);
 	if (place >= 0)
 	{
-		queue_counts(place, rg_boot_now());
+		queue_counts(place, rg_boot_now(), all_counts);
 		for (int slot = rg_denial_queue_first(&shared->queue, place);
 			 slot != RG_DENIAL_NO_SLOT && count < max;
 			 slot = rg_denial_queue_next(&shared->queue, slot))
@@ -356,6 +358,23 @@ rg_denial_copy(RgDenialEvent *events, int max)
 }
 
 void
+rg_denial_failed(void)
+{
+	int			place;
+
+	LWLockAcquire(lock, LW_EXCLUSIVE);
+	place = find_place(MyDatabaseId);
+	if (place >= 0)
+	{
+		Place	   *mine = &shared->places[place];
+
+		mine->retry_after = mine->retry_after == 0 ? RETRY_FIRST : Min(2 * mine->retry_after, RETRY_LAST);
+		mine->retry_at = rg_boot_now() + mine->retry_after;
+	}
+	LWLockRelease(lock);
+}
+
+void
 rg_denial_done(uint64 sequence, bool written)
 {
 	int			place;
@@ -363,6 +382,8 @@ rg_denial_done(uint64 sequence, bool written)
 
 	LWLockAcquire(lock, LW_EXCLUSIVE);
 	place = find_place(MyDatabaseId);
+	if (place >= 0)
+		shared->places[place].retry_after = 0;
 	while (place >= 0 &&
 		   (slot = rg_denial_queue_first(&shared->queue, place)) != RG_DENIAL_NO_SLOT &&
 		   shared->events[slot].sequence <= sequence)

@@ -3,10 +3,9 @@
  *		Refusals in shared memory, between whoever was refused and the worker
  *		that writes them into the audit log.
  *
- * A database that relay_guard.databases names has a place here; in the first
- * minute after the server's start any may have one, since nobody knows yet which
- * those are.  Without a place nothing is noted.  Refusals of others whose worker
- * has not asked for five minutes are dropped, and counted as that.
+ * Databases that the launcher looks after have a place here; in the first minute
+ * after the server's start any may, since the launcher may not have looked yet.
+ * Without a place nothing is noted.
  */
 #ifndef RG_DENIAL_SHARED_H
 #define RG_DENIAL_SHARED_H
@@ -70,14 +69,30 @@ extern void rg_denial_store(RgDenialClass class, const RgDenialWho *who,
 							void (*fill) (RgDenialEvent *event, const void *arg),
 							const void *arg);
 
-/* Whether refusals of this database are to be written; says that a worker asks. */
-extern bool rg_denial_waiting(void);
+/*
+ * For the worker.  What refusals there are of this database: none, some of which
+ * only a count is kept that is not due yet, or some to be written now.
+ */
+typedef enum RgDenialState
+{
+	RG_DENIAL_NOTHING,
+	RG_DENIAL_COUNTED,
+	RG_DENIAL_WAITING
+} RgDenialState;
 
-/* Whether there are any, now or when a count is due; its worker comes again. */
-extern bool rg_denial_left(void);
+extern RgDenialState rg_denial_state(void);
 
-/* Copies the oldest events, counts that are due among them; returns how many. */
-extern int	rg_denial_copy(RgDenialEvent *events, int max);
+/*
+ * Copies the oldest events, counts that are due among them, or all counts; returns
+ * how many.
+ */
+extern int	rg_denial_copy(RgDenialEvent *events, int max, bool all_counts);
+
+/*
+ * They could not be written: for a while, which grows with every failure, they are
+ * not waiting.
+ */
+extern void rg_denial_failed(void);
 
 /* Forgets those up to a sequence number; as dropped unless they were written. */
 extern void rg_denial_done(uint64 sequence, bool written);

@@ -62,8 +62,8 @@ static const Setting settings[] = {
 	"how the gateway's role connects; empty: as libpq's environment says"},
 	{"DB_READ_CONNECTIONS", NUMBER, FIELD(read_connections), "2", 1, 8,
 	"connections of a worker for GET and HEAD"},
-	{"DB_WRITE_CONNECTIONS", NUMBER, FIELD(write_connections), "2", 1, 8,
-	"connections of a worker for the other methods"},
+	{"DB_WRITE_CONNECTIONS", NUMBER, FIELD(write_connections), "0", 0, 8,
+	"connections of a worker for the other methods; 0 for 8 of all workers, and 2 at least"},
 	{"DB_PIPELINE_DEPTH", NUMBER, FIELD(pipeline_depth), "16", 1, 32,
 	"requests that may be under way on a connection"},
 	{"QUEUE_LIMIT", NUMBER, FIELD(queue_limit), "1024", 0, 65536,
@@ -272,6 +272,16 @@ derive_workers(RgConfig *config)
 		config->workers = processors < 1 ? 1 : processors > 256 ? 256 : processors;
 }
 
+/* As many commits as that share a flush of the disk; more of them wait in turn. */
+static void
+derive_write_connections(RgConfig *config)
+{
+	int64_t		share = 8 / config->workers;
+
+	if (config->write_connections == 0)
+		config->write_connections = share < 2 ? 2 : share;
+}
+
 static bool
 check_web_root(const RgConfig *config, FILE *errors)
 {
@@ -343,6 +353,7 @@ rg_config_load(FILE *errors)
 	valid &= derive_web_root(config, errors);
 	valid &= derive_keys(config, errors);
 	derive_workers(config);
+	derive_write_connections(config);
 	if (valid)
 		return config;
 	rg_config_free(config);

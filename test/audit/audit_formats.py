@@ -8,8 +8,12 @@ import importlib.util
 import io
 import json
 import pathlib
+import sys
 
 TOOL = pathlib.Path(__file__).parents[2] / "ops" / "audit-verify"
+sys.path.insert(0, str(TOOL.parent))
+
+import audit_log as formats  # noqa: E402
 
 
 def load_tool():
@@ -20,7 +24,7 @@ def load_tool():
 
 
 tool = load_tool()
-Row, Seal = tool.Row, tool.Seal
+Row, Seal = formats.Row, formats.Seal
 EXAMPLE_EPOCH = "16909060"
 START = datetime.datetime(2026, 11, 21, 10, 32, 43, 123456, datetime.timezone.utc)
 
@@ -34,19 +38,19 @@ def hexadecimal(data):
 
 
 def sign(row, key):
-    return row._replace(mac=hexadecimal(tool.blake2b(tool.row_message(row, tool.read_time(row.occurred_at)), key)))
+    return row._replace(mac=hexadecimal(formats.blake2b(formats.row_message(row, formats.read_time(row.occurred_at)), key)))
 
 
 def sign_seal(seal, key, step_key=None):
     """With root, MAC and proof of its columns."""
     seal = seal._replace(digest=seal.digest or hexadecimal(b"\0" * 32))
-    root = tool.seal_root(seal)
-    return seal._replace(root=hexadecimal(root), mac=hexadecimal(tool.seal_mac(key, root)),
-                         proof=step_key and hexadecimal(tool.seal_proof(step_key, root)))
+    root = formats.seal_root(seal)
+    return seal._replace(root=hexadecimal(root), mac=hexadecimal(formats.seal_mac(key, root)),
+                         proof=step_key and hexadecimal(formats.seal_proof(step_key, root)))
 
 
 def month_of(row):
-    start = tool.EPOCH + tool.read_time(row.occurred_at) * tool.MICROSECOND
+    start = formats.EPOCH + formats.read_time(row.occurred_at) * formats.MICROSECOND
     return start.date().replace(day=1).isoformat()
 
 
@@ -62,7 +66,7 @@ def multirange(ids):
 
 def digest(rows):
     ordered = sorted(rows, key=lambda row: (int(row.xid), int(row.id)))
-    return hexadecimal(tool.blake2b(b"".join(tool.read_bytea(row.mac) for row in ordered)))
+    return hexadecimal(formats.blake2b(b"".join(formats.read_bytea(row.mac) for row in ordered)))
 
 
 class Log:
@@ -102,14 +106,14 @@ class Log:
                     None if self.step is None else str(self.step), None)
         self.seals.append(sign_seal(seal._replace(**columns), self.key, self.step_key))
         if self.step is not None:
-            self.step, self.step_key = self.step + 1, tool.ratchet(self.step_key)
+            self.step, self.step_key = self.step + 1, formats.ratchet(self.step_key)
 
     def rewrite(self, at, key, **columns):
         """As whoever has the ring: a row, its seal, and all seals after it, all consistent."""
         old = self.rows[at]
         self.rows[at] = sign(old._replace(**columns), key)
         for n, seal in enumerate(self.seals):
-            ids = tool.read_multirange(seal.ids)
+            ids = formats.read_multirange(seal.ids)
             rows = [row for row in self.rows if row.epoch == seal.row_epoch
                     and any(first <= int(row.id) < end for first, end in ids)]
             fresh = sign_seal(seal._replace(digest=digest(rows), previous=self.seals[n - 1].root if n else None), key)
@@ -137,7 +141,7 @@ def json_field(column, value):
     """As row_to_json() writes it."""
     if value is None:
         return "null"
-    if column in JSON_NUMBERS or column in tool.JSONB_COLUMNS:
+    if column in JSON_NUMBERS or column in formats.JSONB_COLUMNS:
         return value
     return json.dumps(value.replace(" ", "T", 1) if column.endswith("_at") else value, ensure_ascii=False)
 
@@ -157,7 +161,7 @@ WRITERS = {"csv": write_csv, "json": write_json}
 
 def ring_key(server, key_id=1):
     """The subkey for the audit log of a server's ring."""
-    return tool.read_keyring(server.keyring)[key_id]
+    return formats.read_keyring(server.keyring)[key_id]
 
 
 def partition(month):
@@ -186,6 +190,14 @@ def put(connection, log):
         copy_into(connection, "relay_guard.audit_log", log.rows)
         copy_into(connection, "relay_guard.audit_seal", log.seals)
         cursor.execute("RESET session_replication_role")
+
+
+def export(server, folder, database="postgres"):
+    """LOG and SEALS as psql writes them."""
+    for table, name in (("audit_log", "log"), ("audit_seal", "seals")):
+        server.program("psql", "-X", "-q", "-c", f"\\copy (SELECT * FROM relay_guard.{table}) TO '{folder / name}' CSV HEADER",
+                       database=database)
+    return folder / "log", folder / "seals"
 
 
 def server_problems(connection, *months):

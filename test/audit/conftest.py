@@ -4,3 +4,4 @@ import sys
 sys.path.insert(0, str(pathlib.Path(__file__).parent.parent))
 
 from servers import home, make_server, server, template  # noqa: E402,F401
+from clusters import make_other, other_template  # noqa: E402,F401

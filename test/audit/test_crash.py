@@ -9,14 +9,14 @@ import threading
 import time
 
 import pytest
-from journal import Journal, audited, check_proofs, new_ratchet, problems, run, seal, whole
+from journal import Journal, audited, check_proofs, exported_problems, new_ratchet, problems, run, seal, whole
 from servers import as_server, sqlstate, wait_for
 
 LONG = os.environ.get("RG_LONG", "0") != "0"
 ROUNDS = 50 if LONG else 3
 CLIENTS = 6
 PR_SET_CHILD_SUBREAPER = 36
-LAST = "SELECT max(id), count(*) FROM relay_guard.audit_log"
+LAST = "SELECT max(id), count(*), (SELECT count(*) FROM relay_guard.audit_seal) FROM relay_guard.audit_log"
 SEALS = "SELECT seal_id FROM relay_guard.audit_seal ORDER BY 1"
 SEALER = "SELECT pid FROM pg_stat_activity WHERE backend_type = 'relay_guard sealer'"
 
@@ -79,11 +79,14 @@ def forgets_commits(client):
     return "SET synchronous_commit = off" if client % 2 else ""
 
 
-def ends_whole(server):
+def ends_whole(server, journal=None):
     """Another seal leaves no row without, and the ratchet has proved every one."""
+    if journal:
+        print(f"{ROUNDS} kills, {len(journal.acknowledged)} transactions acknowledged")
     seal(server)
     assert whole(server) == 0
     assert check_proofs(server, server.k0) > 1
+    assert exported_problems(server, "postgres", server.k0) == []
 
 
 @pytest.fixture
@@ -115,13 +118,13 @@ def test_kill_9_of_the_server_takes_nothing_that_was_acknowledged(crashing):
         crashing.start()
         journal.check(crashing)
         whole(crashing)
-    ends_whole(crashing)
-    print(f"{ROUNDS} kills, {len(journal.acknowledged)} transactions acknowledged")
+    ends_whole(crashing, journal)
 
 
 @pytest.mark.parametrize("change", [
     "INSERT INTO app.entry VALUES ('late', 1)", "SELECT relay_guard.audit_event('late', 'shop')",
-    "BEGIN; SAVEPOINT s; INSERT INTO app.entry VALUES ('later', 1); RELEASE s; COMMIT"])
+    "BEGIN; SAVEPOINT s; INSERT INTO app.entry VALUES ('later', 1); RELEASE s; COMMIT",
+    "SELECT relay_guard.audit_seal()"])
 def test_an_audited_change_is_durable_whatever_synchronous_commit_says(asynchronous, change):
     """The last that the server does before it dies, with nobody else there to write the log for it."""
     before = asynchronous.run(LAST)
@@ -145,7 +148,7 @@ def test_kill_9_of_a_backend(crashing):
         journal.stop()
         journal.check(crashing)
         whole(crashing)
-    ends_whole(crashing)
+    ends_whole(crashing, journal)
 
 
 def test_kill_9_of_the_sealer(crashing):
@@ -159,7 +162,7 @@ def test_kill_9_of_the_sealer(crashing):
         journal.stop()
         journal.check(crashing)
         whole(crashing)
-    ends_whole(crashing)
+    ends_whole(crashing, journal)
 
 
 def test_kill_9_in_the_midst_of_a_seal(crashing):
@@ -175,7 +178,7 @@ def test_kill_9_in_the_midst_of_a_seal(crashing):
     sealing.start()
     pid = sealer.get_backend_pid()
     wait_for(lambda: crashing.value("SELECT wait_event_type FROM pg_stat_activity WHERE pid = %s", pid) == "Lock")
-    assert crashing.run("SELECT FROM pg_locks WHERE relation = 'relay_guard.audit_seal'::regclass AND granted AND pid = %s", pid)
+    assert crashing.run("SELECT 1 FROM pg_locks WHERE relation = 'relay_guard.audit_seal'::regclass AND granted AND pid = %s", pid)
     kill_process(crashing, pid)
     sealing.join()
     assert crashing.run(SEALS) == seals or whole(crashing) == 0

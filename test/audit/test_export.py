@@ -1,16 +1,15 @@
 """ops/audit-verify on logs that Python made: what it finds without a server, and only that."""
 import base64
-import json
 import os
 import subprocess
 import sys
 
 import audit_formats
 import pytest
-from audit_formats import Log, Row, Seal, hexadecimal, sign, sign_seal, tool
+from audit_formats import formats, hexadecimal, Log, Row, Seal, sign, sign_seal, tool
 
 MASTER = bytes(range(32))
-KEY = tool.derive(MASTER, b"audit___")
+KEY = formats.derive(MASTER, b"audit___")
 FIRST_KEY = bytes(range(32, 64))
 OTHER = bytes(64)[:32]
 
@@ -116,7 +115,7 @@ def test_two_swapped_rows_are_named(problems):
 SEAL_CHANGES = {"epoch": "5", "row_epoch": "5", "snap": "1:1:", "month": "2026-10-01", "rows": "1", "ids": "{[1,9)}",
                 "digest": hexadecimal(OTHER), "unwitnessed": "3", "sealed_at": "2026-01-01 00:00:00+00",
                 "previous": hexadecimal(OTHER), "root": hexadecimal(OTHER), "mac": hexadecimal(OTHER), "step": "7",
-                "findings": '[{"id": 3}]'}
+                "findings": '[{"id": 3}]', "proof": hexadecimal(OTHER)}
 
 
 @pytest.mark.parametrize("column", SEAL_CHANGES)
@@ -154,17 +153,17 @@ def test_findings_are_told_with_the_row(problems):
 
 def test_cut_tail_is_found_by_the_anchor_alone(problems):
     made = log()
-    root = tool.read_bytea(made.seals[2].root)
+    root = formats.read_bytea(made.seals[2].root)
     gone = made.rows[-3]
     made.seals.pop()
     assert problems(made, anchors=[(3, root)]) == [("anchor", 3)]
     made.rows.remove(gone)
-    assert problems(made, anchors=[(2, tool.read_bytea(made.seals[1].root))]) == []
+    assert problems(made, anchors=[(2, formats.read_bytea(made.seals[1].root))]) == []
 
 
 def test_rewriting_with_the_ring_is_found_by_k0_and_by_the_anchor(problems):
     made = log(first_key=FIRST_KEY)
-    anchor = (2, tool.read_bytea(made.seals[1].root))
+    anchor = (2, formats.read_bytea(made.seals[1].root))
     made.rewrite(3, KEY, actor="mallory")
     assert problems(made) == []
     assert problems(made, anchors=[anchor]) == [("anchor", 2)]
@@ -178,18 +177,18 @@ def test_proofs_cannot_be_left_out_or_made_by_a_later_key(problems):
     made = log()
     assert problems(made, first_keys=[FIRST_KEY]) == [("seal_proof", 3)]
     later = log(first_key=FIRST_KEY)
-    key = tool.ratchet(tool.ratchet(tool.ratchet(FIRST_KEY)))
+    key = formats.ratchet(formats.ratchet(formats.ratchet(FIRST_KEY)))
     previous = None
     for n, seal in enumerate(later.seals):
         later.seals[n] = sign_seal(seal._replace(step=str(n + 3), previous=previous), KEY, key)
-        previous, key = later.seals[n].root, tool.ratchet(key)
+        previous, key = later.seals[n].root, formats.ratchet(key)
     assert problems(later, first_keys=[FIRST_KEY]) == [("tail_missing", 1)]
 
 
 def test_second_ratchet_needs_its_own_first_key(problems):
     """Begun anew, as when its file was lost, it goes on with the next step."""
     made = log(first_key=FIRST_KEY)
-    made.step_key = tool.ratchet(tool.ratchet(tool.ratchet(OTHER)))
+    made.step_key = formats.ratchet(formats.ratchet(formats.ratchet(OTHER)))
     made.seal()
     made.add(1)
     made.seal()
@@ -283,7 +282,7 @@ def command(tmp_path):
 
 def test_command_says_what_it_found_and_how_it_ended(command):
     key = base64.b64encode(FIRST_KEY).decode()
-    anchor = "3:" + tool.read_bytea(command.made.seals[2].root).hex()
+    anchor = "3:" + formats.read_bytea(command.made.seals[2].root).hex()
     done = command("--k0", "-", "--anchor", anchor, "log", "seals", input=key + "\n")
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "11 rows, 3 seals: no problems\n")
     done = command("--k0", base64.b64encode(OTHER).decode(), "log", "seals")

@@ -8,7 +8,7 @@ import sys
 
 import audit_formats
 import pytest
-from audit_formats import Row, Seal, server_problems, tool
+from audit_formats import formats, Row, Seal, server_problems, tool
 
 PAGE = (pathlib.Path(__file__).parents[2] / "docs" / "formats.md").read_text().split("\n## The audit log\n")[1]
 
@@ -29,11 +29,11 @@ def worked_example():
 
 
 EXAMPLE = worked_example()
-KEY = tool.derive(bytes(range(32)), b"audit___")
+KEY = formats.derive(bytes(range(32)), b"audit___")
 
 
 def record(name, kind):
-    return next(iter(map(kind._make, tool.read_csv(iter([",".join(kind._fields) + "\n", EXAMPLE[name] + "\n"]),
+    return next(iter(map(kind._make, formats.read_csv(iter([",".join(kind._fields) + "\n", EXAMPLE[name] + "\n"]),
                                                    kind._fields))))
 
 
@@ -48,21 +48,21 @@ def test_the_example_of_the_page_has_all_that_is_tested():
 
 def test_rows_of_the_page():
     assert ROWS[0].session_id == "" and ROWS[0].workspace_id is None
-    assert tool.row_message(ROWS[0], tool.read_time(ROWS[0].occurred_at)) == EXAMPLE["row message"]
+    assert formats.row_message(ROWS[0], formats.read_time(ROWS[0].occurred_at)) == EXAMPLE["row message"]
     for row, mac in zip(ROWS, ("row mac", "second row mac")):
         assert audit_formats.sign(row, KEY).mac == row.mac == "\\x" + EXAMPLE[mac].hex()
 
 
 def test_seal_of_the_page():
     assert audit_formats.digest(ROWS) == SEAL.digest == "\\x" + EXAMPLE["digest"].hex()
-    assert tool.seal_message(SEAL) == EXAMPLE["seal message"]
-    assert tool.seal_root(SEAL) == EXAMPLE["root"] == tool.read_bytea(SEAL.root)
-    assert tool.seal_mac(KEY, EXAMPLE["root"]) == EXAMPLE["seal mac"] == tool.read_bytea(SEAL.mac)
+    assert formats.seal_message(SEAL) == EXAMPLE["seal message"]
+    assert formats.seal_root(SEAL) == EXAMPLE["root"] == formats.read_bytea(SEAL.root)
+    assert formats.seal_mac(KEY, EXAMPLE["root"]) == EXAMPLE["seal mac"] == formats.read_bytea(SEAL.mac)
 
 
 def test_ratchet_of_the_page():
-    assert tool.ratchet(EXAMPLE["K0"]) == EXAMPLE["key of step 1"]
-    assert tool.seal_proof(EXAMPLE["K0"], EXAMPLE["root"]) == EXAMPLE["proof"] == tool.read_bytea(SEAL.proof)
+    assert formats.ratchet(EXAMPLE["K0"]) == EXAMPLE["key of step 1"]
+    assert formats.seal_proof(EXAMPLE["K0"], EXAMPLE["root"]) == EXAMPLE["proof"] == formats.read_bytea(SEAL.proof)
     assert tool.read_first_key(re.search(r"^    key (\S{44})$", PAGE, re.MULTILINE)[1]) == EXAMPLE["K0"]
 
 
@@ -71,10 +71,10 @@ def test_page_names_the_columns_in_the_order_of_the_messages():
     named = re.findall(r"`(\w+)`", rows.split("in this order,")[1].split("\n\n")[0])
     assert sorted(named) == sorted(set(Row._fields) - {"mac"})
     probe = Row(**{name: f"<{name}>" for name in Row._fields})._replace(id="1", xid="2", epoch="4", key_id="5")
-    message = tool.row_message(probe, 3)
-    numbers = {"xid": tool.xid_field(8, 2), "occurred_at": tool.int64_field(8, 3), "epoch": tool.int32_field(4, 4),
-               "key_id": tool.int32_field(4, 5), "id": tool.int64_field(8, 1)}
-    assert message == b"\1" + b"".join(numbers.get(name) or tool.text_field(f"<{name}>") for name in named)
+    message = formats.row_message(probe, 3)
+    numbers = {"xid": formats.xid_field(8, 2), "occurred_at": formats.int64_field(8, 3), "epoch": formats.int32_field(4, 4),
+               "key_id": formats.int32_field(4, 5), "id": formats.int64_field(8, 1)}
+    assert message == b"\1" + b"".join(numbers.get(name) or formats.text_field(f"<{name}>") for name in named)
     named = re.findall(r"`(\w+)`", seals.split("has the fields")[1].split(". Seals")[0])
     assert named == [name for name in Seal._fields if name not in ("root", "mac", "proof", "key_id", "step")] + ["key_id", "step"]
 
@@ -175,5 +175,5 @@ def test_database_in_another_encoding_has_the_same_macs(written, tmp_path):
         written.program("psql", "-X", "-q", "-c", "SET client_encoding = UTF8", "-c",
                         EXPORTS["csv"].format(table, tmp_path / name), database="latin")
     found = []
-    tool.verify(tool.read_keyring(written.keyring), tmp_path / "log", tmp_path / "seals", tell=found.append)
+    tool.verify(formats.read_keyring(written.keyring), tmp_path / "log", tmp_path / "seals", tell=found.append)
     assert found == []

@@ -4,7 +4,7 @@ import datetime
 import audit_formats
 import psycopg2
 import pytest
-from audit_formats import Log, Row, Seal, hexadecimal, server_problems, sign, sign_seal, tool
+from audit_formats import formats, hexadecimal, Log, Row, Seal, server_problems, sign_seal, tool
 
 MONTHS = ("2026-10-30 12:00:00", "2026-11-21 10:32:43")
 OTHER = hexadecimal(bytes(32))
@@ -160,6 +160,19 @@ def test_seals_that_are_gone_numbered_anew_or_there_twice(tampered):
     assert ("seal_duplicated", 1) in tampered("INSERT INTO relay_guard.audit_seal SELECT * FROM relay_guard.audit_seal WHERE seal_id = 1")
 
 
+def test_proof_that_a_seal_did_not_have(tampered):
+    for change in ("step = -5", "proof = root", "step = -5, proof = root"):
+        assert ("seal_changed", 3) in tampered(f"UPDATE relay_guard.audit_seal SET {change} WHERE seal_id = 3")
+
+
+@pytest.mark.parametrize("column", ["snap", "ids", "root", "month", "row_epoch"])
+def test_seal_that_lost_a_value(superuser, column):
+    with superuser.cursor() as cursor:
+        cursor.execute(f"""ALTER TABLE relay_guard.audit_seal ALTER {column} DROP NOT NULL;
+                           UPDATE relay_guard.audit_seal SET {column} = NULL WHERE seal_id = 2""")
+    assert ("seal_changed", 2) in server_problems(superuser)
+
+
 def test_forged_seal_with_absurd_ids(tampered):
     for ids in ("{[1,9223372036854775807)}", "{[-9223372036854775808,9223372036854775807)}"):
         found = tampered("UPDATE relay_guard.audit_seal SET ids = %s, rows = 9223372036854775806 WHERE seal_id = 1", ids)
@@ -195,6 +208,25 @@ def test_value_that_cannot_be_read_is_named_by_its_place(superuser, tampered):
     assert 'of partition "audit_log_2026_11" of the audit log' in failure.value.diag.context
 
 
+def test_mac_of_another_length(tampered):
+    assert tampered("UPDATE relay_guard.audit_log SET mac = substr(mac, 1, 31) WHERE id = 2") == [("row_changed", 2)]
+
+
+def test_columns_that_lost_their_values(superuser):
+    with superuser.cursor() as cursor:
+        cursor.execute("""ALTER TABLE relay_guard.audit_log ALTER mac DROP NOT NULL, ALTER xid DROP NOT NULL,
+                              ALTER action DROP NOT NULL;
+                          UPDATE relay_guard.audit_log SET mac = NULL WHERE id = 2;
+                          UPDATE relay_guard.audit_log SET xid = NULL WHERE id = 9;
+                          UPDATE relay_guard.audit_log SET action = NULL WHERE id = 5""")
+    assert sorted(server_problems(superuser)) == [("row_changed", 2), ("row_changed", 5), ("row_changed", 9),
+                                                  ("row_missing", 2), ("row_missing", 9)]
+
+
+def test_forged_findings_do_not_end_the_verification(tampered):
+    assert tampered("UPDATE relay_guard.audit_seal SET findings = '[{\"id\": 1e30}]' WHERE seal_id = 2") == [("seal_changed", 2)]
+
+
 def rewritten(connection, log, key):
     """With the ring in hand: a row anew, its seal, and all later ones."""
     log.rewrite(1, key, actor="mallory")
@@ -218,7 +250,7 @@ def test_who_has_the_ring_is_found_by_an_anchor_not_here(server, superuser, tmp_
     """audit_verify() says nothing: it has the same keys as whoever did it."""
     key = audit_formats.ring_key(server)
     whole = made_log(key)
-    anchor = tool.read_bytea(whole.seals[-1].root)
+    anchor = formats.read_bytea(whole.seals[-1].root)
     rewritten(superuser, made_log(key), key)
     assert server_problems(superuser) == []
     found = []
@@ -248,7 +280,7 @@ def test_steps_of_the_ratchet_that_are_gone(server, superuser):
         log.seal()
     with superuser.cursor() as cursor:
         cursor.execute("DELETE FROM relay_guard.audit_log; DELETE FROM relay_guard.audit_seal")
-    log.seals[2] = sign_seal(log.seals[2]._replace(step="5"), key)
+    log.seals[2] = sign_seal(log.seals[2]._replace(step="5"), key, bytes(32))
     audit_formats.copy_into(superuser, "relay_guard.audit_log", log.rows)
     audit_formats.copy_into(superuser, "relay_guard.audit_seal", log.seals)
     assert server_problems(superuser) == [("tail_missing", 3)]
@@ -271,6 +303,21 @@ def test_findings_of_a_seal(server, superuser):
              findings='[{"id": 77, "xid": 9, "found": 0, "witnessed": 1}, {"xid": 10, "found": 1, "witnessed": 3}]')
     audit_formats.copy_into(superuser, "relay_guard.audit_seal", log.seals[3:])
     assert server_problems(superuser) == [("seal_finding", 77), ("seal_finding", 4)]
+
+
+def test_row_that_was_deleted_before_it_was_sealed(make_server):
+    """What the transaction left in shared memory tells, unless the server crashed in between."""
+    server = make_server({"relay_guard.audit_seal_interval": "0"})
+    server.run("CREATE EXTENSION relay_guard")
+    server.run("SELECT relay_guard.audit_maintain()")
+    gone = server.value("SELECT relay_guard.audit_event('gone', 'thing')")
+    server.run("SELECT relay_guard.audit_event('stays', 'thing')")
+    server.run("SET session_replication_role = replica; DELETE FROM relay_guard.audit_log WHERE action = 'gone'")
+    server.run("SELECT relay_guard.audit_seal()")
+    connection = server.connect()
+    assert server_problems(connection) == [("seal_finding", gone)]
+    connection.close()
+    server.stop("immediate")
 
 
 def test_month_of_rows_and_seals_may_be_asked_for_alone(superuser):

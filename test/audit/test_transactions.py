@@ -325,3 +325,40 @@ def test_savepoints_of_one_transaction_keep_their_order(connection):
         UPDATE saved SET n = 0; ROLLBACK TO b; DELETE FROM saved WHERE id = 1; RELEASE a; SAVEPOINT c; DELETE FROM saved;
         ROLLBACK TO c; ROLLBACK TO c; INSERT INTO saved VALUES (3, 3); COMMIT""")
     assert [(action, id) for action, id, _ in seen(log)] == [("INSERT", "1"), ("INSERT", "2"), ("DELETE", "1"), ("INSERT", "3")]
+
+
+def test_what_clients_do_to_one_row_at_a_time_is_one_chain(audited):
+    """Each old value is the new one of the change before, whoever waited for whose lock."""
+    audited.run("""DROP TABLE IF EXISTS counter; CREATE TABLE counter (id int PRIMARY KEY, n int); SELECT relay_guard.audit('counter');
+                   INSERT INTO counter VALUES (1, 0)""")
+
+    def add():
+        connection = audited.connect()
+        for i in range(60):
+            run(connection, "UPDATE counter SET n = n + 1" if i % 3 else "INSERT INTO counter VALUES (1, 0) ON CONFLICT (id) DO UPDATE SET n = counter.n + 1")
+        connection.close()
+
+    threads = [threading.Thread(target=add) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    steps = audited.run("""SELECT (old ->> 'n')::int, (new ->> 'n')::int FROM relay_guard.audit_log
+        WHERE resource_type = 'counter' AND action = 'UPDATE' ORDER BY 1""")
+    assert steps == [(n, n + 1) for n in range(480)]
+
+
+def test_whoever_may_write_the_table_is_logged_as_who_logged_in(audited, connection):
+    make_table(connection, "open_table", "n int")
+    run(connection, """DROP ROLE IF EXISTS writer; DROP ROLE IF EXISTS worn; CREATE ROLE writer LOGIN; CREATE ROLE worn; GRANT worn TO writer;
+        GRANT INSERT, UPDATE (n), SELECT, DELETE ON open_table TO worn;
+        CREATE OR REPLACE FUNCTION insert_as_owner() RETURNS void LANGUAGE sql SECURITY DEFINER AS 'INSERT INTO open_table VALUES (9, 9)'""")
+    writer = audited.connect(user="writer")
+    run(writer, "SET ROLE worn; INSERT INTO open_table VALUES (1, 1); UPDATE open_table SET n = 2; DELETE FROM open_table; SELECT insert_as_owner()")
+    assert run(connection, """SELECT session_role, count(*) FROM relay_guard.audit_log
+        WHERE resource_type = 'open_table' AND source = 'trigger' GROUP BY 1""") == [("writer", 4)]
+    for statement in ("SELECT * FROM relay_guard.audit_log", "INSERT INTO relay_guard.audit_log (id) VALUES (1)",
+                      "SELECT nextval('relay_guard.audit_log_id_seq')"):
+        assert sqlstate(writer, statement) == "42501", statement
+    writer.close()
+    run(connection, "DROP TABLE open_table")

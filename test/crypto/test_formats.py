@@ -48,7 +48,7 @@ def other(make_server):
 
 
 def test_the_example_of_the_page_has_all_that_is_tested():
-    assert len(EXAMPLE) == 32
+    assert len(EXAMPLE) == 34
     assert RING == {7: EXAMPLE["master key"]} and EXAMPLE["master key"] == bytes(range(32))
 
 

@@ -89,7 +89,7 @@ def test_ready(gateway):
     ready = answer.json()
     assert ready["ready"] is True and "missing" not in ready
     assert ready["checks"] == dict.fromkeys(
-        ["database", "extension", "routes", "keyring", "counters", "telemetry", "templates",
+        ["database", "extension", "routes", "keyring", "counters", "audit", "telemetry", "templates",
          "filesystem", "redis"], True)
     assert ready["versions"]["gateway"] == ready["versions"]["extension"]
 

@@ -30,7 +30,6 @@ ALTER TABLE rg_account DISABLE TRIGGER USER;
 ALTER TABLE rg_account DISABLE TRIGGER ALL;
 ALTER TABLE rg_account ENABLE ALWAYS TRIGGER relay_guard_audit_insert;
 ALTER TABLE rg_account ENABLE TRIGGER relay_guard_audit_row;
-ALTER TABLE rg_account ENABLE TRIGGER ALL;
 ALTER TABLE rg_parted DISABLE TRIGGER relay_guard_audit_insert;
 ALTER TABLE ONLY rg_parted DISABLE TRIGGER relay_guard_audit_insert;
 ALTER TABLE rg_low DISABLE TRIGGER relay_guard_audit_row;
@@ -51,9 +50,15 @@ CREATE OR REPLACE TRIGGER relay_guard_audit_truncate BEFORE TRUNCATE ON rg_accou
 	EXECUTE FUNCTION relay_guard.audit_change('rg_account', '{id}', '{note}', '{}');
 CREATE TRIGGER rg_second AFTER INSERT ON rg_account REFERENCING NEW TABLE AS new_rows FOR EACH STATEMENT
 	EXECUTE FUNCTION relay_guard.audit_change('rg_account', '{id}', '{note}', '{}');
-CREATE TRIGGER relay_guard_audit_row AFTER INSERT OR UPDATE OR DELETE ON rg_parted FOR EACH ROW
-	EXECUTE FUNCTION relay_guard.audit_change('rg_parted', '{id}', '{}', '{}');
+CREATE TABLE rg_empty (id int PRIMARY KEY) PARTITION BY RANGE (id);
+SELECT relay_guard.audit('rg_empty') \g /dev/null
+CREATE TRIGGER relay_guard_audit_row AFTER INSERT OR UPDATE OR DELETE ON rg_empty FOR EACH ROW
+	EXECUTE FUNCTION relay_guard.audit_change('rg_empty', '{id}', '{}', '{}');
 CREATE TRIGGER relay_guard_audit_other AFTER INSERT ON rg_aside EXECUTE FUNCTION rg_nothing();
+-- this one comes after a restore of data, and leaves them as they were
+ALTER TABLE rg_account ENABLE TRIGGER ALL;
+ALTER TABLE rg_parted ENABLE TRIGGER USER;
+SELECT * FROM rg_whole;
 -- those of others may come and go
 CREATE TRIGGER rg_mine AFTER INSERT ON rg_account EXECUTE FUNCTION rg_nothing();
 ALTER TABLE rg_account DISABLE TRIGGER rg_mine;

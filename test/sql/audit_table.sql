@@ -100,6 +100,19 @@ UPDATE rg_plain.rg_odd SET "Key, {one}" = 3;
 SELECT relay_guard.audit('rg_plain.rg_odd');
 UPDATE rg_plain.rg_odd SET "Key, {one}" = 3;
 
+-- dropped and renamed columns are told, whatever took them
+SELECT action, resource_type, resource_id, details FROM relay_guard.audit_log WHERE action = 'audit.alter' AND resource_id = 'rg_plain.rg_odd' ORDER BY id;
+CREATE TYPE rg_mood AS ENUM ('glad', 'sad');
+ALTER TABLE rg_mixed ADD PRIMARY KEY (id), ADD mood rg_mood, ADD other_mood rg_mood;
+SELECT relay_guard.audit('rg_mixed');
+ALTER TABLE rg_mixed RENAME a TO b;
+ALTER TABLE rg_mixed DROP b, ADD b int DEFAULT 7;
+DROP TYPE rg_mood CASCADE;
+ALTER TABLE rg_mixed RENAME TO rg_still_mixed;
+ALTER TABLE rg_still_mixed RENAME CONSTRAINT rg_mixed_pkey TO rg_pkey;
+ALTER TABLE rg_still_mixed RENAME TO rg_mixed;
+SELECT resource_id, details FROM relay_guard.audit_log WHERE action = 'audit.alter' AND resource_type LIKE 'rg_mixed%' ORDER BY resource_id, details::text COLLATE "C";
+
 -- pain: the log has no partition for now
 BEGIN;
 DO $$

@@ -49,8 +49,9 @@ BEGIN; SELECT relay_guard.assume('dora', role => 'pro'); SELECT remaining FROM r
 BEGIN; SELECT relay_guard.assume('dora', role => 'user'); SELECT allowed, remaining FROM relay_guard.rate_take('over_user'); COMMIT;
 BEGIN; SELECT relay_guard.assume('dora', role => 'pro'); SELECT allowed, remaining FROM relay_guard.rate_take('over_user'); COMMIT;
 
--- The view says what binds
-SELECT name, used, "limit", remaining, ruled_by, round(reset_after / 86400) AS days
+-- The view says what binds; a fixed window ends on the same day for everybody
+SELECT name, used, "limit", remaining, ruled_by,
+       CASE WHEN policy <> 'over_fixed' THEN round(reset_after / 86400) END AS days
 FROM relay_guard.counter WHERE policy LIKE 'over\_%' ORDER BY name COLLATE "C", "limit";
 
 -- A cost is held against the numbers that bind

@@ -78,7 +78,7 @@ tell(int64_t now, uint64_t *sum, RgDenialCount *last)
 	int			rows = 0;
 	RgDenialCount count;
 
-	while (rg_denial_rate_due(rates, 0, now, &at, &count))
+	while (rg_denial_rate_due(rates, 0, now, false, &at, &count))
 	{
 		rows++;
 		*sum += count.left_out;
@@ -108,6 +108,7 @@ test_count_by_itself(void)
 {
 	RgDenialCount count = {0};
 	uint64_t	sum = 0;
+	int			at;
 
 	begin();
 	take_many(1, 15, START);
@@ -118,6 +119,10 @@ test_count_by_itself(void)
 	   "with its source and reason");
 	ok(tell(START + 2 * MINUTE, &sum, &count) == 0 && sum == 5, "and not twice");
 	ok(rg_denial_rate_next(rates, 0) == INT64_MAX, "then none is due");
+	take_many(2, 15, START + 2 * MINUTE);
+	at = 0;
+	ok(rg_denial_rate_due(rates, 0, START + 2 * MINUTE, true, &at, &count) && count.left_out == 5,
+	   "at the end a count is told at once");
 }
 
 static void
@@ -162,6 +167,28 @@ test_eviction_does_not_refill(void)
 		rows += takes(number, START);
 	rows += take_many(1, 20, START);
 	ok(rows <= RG_DENIAL_ALL_BURST, "crowding one's own bucket out wins no rows");
+}
+
+/* Keys that are the same modulo a power of two share the few places of a set. */
+static void
+test_who_makes_room(void)
+{
+	RgDenialWho who = who_of(1);
+	RgDenialCount count = {0};
+	uint64_t	left_out;
+	bool		taken = true;
+	int			at = 0;
+
+	begin();
+	for (int i = 0; i < 15; i++)
+		taken &= rg_denial_rate_take(rates, 0, RG_DENIAL_VALUE, 1024, &who, true, START, &left_out) == (i < 10);
+	who = who_of(2);
+	for (int i = 0; i < 20; i++)
+		taken &= rg_denial_rate_take(rates, 0, RG_DENIAL_VALUE, 2048 + 1024 * i, &who, true,
+									 START + 59 * SECOND, &left_out);
+	ok(taken && rg_denial_rate_due(rates, 0, START + MINUTE, false, &at, &count) &&
+	   count.left_out == 5 && strcmp(count.who.user_id, "1") == 0,
+	   "a source with a count is the last to make room");
 }
 
 static void
@@ -265,6 +292,7 @@ main(void)
 	test_many_sources();
 	test_classes();
 	test_eviction_does_not_refill();
+	test_who_makes_room();
 	test_no_room();
 	test_places();
 	test_sums();
