@@ -22,7 +22,9 @@
 #include "utils/rel.h"
 #include "utils/timestamp.h"
 
+#include "audit_columns.h"
 #include "audit_partition.h"
+#include "audit_subject.h"
 
 DateADT
 rg_audit_month(TimestampTz at)
@@ -45,6 +47,7 @@ typedef struct Place
 	Oid			partition;
 	TimestampTz from;
 	TimestampTz until;
+	bool		fits;			/* it has been seen to have the log's columns */
 } Place;
 
 static Place place;
@@ -99,6 +102,7 @@ find_partition(Relation log, TimestampTz at)
 	if (index < 0)
 		return;
 	place.partition = partitions->oids[index];
+	place.fits = false;
 	place.from = bound_at(partitions->boundinfo, bound, DT_NOBEGIN);
 	place.until = bound_at(partitions->boundinfo, bound + 1, DT_NOEND);
 }
@@ -130,6 +134,16 @@ is_remembered(TimestampTz at)
 	return OidIsValid(place.partition) && place.from <= at && at < place.until;
 }
 
+/* Columns change with those of the log, and that is heard of. */
+static void
+check_columns(Relation partition)
+{
+	if (place.fits)
+		return;
+	rg_audit_require_columns(partition, rg_audit_log_columns, Natts_audit);
+	place.fits = true;
+}
+
 /* Whoever waited for the lock hears what happened meanwhile, and looks again. */
 Relation
 rg_audit_partition_open(TimestampTz at, Oid *sequence)
@@ -144,7 +158,10 @@ rg_audit_partition_open(TimestampTz at, Oid *sequence)
 		partition = try_table_open(place.partition, RowExclusiveLock);
 		*sequence = place.sequence;
 		if (partition != NULL && is_remembered(at))
+		{
+			check_columns(partition);
 			return partition;
+		}
 		place.partition = InvalidOid;
 		if (partition != NULL)
 			table_close(partition, RowExclusiveLock);

@@ -22,6 +22,7 @@
 #include "utils/snapmgr.h"
 #include "utils/timestamp.h"
 
+#include "audit_columns.h"
 #include "audit_seal_chain.h"
 #include "audit_seal_ratchet.h"
 #include "audit_subject.h"
@@ -50,6 +51,14 @@ enum
 	COL_STEP,
 	COL_PROOF,
 	NCOLUMNS
+};
+
+static const RgLogColumn columns[NCOLUMNS] = {
+	{"seal_id", INT8OID}, {"epoch", INT4OID}, {"row_epoch", INT4OID}, {"snap", PG_SNAPSHOTOID},
+	{"month", DATEOID}, {"rows", INT8OID}, {"ids", INT8MULTIRANGEOID}, {"digest", BYTEAOID},
+	{"unwitnessed", INT8OID}, {"findings", JSONBOID}, {"sealed_at", TIMESTAMPTZOID},
+	{"previous", BYTEAOID}, {"root", BYTEAOID}, {"key_id", INT4OID}, {"mac", BYTEAOID},
+	{"step", INT8OID}, {"proof", BYTEAOID}
 };
 
 /*
@@ -87,9 +96,11 @@ rg_seal_log_state(void)
 static Relation
 lock_table(void)
 {
-	Oid			table = get_relname_relid("audit_seal", get_namespace_oid("relay_guard", false));
+	Oid			oid = get_relname_relid("audit_seal", get_namespace_oid("relay_guard", false));
+	Relation	table = table_open(oid, ShareRowExclusiveLock);
 
-	return table_open(table, ShareRowExclusiveLock);
+	rg_audit_require_columns(table, columns, NCOLUMNS);
+	return table;
 }
 
 /* The one row that a query finds, if any; its parameter is the epoch. */
@@ -345,10 +356,11 @@ rg_seal_chain_add(RgSealChain *chain, RgSealPart *part)
 	Jsonb	   *findings = findings_of(part);
 	RgAuditSeal seal = message_of(chain, part, now, findings);
 	uint8		digest[RG_AUDIT_HASH_BYTES];
-	Datum		values[NCOLUMNS] = {0};
-	bool		nulls[NCOLUMNS];
+	int			natts = RelationGetDescr(chain->table)->natts;
+	Datum	   *values = palloc0(natts * sizeof *values);
+	bool	   *nulls = palloc(natts * sizeof *nulls);
 
-	memset(nulls, true, sizeof nulls);
+	memset(nulls, true, natts * sizeof *nulls);
 	crypto_generichash_final(&part->digest, digest, sizeof digest);
 	seal.digest = rg_slice((char *) digest, sizeof digest);
 	set_message(values, nulls, &seal);

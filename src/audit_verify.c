@@ -23,7 +23,9 @@
 #include "utils/timestamp.h"
 #include "utils/typcache.h"
 
+#include "audit_columns.h"
 #include "audit_partition.h"
+#include "audit_subject.h"
 #include "audit_verify.h"
 #include "keyring.h"
 #include "ratchet_file.h"
@@ -114,12 +116,23 @@ list_partitions(Oid log, List *known)
 	return list_concat_unique_oid(known, find_all_inheritors(log, AccessShareLock, NULL));
 }
 
+static void
+check_log(Oid oid)
+{
+	Relation	log = table_open(oid, AccessShareLock);
+
+	rg_audit_require_columns(log, rg_audit_log_columns, Natts_audit);
+	table_close(log, NoLock);
+}
+
 static List *
 begin_reading(RgAuditVerify *run)
 {
 	Oid			log = get_relname_relid("audit_log", get_namespace_oid("relay_guard", false));
-	List	   *partitions = list_partitions(log, NIL);
+	List	   *partitions;
 
+	check_log(log);
+	partitions = list_partitions(log, NIL);
 	run->ratchet_step = read_ratchet_step();
 	run->snapshot = RegisterSnapshot(GetLatestSnapshot());
 	PushActiveSnapshot(run->snapshot);
