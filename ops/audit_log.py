@@ -39,7 +39,7 @@ def bytes_field(data):
 
 
 def text_field(text):
-    return ABSENT if text is None else bytes_field(text.encode())
+    return ABSENT if text is None else bytes_field(text.encode(errors="surrogateescape"))
 
 
 def blake2b(data, key=b""):
@@ -223,9 +223,10 @@ def read_json(lines, columns):
 
 
 def read_table(path, kind):
-    """The rows of a file, whose first character tells what it is."""
+    """The rows of a file, whose first character tells what it is.  Bytes that are no
+    UTF-8, as a database in SQL_ASCII may hold, are hashed as they are."""
     try:
-        with open(path, encoding="utf-8", newline="\n") as lines:
+        with open(path, encoding="utf-8", errors="surrogateescape", newline="\n") as lines:
             first = next(lines, "")
             read = read_json if first.strip() == "" or first.startswith("{") else read_csv
             for record in read(itertools.chain([first], lines), kind._fields):

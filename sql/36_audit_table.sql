@@ -108,9 +108,9 @@ BEGIN
         RAISE EXCEPTION USING ERRCODE = 'wrong_object_type',
             MESSAGE = format('"%s" cannot be audited', rel),
             HINT = 'Tables and partitioned tables can be.';
-    ELSIF resource_type = '' THEN
+    ELSIF octet_length(resource_type) NOT BETWEEN 1 AND 255 THEN
         RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value',
-            MESSAGE = 'the resource type is empty',
+            MESSAGE = 'resource_type must have 1 to 255 bytes',
             HINT = 'Leave it out to have the table''s name.';
     END IF;
     columns := coalesce(key, relay_guard.primary_key(rel), '{}');

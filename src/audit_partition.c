@@ -11,13 +11,10 @@
 #include "postgres.h"
 
 #include "access/table.h"
-#include "catalog/namespace.h"
 #include "miscadmin.h"
 #include "partitioning/partbounds.h"
 #include "partitioning/partdesc.h"
-#include "utils/datetime.h"
 #include "utils/inval.h"
-#include "utils/lsyscache.h"
 #include "utils/partcache.h"
 #include "utils/rel.h"
 #include "utils/timestamp.h"
@@ -25,19 +22,7 @@
 #include "audit_columns.h"
 #include "audit_partition.h"
 #include "audit_subject.h"
-
-DateADT
-rg_audit_month(TimestampTz at)
-{
-	struct pg_tm tm;
-	fsec_t		fsec;
-
-	if (TIMESTAMP_NOT_FINITE(at) || timestamp2tm(at, NULL, &tm, &fsec, NULL, NULL) != 0)
-		ereport(ERROR,
-				errcode(ERRCODE_DATETIME_VALUE_OUT_OF_RANGE),
-				errmsg("a row of the audit log has a time out of range"));
-	return date2j(tm.tm_year, tm.tm_mon, 1) - POSTGRES_EPOCH_JDATE;
-}
+#include "own_relation.h"
 
 /* What is remembered; partition is InvalidOid when nothing is. */
 typedef struct Place
@@ -57,20 +42,6 @@ on_invalidate(Datum arg, Oid relid)
 {
 	if (relid == InvalidOid || relid == place.log || relid == place.sequence)
 		place.partition = InvalidOid;
-}
-
-static Oid
-relation_named(const char *name)
-{
-	Oid			schema = get_namespace_oid("relay_guard", true);
-	Oid			relation = OidIsValid(schema) ? get_relname_relid(name, schema) : InvalidOid;
-
-	if (!OidIsValid(relation))
-		ereport(ERROR,
-				errcode(ERRCODE_UNDEFINED_TABLE),
-				errmsg("relation relay_guard.%s does not exist", name),
-				errhint("Run CREATE EXTENSION relay_guard in this database."));
-	return relation;
 }
 
 /* A bound of the log's partitions; at the ends there may be none. */
@@ -116,8 +87,8 @@ find_place(TimestampTz at)
 	if (!registered)
 		CacheRegisterRelcacheCallback(on_invalidate, (Datum) 0);
 	registered = true;
-	place.log = relation_named("audit_log");
-	place.sequence = relation_named("audit_log_id_seq");
+	place.log = rg_own_relation_required("audit_log");
+	place.sequence = rg_own_relation_required("audit_log_id_seq");
 	log = table_open(place.log, RowExclusiveLock);
 	find_partition(log, at);
 	table_close(log, NoLock);

@@ -6,7 +6,6 @@
 #define RG_AUDIT_PARTITION_H
 
 #include "datatype/timestamp.h"
-#include "utils/date.h"
 #include "utils/relcache.h"
 
 /*
@@ -14,8 +13,5 @@
  * *sequence is that of the log's ids.  Error 55000 when there is no partition.
  */
 extern Relation rg_audit_partition_open(TimestampTz at, Oid *sequence);
-
-/* The first day of its month in UTC, which names a partition. */
-extern DateADT rg_audit_month(TimestampTz at);
 
 #endif

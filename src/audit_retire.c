@@ -11,7 +11,6 @@
 
 #include "access/htup_details.h"
 #include "access/xact.h"
-#include "catalog/namespace.h"
 #include "catalog/pg_class.h"
 #include "catalog/pg_type.h"
 #include "executor/spi.h"
@@ -20,7 +19,6 @@
 #include "nodes/parsenodes.h"
 #include "storage/lock.h"
 #include "utils/builtins.h"
-#include "utils/datetime.h"
 #include "utils/guc.h"
 #include "utils/json.h"
 #include "utils/jsonb.h"
@@ -30,8 +28,9 @@
 #include "utils/timestamp.h"
 
 #include "audit_detach.h"
-#include "audit_partition.h"
+#include "audit_month.h"
 #include "audit_write.h"
+#include "own_relation.h"
 #include "rekey_scope.h"
 
 /* As rekey()'s, whose second number is never 0. */
@@ -147,17 +146,6 @@ quoted(const RetiredPartition *partition)
 	return quote_qualified_identifier("relay_guard", NameStr(partition->name));
 }
 
-static char *
-iso_date(DateADT date)
-{
-	int			year,
-				month,
-				day;
-
-	j2date(date + POSTGRES_EPOCH_JDATE, &year, &month, &day);
-	return psprintf("%04d-%02d-%02d", year, month, day);
-}
-
 /*
  * Those of the log that are wholly before; of the others by their names, which
  * the detached ones still have.
@@ -265,7 +253,7 @@ record(const Retirement *retirement)
 	Datum		parsed;
 
 	initStringInfo(&details);
-	appendStringInfo(&details, "{\"before\": \"%s\", \"partitions\": [", iso_date(retirement->before));
+	appendStringInfo(&details, "{\"before\": \"%s\", \"partitions\": [", rg_audit_date_text(retirement->before));
 	for (uint64 i = 0; i < retirement->count; i++)
 	{
 		if (i > 0)
@@ -342,12 +330,12 @@ attach_again(const Retirement *retirement, const RetiredPartition *partition)
 {
 	static const char sql[] =
 	"ALTER TABLE relay_guard.audit_log ATTACH PARTITION %s FOR VALUES FROM ('%s 00:00+00') TO ('%s 00:00+00')";
-	int			year = atoi(NameStr(partition->name) + strlen("audit_log_"));
-	int			month = atoi(NameStr(partition->name) + strlen("audit_log_0000_"));
-	DateADT		first = date2j(year, month, 1) - POSTGRES_EPOCH_JDATE;
-	DateADT		next = date2j(month == 12 ? year + 1 : year, month == 12 ? 1 : month + 1, 1) - POSTGRES_EPOCH_JDATE;
+	DateADT		month;
 
-	(void) run(retirement, psprintf(sql, quoted(partition), iso_date(first), iso_date(next)));
+	if (!rg_audit_month_named(NameStr(partition->name), &month))
+		elog(ERROR, "unexpected name of a partition: %s", NameStr(partition->name));
+	(void) run(retirement, psprintf(sql, quoted(partition), rg_audit_date_text(month),
+									rg_audit_date_text(rg_audit_month_after(month))));
 	commit();
 }
 
@@ -375,7 +363,7 @@ retire(Retirement *retirement)
 	if (retirement->count == 0)
 	{
 		ereport(NOTICE,
-				errmsg("the audit log has no month before %s", iso_date(retirement->before)));
+				errmsg("the audit log has no month before %s", rg_audit_date_text(retirement->before)));
 		return;
 	}
 	announce(retirement);
@@ -434,7 +422,7 @@ relay_guard_audit_retire(PG_FUNCTION_ARGS)
 	retirement = MemoryContextAllocZero(context, sizeof *retirement);
 	retirement->context = context;
 	retirement->before = before;
-	retirement->log = get_relname_relid("audit_log", get_namespace_oid("relay_guard", false));
+	retirement->log = rg_own_relation_required("audit_log");
 	retirement->owner = owner_of(retirement->log);
 	lock(retirement);
 	commit();

@@ -10,7 +10,7 @@
 #include "utils/timestamp.h"
 #include "utils/xid8.h"
 
-#include "audit_partition.h"
+#include "audit_month.h"
 #include "audit_seal_account.h"
 
 void

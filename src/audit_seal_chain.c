@@ -11,23 +11,23 @@
 #include "access/table.h"
 #include "access/xact.h"
 #include "catalog/indexing.h"
-#include "catalog/namespace.h"
 #include "catalog/pg_type.h"
 #include "executor/spi.h"
-#include "utils/datetime.h"
 #include "utils/fmgroids.h"
 #include "utils/jsonb.h"
-#include "utils/lsyscache.h"
 #include "utils/rel.h"
 #include "utils/snapmgr.h"
 #include "utils/timestamp.h"
 
 #include "audit_columns.h"
+#include "audit_month.h"
+#include "audit_object.h"
 #include "audit_seal_chain.h"
 #include "audit_seal_ratchet.h"
 #include "audit_subject.h"
 #include "audit_write.h"
 #include "keyring.h"
+#include "own_relation.h"
 #include "varlena_slice.h"
 
 /* Columns of relay_guard.audit_seal */
@@ -96,8 +96,7 @@ rg_seal_log_state(void)
 static Relation
 lock_table(void)
 {
-	Oid			oid = get_relname_relid("audit_seal", get_namespace_oid("relay_guard", false));
-	Relation	table = table_open(oid, ShareRowExclusiveLock);
+	Relation	table = table_open(rg_own_relation_required("audit_seal"), ShareRowExclusiveLock);
 
 	rg_audit_require_columns(table, columns, NCOLUMNS);
 	return table;
@@ -212,18 +211,6 @@ rg_seal_chain_close(RgSealChain *chain)
  * A seal
  */
 
-/* A date of the calendar as ISO 8601 has it, whatever DateStyle is. */
-static RgSlice
-month_text(DateADT month)
-{
-	int			year;
-	int			number;
-	int			day;
-
-	j2date(month + POSTGRES_EPOCH_JDATE, &year, &number, &day);
-	return rg_slice_of(psprintf("%04d-%02d-%02d", year, number, day));
-}
-
 static RgSlice
 ids_text(RgSealPart *part)
 {
@@ -242,24 +229,6 @@ findings_of(const RgSealPart *part)
 	if (text == NULL)
 		return NULL;
 	return DatumGetJsonbP(OidFunctionCall1(F_JSONB_IN, CStringGetDatum(text)));
-}
-
-static RgSlice
-jsonb_text(Jsonb *value)
-{
-	StringInfoData text;
-
-	if (value == NULL)
-		return rg_slice(NULL, 0);
-	initStringInfo(&text);
-	(void) JsonbToCString(&text, &value->root, VARSIZE(value));
-	return rg_audit_utf8(rg_slice(text.data, text.len));
-}
-
-static int64
-unix_time(TimestampTz at)
-{
-	return at + (POSTGRES_EPOCH_JDATE - UNIX_EPOCH_JDATE) * USECS_PER_DAY;
 }
 
 static void
@@ -334,12 +303,12 @@ message_of(const RgSealChain *chain, RgSealPart *part, TimestampTz now, Jsonb *f
 		.epoch = chain->epoch,
 		.row_epoch = part->row_epoch,
 		.snap = rg_slice_of(chain->snap_text),
-		.month = month_text(part->month),
+		.month = rg_slice_of(rg_audit_date_text(part->month)),
 		.rows = part->rows,
 		.ids = ids_text(part),
 		.unwitnessed = part->unwitnessed,
-		.findings = jsonb_text(findings),
-		.sealed_at = unix_time(now),
+		.findings = rg_audit_utf8(rg_audit_json(findings).text),
+		.sealed_at = rg_audit_unix_time(now),
 		.key_id = (int32) rg_keyring_primary(),
 		.step = rg_seal_ratchet_step(),
 	};

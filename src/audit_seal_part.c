@@ -4,10 +4,9 @@
  */
 #include "postgres.h"
 
-#include "utils/datetime.h"
 #include "utils/timestamp.h"
 
-#include "audit_partition.h"
+#include "audit_month.h"
 #include "audit_seal_part.h"
 
 /* Who deletes a million rows must not make a seal that nobody can read. */

@@ -8,14 +8,12 @@
 #include "postgres.h"
 
 #include "access/xact.h"
-#include "catalog/namespace.h"
 #include "executor/spi.h"
 #include "miscadmin.h"
 #include "pgstat.h"
 #include "postmaster/interrupt.h"
 #include "storage/ipc.h"
 #include "utils/guc.h"
-#include "utils/lsyscache.h"
 #include "utils/timestamp.h"
 
 #include "audit_seal.h"
@@ -23,6 +21,7 @@
 #include "audit_sealer.h"
 #include "database_worker.h"
 #include "denial.h"
+#include "own_relation.h"
 
 #define HOUR 3600
 #define DRAIN_EVERY_MS 200
@@ -78,9 +77,7 @@ seconds_from_now(int seconds)
 static bool
 has_relation(const char *name)
 {
-	Oid			schema = get_namespace_oid("relay_guard", true);
-
-	return OidIsValid(schema) && OidIsValid(get_relname_relid(name, schema));
+	return OidIsValid(rg_own_relation(name));
 }
 
 static bool

@@ -16,12 +16,11 @@
 #include "utils/uuid.h"
 
 #include "api_key.h"
+#include "audit_month.h"
 #include "audit_subject.h"
 #include "audit_write.h"
 #include "keyring.h"
 #include "varlena_slice.h"
-
-#define UNIX_EPOCH_OFFSET ((POSTGRES_EPOCH_JDATE - UNIX_EPOCH_JDATE) * USECS_PER_DAY)
 
 typedef struct Columns
 {
@@ -125,7 +124,7 @@ set_place(Columns *columns, RgAuditShared *shared)
 	FullTransactionId xid = GetTopFullTransactionId();
 
 	shared->xid = U64FromFullTransactionId(xid);
-	shared->occurred_at = now + UNIX_EPOCH_OFFSET;
+	shared->occurred_at = rg_audit_unix_time(now);
 	shared->epoch = rg_audit_epoch();
 	shared->key_id = (int32) rg_keyring_primary();
 	set(columns, Anum_audit_xid, FullTransactionIdGetDatum(xid));

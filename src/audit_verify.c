@@ -10,24 +10,23 @@
 #include "postgres.h"
 
 #include "access/table.h"
-#include "catalog/namespace.h"
 #include "catalog/pg_inherits.h"
 #include "executor/spi.h"
 #include "funcapi.h"
 #include "miscadmin.h"
 #include "utils/builtins.h"
 #include "utils/guc.h"
-#include "utils/lsyscache.h"
 #include "utils/memutils.h"
 #include "utils/snapmgr.h"
 #include "utils/timestamp.h"
 #include "utils/typcache.h"
 
 #include "audit_columns.h"
-#include "audit_partition.h"
+#include "audit_month.h"
 #include "audit_subject.h"
 #include "audit_verify.h"
 #include "keyring.h"
+#include "own_relation.h"
 #include "ratchet_file.h"
 
 #define RESULT_COLUMNS 3
@@ -128,7 +127,7 @@ check_log(Oid oid)
 static List *
 begin_reading(RgAuditVerify *run)
 {
-	Oid			log = get_relname_relid("audit_log", get_namespace_oid("relay_guard", false));
+	Oid			log = rg_own_relation_required("audit_log");
 	List	   *partitions;
 
 	check_log(log);

@@ -91,6 +91,13 @@ typedef struct RgAuditVerify
 	uint8		key[RG_KEY_BYTES];
 } RgAuditVerify;
 
+/* Whether problems of that month were asked for. */
+static inline bool
+rg_audit_is_asked_for(const RgAuditVerify *run, DateADT month)
+{
+	return month >= run->first_month && month <= run->last_month;
+}
+
 /* Adds a row to the result. */
 extern void rg_audit_problem(RgAuditVerify *run, const char *problem, int64 id,
 							 const char *detail,...) pg_attribute_printf(4, 5);

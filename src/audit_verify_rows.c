@@ -14,7 +14,6 @@
 #include "executor/tuptable.h"
 #include "miscadmin.h"
 #include "utils/builtins.h"
-#include "utils/datetime.h"
 #include "utils/fmgrprotos.h"
 #include "utils/jsonb.h"
 #include "utils/lsyscache.h"
@@ -24,13 +23,13 @@
 #include "utils/xid8.h"
 
 #include "audit_columns.h"
-#include "audit_partition.h"
+#include "audit_month.h"
+#include "audit_object.h"
 #include "audit_subject.h"
 #include "audit_verify.h"
 #include "varlena_slice.h"
 
 #define PROGRESS_ROWS 100000
-#define UNIX_EPOCH_OFFSET ((POSTGRES_EPOCH_JDATE - UNIX_EPOCH_JDATE) * USECS_PER_DAY)
 
 /* A row, its columns in the order of Anum_audit_*. */
 typedef struct StoredRow
@@ -77,22 +76,16 @@ printed(const StoredRow *row, int column, PGFunction print)
 static RgSlice
 jsonb_of(const StoredRow *row, int column)
 {
-	Jsonb	   *value;
-	StringInfoData text;
+	Jsonb	   *value = row->nulls[column] ? NULL : DatumGetJsonbP(row->values[column]);
 
-	if (row->nulls[column])
-		return rg_slice(NULL, 0);
-	value = DatumGetJsonbP(row->values[column]);
-	initStringInfo(&text);
-	(void) JsonbToCString(&text, &value->root, VARSIZE(value));
-	return rg_audit_utf8(rg_slice(text.data, text.len));
+	return rg_audit_utf8(rg_audit_json(value).text);
 }
 
 static void
 read_shared(const StoredRow *row, RgAuditShared *shared)
 {
 	shared->xid = U64FromFullTransactionId(DatumGetFullTransactionId(row->values[Anum_audit_xid]));
-	shared->occurred_at = DatumGetTimestampTz(row->values[Anum_audit_occurred_at]) + UNIX_EPOCH_OFFSET;
+	shared->occurred_at = rg_audit_unix_time(DatumGetTimestampTz(row->values[Anum_audit_occurred_at]));
 	shared->epoch = DatumGetInt32(row->values[Anum_audit_epoch]);
 	shared->key_id = DatumGetInt32(row->values[Anum_audit_key_id]);
 	shared->action = text_of(row, Anum_audit_action);
@@ -260,32 +253,15 @@ check_row(RgAuditVerify *run, const StoredRow *row)
  * Months
  */
 
-static TimestampTz
-month_start(int year, int month)
-{
-	return (TimestampTz) (date2j(year, month, 1) - POSTGRES_EPOCH_JDATE) * USECS_PER_DAY;
-}
-
 static DateADT
 month_of(MonthSpan *span, TimestampTz time)
 {
-	int			year,
-				month,
-				day;
-
 	if (time >= span->start && time < span->end)
 		return span->month;
 	span->month = rg_audit_month(time);
-	j2date(span->month + POSTGRES_EPOCH_JDATE, &year, &month, &day);
-	span->start = month_start(year, month);
-	span->end = month == 12 ? month_start(year + 1, 1) : month_start(year, month + 1);
+	span->start = rg_audit_month_start(span->month);
+	span->end = rg_audit_month_start(rg_audit_month_after(span->month));
 	return span->month;
-}
-
-static bool
-is_asked_for(const RgAuditVerify *run, DateADT month)
-{
-	return month >= run->first_month && month <= run->last_month;
 }
 
 /* Whether the row is of a month that was asked for, which then has rows. */
@@ -305,7 +281,7 @@ take_month(RgAuditVerify *run, MonthSpan *span, const StoredRow *row)
 		run->months = list_append_unique_int(run->months, month);
 		MemoryContextSwitchTo(old);
 	}
-	return is_asked_for(run, month);
+	return rg_audit_is_asked_for(run, month);
 }
 
 /*
@@ -387,13 +363,10 @@ scan_rows(RgAuditVerify *run, TableScanDesc scan, TupleTableSlot *slot, const Co
 static bool
 may_be_asked_for(const RgAuditVerify *run, Relation partition)
 {
-	int			year,
-				month;
+	DateADT		month;
 
-	if (sscanf(RelationGetRelationName(partition), "audit_log_%4d_%2d", &year, &month) != 2 ||
-		month < 1 || month > 12)
-		return true;
-	return is_asked_for(run, date2j(year, month, 1) - POSTGRES_EPOCH_JDATE);
+	return !rg_audit_month_named(RelationGetRelationName(partition), &month) ||
+		rg_audit_is_asked_for(run, month);
 }
 
 static void
@@ -445,14 +418,12 @@ before_of(const StoredRow *row)
 	Jsonb	   *details = row->nulls[Anum_audit_details] ? NULL : DatumGetJsonbP(row->values[Anum_audit_details]);
 	JsonbValue *before = details == NULL || !JB_ROOT_IS_OBJECT(details) ? NULL
 	: getKeyJsonValueFromContainer(&details->root, "before", 6, NULL);
-	int			year,
-				month,
-				day;
+	DateADT		date;
 
 	if (before == NULL || before->type != jbvString ||
-		sscanf(pnstrdup(before->val.string.val, before->val.string.len), "%4d-%2d-%2d", &year, &month, &day) != 3)
+		!rg_audit_date_read(pnstrdup(before->val.string.val, before->val.string.len), &date))
 		return DATEVAL_NOBEGIN;
-	return date2j(year, month, day) - POSTGRES_EPOCH_JDATE;
+	return date;
 }
 
 static void

@@ -5,6 +5,7 @@
 #include "postgres.h"
 
 #include "catalog/pg_type.h"
+#include "common/int.h"
 #include "executor/spi.h"
 #include "miscadmin.h"
 #include "utils/builtins.h"
@@ -14,6 +15,7 @@
 #include "utils/memutils.h"
 #include "utils/timestamp.h"
 
+#include "audit_month.h"
 #include "audit_seal_message.h"
 #include "audit_subject.h"
 #include "audit_verify.h"
@@ -21,7 +23,6 @@
 #include "varlena_slice.h"
 
 #define FETCH 1000
-#define UNIX_EPOCH_OFFSET ((POSTGRES_EPOCH_JDATE - UNIX_EPOCH_JDATE) * USECS_PER_DAY)
 
 /*
  * From the first one of the months asked for, and the one before, which that is
@@ -141,7 +142,7 @@ read_seal(HeapTuple tuple, StoredSeal *seal)
 	message->digest = bytes_column(tuple, Anum_digest);
 	message->unwitnessed = DatumGetInt64(column(tuple, Anum_unwitnessed));
 	message->findings = text_column(tuple, Anum_findings);
-	message->sealed_at = DatumGetTimestampTz(column(tuple, Anum_sealed_at)) + UNIX_EPOCH_OFFSET;
+	message->sealed_at = rg_audit_unix_time(DatumGetTimestampTz(column(tuple, Anum_sealed_at)));
 	message->previous = bytes_column(tuple, Anum_previous);
 	message->key_id = DatumGetInt32(column(tuple, Anum_key_id));
 	message->step = is_null(tuple, Anum_step) ? -1 : DatumGetInt64(column(tuple, Anum_step));
@@ -494,12 +495,6 @@ rg_audit_seal_of(RgAuditVerify *run, int32 epoch, int64 id)
  * The chain
  */
 
-static bool
-in_months(const RgAuditVerify *run, DateADT month)
-{
-	return month >= run->first_month && month <= run->last_month;
-}
-
 static void
 check_seal(RgAuditVerify *run, HeapTuple tuple, ChainEnd *end)
 {
@@ -517,7 +512,7 @@ check_seal(RgAuditVerify *run, HeapTuple tuple, ChainEnd *end)
 	if (!flawed)
 		tell_findings(run, tuple, seal.message.seal_id);
 	note_epochs(run, &seal);
-	if (in_months(run, seal.month))
+	if (rg_audit_is_asked_for(run, seal.month))
 		add_rows(run, &seal, flawed);
 }
 

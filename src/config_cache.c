@@ -8,7 +8,6 @@
 #include "access/genam.h"
 #include "access/table.h"
 #include "access/xact.h"
-#include "catalog/namespace.h"
 #include "catalog/pg_class.h"
 #include "catalog/pg_type.h"
 #include "commands/trigger.h"
@@ -22,6 +21,7 @@
 #include "utils/snapmgr.h"
 
 #include "config_cache.h"
+#include "own_relation.h"
 
 static RgConfigCache *caches = NULL;
 
@@ -77,28 +77,13 @@ retire(MemoryContext context)
 	MemoryContextSwitchTo(old);
 }
 
-/* The oid of a table or index of ours; an error when it is not there. */
-static Oid
-find_relid(const char *name)
-{
-	Oid			schema = get_namespace_oid("relay_guard", true);
-	Oid			relid = OidIsValid(schema) ? get_relname_relid(name, schema) : InvalidOid;
-
-	if (!OidIsValid(relid))
-		ereport(ERROR,
-				errcode(ERRCODE_UNDEFINED_TABLE),
-				errmsg("relation relay_guard.%s does not exist", name),
-				errhint("Run CREATE EXTENSION relay_guard in this database."));
-	return relid;
-}
-
 /* New code over the tables of an old version would read past a row's end. */
 static Relation
 open_table(RgConfigCache *cache)
 {
 	Relation	rel;
 
-	cache->relid = find_relid(cache->table);
+	cache->relid = rg_own_relation_required(cache->table);
 	rel = table_open(cache->relid, AccessShareLock);
 	if (RelationGetDescr(rel)->natts < cache->natts)
 		ereport(ERROR,
@@ -177,7 +162,7 @@ rg_config_generation(RgConfigCache *cache)
 {
 	if (unlikely(!cache->valid))
 	{
-		cache->relid = find_relid(cache->table);
+		cache->relid = rg_own_relation_required(cache->table);
 		cache->valid = true;
 	}
 	return cache->generation;
@@ -189,7 +174,7 @@ rg_config_find(RgConfigCache *cache, const char *index, ScanKey keys, int nkeys,
 {
 	Relation	rel = open_table(cache);
 	Snapshot	snapshot = RegisterSnapshot(GetLatestSnapshot());
-	SysScanDesc scan = systable_beginscan(rel, find_relid(index), true, snapshot, nkeys, keys);
+	SysScanDesc scan = systable_beginscan(rel, rg_own_relation_required(index), true, snapshot, nkeys, keys);
 	HeapTuple	tuple = systable_getnext(scan);
 	bool		found = HeapTupleIsValid(tuple);
 

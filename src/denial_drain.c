@@ -8,7 +8,6 @@
 #include "postgres.h"
 
 #include "access/xact.h"
-#include "catalog/namespace.h"
 #include "catalog/pg_inherits.h"
 #include "catalog/pg_type.h"
 #include "miscadmin.h"
@@ -17,7 +16,6 @@
 #include "utils/datetime.h"
 #include "utils/json.h"
 #include "utils/jsonb.h"
-#include "utils/lsyscache.h"
 #include "utils/memutils.h"
 #include "utils/snapmgr.h"
 #include "utils/timestamp.h"
@@ -25,6 +23,7 @@
 #include "audit_write.h"
 #include "denial.h"
 #include "denial_shared.h"
+#include "own_relation.h"
 
 #define AT_ONCE 32				/* rows of a transaction */
 
@@ -128,8 +127,7 @@ write_event(const RgDenialEvent *event)
 static bool
 has_log(void)
 {
-	Oid			schema = get_namespace_oid("relay_guard", true);
-	Oid			log = OidIsValid(schema) ? get_relname_relid("audit_log", schema) : InvalidOid;
+	Oid			log = rg_own_relation("audit_log");
 
 	return OidIsValid(log) && has_subclass(log) &&
 		find_inheritance_children(log, AccessShareLock) != NIL;

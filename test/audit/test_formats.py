@@ -164,16 +164,20 @@ def test_containarium_1326_never_verifies_because_of_clock_precision(written):
     connection.close()
 
 
-def test_database_in_another_encoding_has_the_same_macs(written, tmp_path):
-    written.run("CREATE DATABASE latin ENCODING 'LATIN1' LOCALE 'C' TEMPLATE template0")
-    written.run("CREATE EXTENSION relay_guard", database="latin")
-    month = written.value("SELECT to_char(now() AT TIME ZONE 'UTC', 'YYYY-MM-01')")
-    written.run(audit_formats.partition(month), database="latin")
-    written.run("SELECT relay_guard.audit_event('grüße', 'thing', 'ü', '{\"ö\": \"ä\"}')", database="latin")
-    assert written.run("SELECT * FROM relay_guard.audit_verify()", database="latin") == []
-    for table, name in (("audit_log", "log"), ("audit_seal", "seals")):
-        written.program("psql", "-X", "-q", "-c", "SET client_encoding = UTF8", "-c",
-                        EXPORTS["csv"].format(table, tmp_path / name), database="latin")
+@pytest.mark.parametrize("form", EXPORTS)
+@pytest.mark.parametrize("encoding, exported", [("LATIN1", "UTF8"), ("SQL_ASCII", "SQL_ASCII")])
+def test_database_in_another_encoding_is_whole_elsewhere(written, tmp_path, encoding, exported, form):
+    name = f"{encoding}_{form}".lower()
+    written.run(f"CREATE DATABASE {name} ENCODING '{encoding}' LOCALE 'C' TEMPLATE template0")
+    written.run("CREATE EXTENSION relay_guard; SELECT relay_guard.audit_maintain()", database=name)
+    written.program("psql", "-X", "-q", "-c", f"SET client_encoding = {exported}",
+                    "-c", "SELECT relay_guard.audit_event('grüße', 'thing', 'ü', '{\"ö\": \"ä\"}')",
+                    "-c", "SELECT relay_guard.audit_event('event', E'no UTF-8: \\374', 'r', to_jsonb(E'\\374'::text))",
+                    "-c", "SELECT relay_guard.audit_seal()", database=name)
+    assert written.run("SELECT * FROM relay_guard.audit_verify()", database=name) == []
+    for table, file in (("audit_log", "log"), ("audit_seal", "seals")):
+        written.program("psql", "-X", "-q", "-c", f"SET client_encoding = {exported}", "-c",
+                        EXPORTS[form].format(table, tmp_path / file), database=name)
     found = []
     tool.verify(formats.read_keyring(written.keyring), tmp_path / "log", tmp_path / "seals", tell=found.append)
     assert found == []

@@ -6,6 +6,7 @@ CREATE TABLE rg_thing (id int, part int, secret text, body bytea, PRIMARY KEY (p
 \set VERBOSITY terse
 SELECT relay_guard.audit(NULL);
 SELECT relay_guard.audit('rg_thing', '');
+SELECT relay_guard.audit('rg_thing', repeat('x', 256));
 SELECT relay_guard.audit('rg_thing', key => '{nope}');
 SELECT relay_guard.audit('rg_thing', key => '{id,id}');
 SELECT relay_guard.audit('rg_thing', key => '{ctid}');
