@@ -24,6 +24,7 @@ CREATE EVENT TRIGGER relay_guard_audit_start ON ddl_command_start WHEN TAG IN ('
     EXECUTE FUNCTION audit_guard_start();
 CREATE EVENT TRIGGER relay_guard_audit_command ON ddl_command_end
     WHEN TAG IN ('CREATE TABLE', 'CREATE FOREIGN TABLE', 'CREATE SCHEMA', 'ALTER TABLE', 'ALTER FOREIGN TABLE',
+                 'ALTER VIEW', 'ALTER MATERIALIZED VIEW', 'ALTER TYPE', -- which rename columns of tables, too
                  'CREATE TRIGGER', 'ALTER TRIGGER', 'CREATE RULE', 'ALTER RULE')
     EXECUTE FUNCTION audit_guard_command();
 CREATE EVENT TRIGGER relay_guard_audit_drop ON sql_drop EXECUTE FUNCTION audit_guard_drop();

@@ -277,12 +277,41 @@ on_alter_table(const CollectedCommand * collected)
  * Other commands
  */
 
-/* Three renames exchange two columns, and with them all their values. */
+/* The tables whose rows are of a composite type.  No index leads to them. */
+static List *
+typed_tables(Oid type)
+{
+	Relation	classes = table_open(RelationRelationId, AccessShareLock);
+	List	   *found = NIL;
+	ScanKeyData key;
+	SysScanDesc scan;
+	HeapTuple	tuple;
+
+	ScanKeyInit(&key, Anum_pg_class_reloftype, BTEqualStrategyNumber, F_OIDEQ, ObjectIdGetDatum(type));
+	scan = systable_beginscan(classes, InvalidOid, false, NULL, 1, &key);
+	while (HeapTupleIsValid(tuple = systable_getnext(scan)))
+		found = lappend_oid(found, ((Form_pg_class) GETSTRUCT(tuple))->oid);
+	systable_endscan(scan);
+	table_close(classes, AccessShareLock);
+	return found;
+}
+
+/*
+ * Three renames exchange two columns, and with them all their values.  ALTER VIEW
+ * and ALTER TYPE do it as well: a table's own, and with CASCADE its type's.
+ */
 static void
 on_renamed(Oid relation, const RenameStmt * rename)
 {
-	if (rename->renameType == OBJECT_COLUMN)
-		rg_audit_note_column(relation, "renamed", rename->subname, rename->newname);
+	List	   *tables = list_make1_oid(relation);
+	ListCell   *cell;
+
+	if (rename->renameType != OBJECT_COLUMN && rename->renameType != OBJECT_ATTRIBUTE)
+		return;
+	if (rename->renameType == OBJECT_ATTRIBUTE)
+		tables = list_concat(tables, typed_tables(get_rel_type_id(relation)));
+	foreach(cell, tables)
+		rg_audit_note_column(lfirst_oid(cell), "renamed", rename->subname, rename->newname);
 }
 
 static void

@@ -19,7 +19,9 @@
 #include "utils/rel.h"
 #include "utils/timestamp.h"
 
+#include "audit_columns.h"
 #include "audit_partition.h"
+#include "audit_subject.h"
 #include "own_relation.h"
 
 /* What is remembered; partition is InvalidOid when nothing is. */
@@ -30,6 +32,7 @@ typedef struct Place
 	Oid			partition;
 	TimestampTz from;
 	TimestampTz until;
+	bool		fits;			/* it has been seen to have the log's columns */
 } Place;
 
 static Place place;
@@ -70,6 +73,7 @@ find_partition(Relation log, TimestampTz at)
 	if (index < 0)
 		return;
 	place.partition = partitions->oids[index];
+	place.fits = false;
 	place.from = bound_at(partitions->boundinfo, bound, DT_NOBEGIN);
 	place.until = bound_at(partitions->boundinfo, bound + 1, DT_NOEND);
 }
@@ -101,6 +105,16 @@ is_remembered(TimestampTz at)
 	return OidIsValid(place.partition) && place.from <= at && at < place.until;
 }
 
+/* Columns change with those of the log, and that is heard of. */
+static void
+check_columns(Relation partition)
+{
+	if (place.fits)
+		return;
+	rg_audit_require_columns(partition, rg_audit_log_columns, Natts_audit);
+	place.fits = true;
+}
+
 /* Whoever waited for the lock hears what happened meanwhile, and looks again. */
 Relation
 rg_audit_partition_open(TimestampTz at, Oid *sequence)
@@ -115,7 +129,10 @@ rg_audit_partition_open(TimestampTz at, Oid *sequence)
 		partition = try_table_open(place.partition, RowExclusiveLock);
 		*sequence = place.sequence;
 		if (partition != NULL && is_remembered(at))
+		{
+			check_columns(partition);
 			return partition;
+		}
 		place.partition = InvalidOid;
 		if (partition != NULL)
 			table_close(partition, RowExclusiveLock);

@@ -58,6 +58,33 @@ report(RgSealPart *part, uint64 xid, const RgAuditSums *witnessed, const RgAudit
 	pfree(object.data);
 }
 
+/* Also false of one so long ago that nobody knows. */
+static bool
+ended_as(uint64 xid, const char *end)
+{
+	LOCAL_FCINFO(call, 1);
+	FmgrInfo	function;
+	Datum		status;
+
+	fmgr_info(F_PG_XACT_STATUS, &function);
+	InitFunctionCallInfoData(*call, &function, 1, InvalidOid, NULL, NULL);
+	call->args[0].value = UInt64GetDatum(xid);
+	call->args[0].isnull = false;
+	status = FunctionCallInvoke(call);
+	return !call->isnull && strcmp(TextDatumGetCString(status), end) == 0;
+}
+
+/* Whoever sees rows in a transaction that is rolled back could put them in later. */
+static void
+close_unwitnessed(RgSealAccount *account, int32 own_epoch)
+{
+	const RgAuditSums none = {0};
+
+	account->part->unwitnessed++;
+	if (account->epoch == own_epoch && ended_as(account->xid, "aborted"))
+		report(account->part, account->xid, &none, &account->sums);
+}
+
 static void
 close_transaction(RgSealAccount *account, int32 own_epoch)
 {
@@ -66,7 +93,7 @@ close_transaction(RgSealAccount *account, int32 own_epoch)
 	if (account->part == NULL)
 		return;
 	if (place < 0)
-		account->part->unwitnessed++;
+		close_unwitnessed(account, own_epoch);
 	else if (!rg_audit_sums_equal(&account->witnesses[place].sums, &account->sums))
 		report(account->part, account->xid, &account->witnesses[place].sums, &account->sums);
 	if (place >= 0)
@@ -95,29 +122,13 @@ is_over(uint64 xid, Datum snap)
 	return DatumGetBool(OidFunctionCall2(F_PG_VISIBLE_IN_SNAPSHOT, UInt64GetDatum(xid), snap));
 }
 
-/* Also false of one so long ago that nobody knows. */
-static bool
-is_committed(uint64 xid)
-{
-	LOCAL_FCINFO(call, 1);
-	FmgrInfo	function;
-	Datum		status;
-
-	fmgr_info(F_PG_XACT_STATUS, &function);
-	InitFunctionCallInfoData(*call, &function, 1, InvalidOid, NULL, NULL);
-	call->args[0].value = UInt64GetDatum(xid);
-	call->args[0].isnull = false;
-	status = FunctionCallInvoke(call);
-	return !call->isnull && strcmp(TextDatumGetCString(status), "committed") == 0;
-}
-
 /* A witness of whom nothing was found; its transaction may have failed at the end. */
 static void
 close_unmet(const RgAuditWitness *witness, RgSealParts *parts)
 {
 	const RgAuditSums none = {0};
 
-	if (is_committed(witness->xid))
+	if (ended_as(witness->xid, "committed"))
 		report(rg_seal_part(parts, parts->own_epoch, rg_audit_month(GetCurrentTimestamp())),
 			   witness->xid, &witness->sums, &none);
 }

@@ -19,6 +19,7 @@
 #include "utils/snapmgr.h"
 #include "utils/timestamp.h"
 
+#include "audit_columns.h"
 #include "audit_month.h"
 #include "audit_object.h"
 #include "audit_seal_chain.h"
@@ -52,6 +53,14 @@ enum
 	NCOLUMNS
 };
 
+static const RgLogColumn columns[NCOLUMNS] = {
+	{"seal_id", INT8OID}, {"epoch", INT4OID}, {"row_epoch", INT4OID}, {"snap", PG_SNAPSHOTOID},
+	{"month", DATEOID}, {"rows", INT8OID}, {"ids", INT8MULTIRANGEOID}, {"digest", BYTEAOID},
+	{"unwitnessed", INT8OID}, {"findings", JSONBOID}, {"sealed_at", TIMESTAMPTZOID},
+	{"previous", BYTEAOID}, {"root", BYTEAOID}, {"key_id", INT4OID}, {"mac", BYTEAOID},
+	{"step", INT8OID}, {"proof", BYTEAOID}
+};
+
 /*
  * Before
  */
@@ -82,6 +91,15 @@ rg_seal_log_state(void)
 	if (ask("SELECT EXISTS (SELECT FROM pg_subscription_rel WHERE srrelid = 'relay_guard.audit_seal'::regclass)"))
 		return RG_LOG_FOREIGN;
 	return RG_LOG_READY;
+}
+
+static Relation
+lock_table(void)
+{
+	Relation	table = table_open(rg_own_relation_required("audit_seal"), ShareRowExclusiveLock);
+
+	rg_audit_require_columns(table, columns, NCOLUMNS);
+	return table;
 }
 
 /* The one row that a query finds, if any; its parameter is the epoch. */
@@ -172,7 +190,7 @@ void
 rg_seal_chain_open(RgSealChain *chain)
 {
 	memset(chain, 0, sizeof *chain);
-	chain->table = table_open(rg_own_relation_required("audit_seal"), ShareRowExclusiveLock);
+	chain->table = lock_table();
 	chain->epoch = rg_audit_epoch();
 	PushActiveSnapshot(GetLatestSnapshot());
 	chain->snap = OidFunctionCall0(F_PG_CURRENT_SNAPSHOT);
@@ -307,10 +325,11 @@ rg_seal_chain_add(RgSealChain *chain, RgSealPart *part)
 	Jsonb	   *findings = findings_of(part);
 	RgAuditSeal seal = message_of(chain, part, now, findings);
 	uint8		digest[RG_AUDIT_HASH_BYTES];
-	Datum		values[NCOLUMNS] = {0};
-	bool		nulls[NCOLUMNS];
+	int			natts = RelationGetDescr(chain->table)->natts;
+	Datum	   *values = palloc0(natts * sizeof *values);
+	bool	   *nulls = palloc(natts * sizeof *nulls);
 
-	memset(nulls, true, sizeof nulls);
+	memset(nulls, true, natts * sizeof *nulls);
 	crypto_generichash_final(&part->digest, digest, sizeof digest);
 	seal.digest = rg_slice((char *) digest, sizeof digest);
 	set_message(values, nulls, &seal);

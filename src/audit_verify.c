@@ -9,6 +9,7 @@
  */
 #include "postgres.h"
 
+#include "access/table.h"
 #include "catalog/pg_inherits.h"
 #include "executor/spi.h"
 #include "funcapi.h"
@@ -20,7 +21,9 @@
 #include "utils/timestamp.h"
 #include "utils/typcache.h"
 
+#include "audit_columns.h"
 #include "audit_month.h"
+#include "audit_subject.h"
 #include "audit_verify.h"
 #include "keyring.h"
 #include "own_relation.h"
@@ -112,12 +115,23 @@ list_partitions(Oid log, List *known)
 	return list_concat_unique_oid(known, find_all_inheritors(log, AccessShareLock, NULL));
 }
 
+static void
+check_log(Oid oid)
+{
+	Relation	log = table_open(oid, AccessShareLock);
+
+	rg_audit_require_columns(log, rg_audit_log_columns, Natts_audit);
+	table_close(log, NoLock);
+}
+
 static List *
 begin_reading(RgAuditVerify *run)
 {
 	Oid			log = rg_own_relation_required("audit_log");
-	List	   *partitions = list_partitions(log, NIL);
+	List	   *partitions;
 
+	check_log(log);
+	partitions = list_partitions(log, NIL);
 	run->ratchet_step = read_ratchet_step();
 	run->snapshot = RegisterSnapshot(GetLatestSnapshot());
 	PushActiveSnapshot(run->snapshot);

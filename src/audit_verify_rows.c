@@ -22,6 +22,7 @@
 #include "utils/timestamp.h"
 #include "utils/xid8.h"
 
+#include "audit_columns.h"
 #include "audit_month.h"
 #include "audit_object.h"
 #include "audit_subject.h"
@@ -30,24 +31,7 @@
 
 #define PROGRESS_ROWS 100000
 
-/* In the order of Anum_audit_*. */
-static const struct
-{
-	const char *name;
-	Oid			type;
-}			columns[Natts_audit] =
-
-{
-	{"id", INT8OID}, {"xid", XID8OID}, {"occurred_at", TIMESTAMPTZOID}, {"epoch", INT4OID},
-	{"key_id", INT4OID}, {"action", TEXTOID}, {"resource_type", TEXTOID},
-	{"resource_id", TEXTOID}, {"actor", TEXTOID}, {"via", TEXTOID},
-	{"session_role", TEXTOID}, {"workspace_id", TEXTOID}, {"api_key_id", UUIDOID},
-	{"session_id", TEXTOID}, {"request_id", TEXTOID}, {"client_ip", INETOID},
-	{"source", TEXTOID}, {"status", TEXTOID}, {"old", JSONBOID}, {"new", JSONBOID},
-	{"details", JSONBOID}, {"mac", BYTEAOID}
-};
-
-/* A row, its columns in that order. */
+/* A row, its columns in the order of Anum_audit_*. */
 typedef struct StoredRow
 {
 	Datum		values[Natts_audit];
@@ -311,13 +295,13 @@ map_columns(Relation partition)
 
 	for (int i = 0; i < Natts_audit; i++)
 	{
-		map.attnums[i] = get_attnum(RelationGetRelid(partition), columns[i].name);
-		if (map.attnums[i] <= 0 || get_atttype(RelationGetRelid(partition), map.attnums[i]) != columns[i].type)
+		map.attnums[i] = get_attnum(RelationGetRelid(partition), rg_audit_log_columns[i].name);
+		if (map.attnums[i] <= 0 || get_atttype(RelationGetRelid(partition), map.attnums[i]) != rg_audit_log_columns[i].type)
 			ereport(ERROR,
 					errcode(ERRCODE_DATATYPE_MISMATCH),
 					errmsg("partition \"%s\" of the audit log has no column \"%s\" of type %s",
-						   RelationGetRelationName(partition), columns[i].name,
-						   format_type_be(columns[i].type)));
+						   RelationGetRelationName(partition), rg_audit_log_columns[i].name,
+						   format_type_be(rg_audit_log_columns[i].type)));
 	}
 	return map;
 }

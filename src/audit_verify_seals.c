@@ -5,6 +5,7 @@
 #include "postgres.h"
 
 #include "catalog/pg_type.h"
+#include "common/int.h"
 #include "executor/spi.h"
 #include "miscadmin.h"
 #include "utils/builtins.h"
@@ -18,6 +19,7 @@
 #include "audit_seal_message.h"
 #include "audit_subject.h"
 #include "audit_verify.h"
+#include "audit_write.h"
 #include "varlena_slice.h"
 
 #define FETCH 1000
@@ -349,13 +351,22 @@ note_epochs(RgAuditVerify *run, const StoredSeal *seal)
 	run->last_seal = seal->message.seal_id;
 }
 
+/* The first seal of this database takes over what any other has left. */
+static bool
+has_sealed(RgAuditVerify *run)
+{
+	RgSealingEpoch *own = epoch_of(run, rg_audit_epoch(), false);
+
+	return own != NULL && own->last_seal > 0;
+}
+
 bool
 rg_audit_may_be_pending(RgAuditVerify *run, int32 epoch, Datum xid)
 {
 	RgSealingEpoch *known = epoch_of(run, epoch, false);
 
 	if (known == NULL)
-		return true;
+		return epoch == rg_audit_epoch() || !has_sealed(run);
 	if (known->taken_over || (known->last_seal > 0 && known->last_seal < run->last_seal))
 		return false;
 	return !DatumGetBool(DirectFunctionCall2(pg_visible_in_snapshot, xid, known->snap));

@@ -140,16 +140,23 @@ rg_audit_scratch(RgAuditBatch *batch)
  * Rows
  */
 
+/* Columns that were added and dropped again are NULL, in this row and those after it. */
+static TupleTableSlot *
+make_slot(RgAuditBatch *batch)
+{
+	MemoryContext old = MemoryContextSwitchTo(batch->context);
+	TupleTableSlot *slot = table_slot_create(batch->partition, NULL);
+
+	memset(slot->tts_isnull, true, slot->tts_tupleDescriptor->natts * sizeof *slot->tts_isnull);
+	MemoryContextSwitchTo(old);
+	return slot;
+}
+
 static TupleTableSlot *
 next_slot(RgAuditBatch *batch)
 {
 	if (batch->nrows == batch->nslots)
-	{
-		MemoryContext old = MemoryContextSwitchTo(batch->context);
-
-		batch->slots[batch->nslots++] = table_slot_create(batch->partition, NULL);
-		MemoryContextSwitchTo(old);
-	}
+		batch->slots[batch->nslots++] = make_slot(batch);
 	return ExecClearTuple(batch->slots[batch->nrows++]);
 }
 

@@ -66,7 +66,7 @@ CHANGES = {"id": "99", "xid": "7", "occurred_at": "2026-11-21 10:32:43.123458+00
 def test_change_of_any_column_is_named(problems, column):
     made = log()
     made.rows[1] = made.rows[1]._replace(**{column: CHANGES.get(column, "mallory")})
-    expected = {"id": [("row_inserted", 99), ("row_missing", 2)], "epoch": [("row_changed", 2), ("row_missing", 2)]}
+    expected = {"id": [("row_inserted", 99), ("row_missing", 2)], "epoch": [("row_inserted", 2), ("row_missing", 2)]}
     assert problems(made) == expected.get(column, [("row_changed", 2)])
 
 
@@ -228,6 +228,16 @@ def test_epochs_are_told_apart(problems):
     assert problems(made) == []
     made.rows.append(sign(made.rows[0]._replace(id="900", xid="99999"), KEY))
     assert problems(made) == [("row_inserted", 900)]
+
+
+def test_rows_of_a_database_that_no_seal_knows_are_forged(problems):
+    """The first seal of another database takes over what it finds, so none are left when there are seals."""
+    made, other = log(), Log(KEY, epoch="78")
+    other.add(1, row_id=900)
+    made.rows += other.rows
+    assert problems(made) == [("row_inserted", 900)]
+    made.seals.clear()
+    assert ("row_inserted", 900) not in problems(made)
 
 
 def test_retired_months_may_be_gone_but_not_in_part(problems):

@@ -152,6 +152,25 @@ def test_row_of_a_transaction_that_was_rolled_back_is_not_taken_back_in(server):
     connection.close()
 
 
+def test_authentic_row_of_another_database_is_not_taken_in(server, tmp_path):
+    """Whoever may write anything in one database of the server does not forge rows for another."""
+    server.run("CREATE DATABASE elsewhere")
+    server.run("CREATE EXTENSION relay_guard", database="elsewhere")
+    server.run("SELECT relay_guard.audit_maintain()", database="elsewhere")
+    server.run("SELECT relay_guard.assume('alice', role => 'admin'), relay_guard.audit_event('confess', 'crime')", database="elsewhere")
+    row = server.value("SELECT l::text FROM relay_guard.audit_log l", database="elsewhere")
+    server.run("SELECT relay_guard.audit_maintain()")
+    server.run("SELECT relay_guard.audit_event('here', 'thing')")
+    server.run("SELECT relay_guard.audit_seal()")
+    connection = server.connect()
+    run(connection, "SET session_replication_role = replica; INSERT INTO relay_guard.audit_log SELECT (%s::relay_guard.audit_log).*", row)
+    row_id = run(connection, "SELECT (%s::relay_guard.audit_log).id", row)[0][0]
+    assert server_problems(connection) == [("row_inserted", row_id)]
+    run(connection, "DELETE FROM relay_guard.audit_log WHERE action = 'confess'")
+    assert server_problems(connection) == []
+    connection.close()
+
+
 @pytest.fixture
 def restored(server, request):
     """A database whose log another cluster wrote, and began to seal or did not; the last row's copy."""

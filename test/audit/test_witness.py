@@ -105,6 +105,17 @@ def take_steps(connection, steps):
     return ids
 
 
+def test_row_of_a_transaction_that_was_rolled_back_is_a_finding(server):
+    """Its MAC is right, for whoever read it before the rollback, and no seal was made since."""
+    connection = server.connect(autocommit=False)
+    id = event(connection)
+    row, xid = run(connection, "SELECT l::text, xid::text::bigint FROM relay_guard.audit_log l WHERE id = %s", id)[0]
+    connection.rollback()
+    connection.close()
+    tamper(server, "INSERT INTO relay_guard.audit_log SELECT (%s::relay_guard.audit_log).*", row)
+    assert found(server) == [{"xid": xid, "witnessed": 0, "found": 1, "id": id}]
+
+
 @pytest.mark.parametrize("name", SAVEPOINTS)
 @pytest.mark.parametrize("end", ["COMMIT", "PREPARE TRANSACTION 'p'; COMMIT PREPARED 'p'"])
 def test_counts_exactly_what_savepoints_left(server, name, end):

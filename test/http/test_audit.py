@@ -497,7 +497,8 @@ def test_the_filter_on_a_resource_is_read_from_its_index(postgres, explain, kind
     """Also while the planner knows nothing of the month."""
     if known:
         postgres.sql("VACUUM ANALYZE relay_guard.audit_log")
-    listed, _, nodes = explain(resource_type=kind, resource_id="17", size=50)
+    yesterday = datetime.datetime.now(datetime.timezone.utc) - datetime.timedelta(1)
+    listed, _, nodes = explain(resource_type=kind, resource_id="17", since=yesterday, size=50)
     rows, indexes = read(nodes)
     assert listed == 50 and rows == 2 * DEEP // 1000 and all("resource" in index for index in indexes)
     listed, after, nodes = explain(resource_type=kind, resource_id="nothing", size=50)

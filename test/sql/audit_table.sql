@@ -113,6 +113,18 @@ ALTER TABLE rg_mixed RENAME TO rg_still_mixed;
 ALTER TABLE rg_still_mixed RENAME CONSTRAINT rg_mixed_pkey TO rg_pkey;
 ALTER TABLE rg_still_mixed RENAME TO rg_mixed;
 SELECT resource_id, details FROM relay_guard.audit_log WHERE action = 'audit.alter' AND resource_type LIKE 'rg_mixed%' ORDER BY resource_id, details::text COLLATE "C";
+-- by the commands for views and types as well: three renames exchange two columns
+CREATE TYPE rg_plain.rg_pair AS (id int, price int);
+CREATE TABLE rg_plain.rg_typed OF rg_plain.rg_pair (PRIMARY KEY (id));
+CREATE TABLE rg_plain.rg_swapped (id int PRIMARY KEY, price int, tip int);
+SELECT relay_guard.audit('rg_plain.rg_typed'), relay_guard.audit('rg_plain.rg_swapped');
+ALTER VIEW rg_plain.rg_swapped RENAME COLUMN price TO other;
+ALTER MATERIALIZED VIEW rg_plain.rg_swapped RENAME COLUMN tip TO price;
+ALTER TYPE rg_plain.rg_swapped RENAME ATTRIBUTE other TO tip;
+ALTER TYPE rg_plain.rg_pair RENAME ATTRIBUTE price TO cost CASCADE;
+SELECT resource_id, details FROM relay_guard.audit_log WHERE action = 'audit.alter' AND resource_type IN ('rg_swapped', 'rg_typed') ORDER BY id;
+DROP TABLE rg_plain.rg_typed, rg_plain.rg_swapped;
+DROP TYPE rg_plain.rg_pair;
 
 -- pain: the log has no partition for now
 BEGIN;
