@@ -453,12 +453,6 @@ name_at(ArrayType *names, int place)
 	return isnull ? pstrdup("") : TextDatumGetCString(name);
 }
 
-static bool
-starts_with(const char *string, const char *prefix)
-{
-	return strncmp(string, prefix, strlen(prefix)) == 0;
-}
-
 /* Its function is gone from the catalog, so its name has to tell; nobody else can give it. */
 static void
 on_trigger_dropped(ArrayType *names)
@@ -468,7 +462,7 @@ on_trigger_dropped(ArrayType *names)
 
 	if (strcmp(schema, "relay_guard") == 0)
 		refuse_log(quote_qualified_identifier(schema, table));
-	if (starts_with(name_at(names, 3), RG_AUDIT_TRIGGER_PREFIX))
+	if (rg_audit_trigger_name(name_at(names, 3)))
 		refuse_audited(quote_qualified_identifier(schema, table), "it and its triggers cannot be dropped");
 }
 

@@ -5,7 +5,6 @@
  */
 #include "postgres.h"
 
-#include "catalog/pg_type.h"
 #include "fmgr.h"
 #include "lib/stringinfo.h"
 #include "utils/builtins.h"
@@ -38,10 +37,7 @@ note(const char *action, Oid relation, const RgAuditDefinition *definition, cons
 static const char *
 json_list(const char *list)
 {
-	Datum		names = OidFunctionCall3(F_ARRAY_IN, CStringGetDatum(list), ObjectIdGetDatum(NAMEOID),
-										 Int32GetDatum(-1));
-
-	return TextDatumGetCString(OidFunctionCall1(F_ARRAY_TO_JSON_ANYARRAY, names));
+	return TextDatumGetCString(OidFunctionCall1(F_ARRAY_TO_JSON_ANYARRAY, rg_audit_names(list)));
 }
 
 void

@@ -20,13 +20,8 @@
 
 #include "audit_plan.h"
 #include "audit_settings.h"
+#include "audit_table.h"
 #include "encrypted_column.h"
-
-/* The arguments of the trigger */
-enum
-{
-	ARG_RESOURCE_TYPE, ARG_KEY, ARG_REDACT, ARG_OMIT, NARGS
-};
 
 typedef struct Entry
 {
@@ -76,12 +71,9 @@ create_cache(void)
  */
 
 static void
-names_of(const Trigger *trigger, int argument, Datum **names, int *count)
+names_of(const Trigger *trigger, RgAuditArgument argument, Datum **names, int *count)
 {
-	Datum		array = OidFunctionCall3(F_ARRAY_IN, CStringGetDatum(trigger->tgargs[argument]),
-										 ObjectIdGetDatum(NAMEOID), Int32GetDatum(-1));
-
-	deconstruct_array(DatumGetArrayTypeP(array), NAMEOID, NAMEDATALEN, false, TYPALIGN_CHAR,
+	deconstruct_array(DatumGetArrayTypeP(rg_audit_names(trigger->tgargs[argument])), NAMEOID, NAMEDATALEN, false, TYPALIGN_CHAR,
 					  names, NULL, count);
 }
 
@@ -129,14 +121,14 @@ read_names(Relation table, const Trigger *trigger)
 {
 	Names		names;
 
-	if (trigger->tgnargs != NARGS)
+	if (trigger->tgnargs != RG_AUDIT_ARGUMENTS)
 		ereport(ERROR,
 				errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
 				errmsg("trigger \"%s\" does not say what it audits", trigger->tgname),
 				errhint("relay_guard.audit() creates it."));
-	names_of(trigger, ARG_KEY, &names.key, &names.nkey);
-	names_of(trigger, ARG_REDACT, &names.redact, &names.nredact);
-	names_of(trigger, ARG_OMIT, &names.omit, &names.nomit);
+	names_of(trigger, RG_AUDIT_KEY, &names.key, &names.nkey);
+	names_of(trigger, RG_AUDIT_REDACT, &names.redact, &names.nredact);
+	names_of(trigger, RG_AUDIT_OMIT, &names.omit, &names.nomit);
 	require_columns(table, names.key, names.nkey);
 	require_columns(table, names.redact, names.nredact);
 	require_columns(table, names.omit, names.nomit);
@@ -235,13 +227,9 @@ add_keys(RgAuditPlan *plan, TupleDesc desc, const Names *names)
 	for (int i = 0; i < names->nkey; i++)
 	{
 		RgAuditColumn *key = &plan->keys[plan->nkeys++];
-		Oid			output;
-		bool		varlena;
 
 		describe(key, desc, column_named(desc, NameStr(*DatumGetName(names->key[i]))));
-		getTypeOutputInfo(key->type, &output, &varlena);
-		key->function = palloc(sizeof *key->function);
-		fmgr_info(output, key->function);
+		key->function = rg_audit_output(key->type);
 		plan->settings |= rg_audit_settings_printed(key->type);
 	}
 }
@@ -252,7 +240,7 @@ make_plan(Relation table, const Trigger *trigger)
 	Names		names = read_names(table, trigger);
 	RgAuditPlan *plan = palloc0(sizeof *plan);
 
-	plan->resource_type = pstrdup(trigger->tgargs[ARG_RESOURCE_TYPE]);
+	plan->resource_type = pstrdup(trigger->tgargs[RG_AUDIT_RESOURCE_TYPE]);
 	add_columns(plan, table, &names);
 	add_keys(plan, RelationGetDescr(table), &names);
 	return plan;

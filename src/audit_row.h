@@ -59,8 +59,13 @@ typedef struct RgAuditOwn
 	RgSlice		details;
 } RgAuditOwn;
 
-/* A hash that has taken in the shared part; whoever made it wipes it. */
+/*
+ * A hash that has taken in the shared part; whoever made it wipes it.  It stands
+ * at a multiple of RG_AUDIT_MAC_ALIGNMENT bytes, more than palloc() gives.
+ */
 typedef crypto_generichash_state RgAuditMac;
+
+#define RG_AUDIT_MAC_ALIGNMENT 64
 
 extern void rg_audit_mac_begin(RgAuditMac *mac, const uint8_t key[RG_KEY_BYTES],
 							   const RgAuditShared *shared);

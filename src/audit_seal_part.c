@@ -12,14 +12,11 @@
 /* Who deletes a million rows must not make a seal that nobody can read. */
 #define MAX_FINDINGS 1000
 
-/* The hash state is aligned more strictly than what palloc() gives. */
-#define STATE_ALIGNMENT 64
-
 static RgSealPart *
 make_part(int32 row_epoch, DateADT month)
 {
-	char	   *memory = palloc0(sizeof(RgSealPart) + STATE_ALIGNMENT);
-	RgSealPart *part = (RgSealPart *) TYPEALIGN(STATE_ALIGNMENT, memory);
+	char	   *memory = palloc0(sizeof(RgSealPart) + RG_AUDIT_MAC_ALIGNMENT);
+	RgSealPart *part = (RgSealPart *) TYPEALIGN(RG_AUDIT_MAC_ALIGNMENT, memory);
 
 	part->row_epoch = row_epoch;
 	part->month = month;

@@ -14,6 +14,7 @@
 #include "catalog/pg_class.h"
 #include "catalog/pg_inherits.h"
 #include "catalog/pg_trigger.h"
+#include "catalog/pg_type.h"
 #include "commands/trigger.h"
 #include "utils/builtins.h"
 #include "utils/fmgroids.h"
@@ -52,6 +53,19 @@ rg_audit_function(void)
  * One trigger
  */
 
+bool
+rg_audit_trigger_name(const char *name)
+{
+	return strncmp(name, RG_AUDIT_TRIGGER_PREFIX, strlen(RG_AUDIT_TRIGGER_PREFIX)) == 0;
+}
+
+Datum
+rg_audit_names(const char *list)
+{
+	return OidFunctionCall3(F_ARRAY_IN, CStringGetDatum(list), ObjectIdGetDatum(NAMEOID),
+							Int32GetDatum(-1));
+}
+
 static const RgAuditTriggerKind *
 kind_named(const char *name)
 {
@@ -59,12 +73,6 @@ kind_named(const char *name)
 		if (strcmp(rg_audit_triggers[i].name, name) == 0)
 			return &rg_audit_triggers[i];
 	return NULL;
-}
-
-static bool
-attribute_is_null(HeapTuple tuple, TupleDesc desc, AttrNumber attnum)
-{
-	return heap_attisnull(tuple, attnum, desc);
 }
 
 /* Whether it fires for what it should, all of it and with the rows, and should be there. */
@@ -77,9 +85,9 @@ has_shape(HeapTuple tuple, TupleDesc desc, const RgAuditTriggerKind *kind)
 		trigger->tgtype == kind->type && trigger->tgattr.dim1 == 0 &&
 		trigger->tgconstraint == InvalidOid &&
 		trigger->tgnargs == RG_AUDIT_ARGUMENTS &&
-		attribute_is_null(tuple, desc, Anum_pg_trigger_tgqual) &&
-		attribute_is_null(tuple, desc, Anum_pg_trigger_tgoldtable) == !kind->old_rows &&
-		attribute_is_null(tuple, desc, Anum_pg_trigger_tgnewtable) == !kind->new_rows;
+		heap_attisnull(tuple, Anum_pg_trigger_tgqual, desc) &&
+		heap_attisnull(tuple, Anum_pg_trigger_tgoldtable, desc) == !kind->old_rows &&
+		heap_attisnull(tuple, Anum_pg_trigger_tgnewtable, desc) == !kind->new_rows;
 }
 
 /* Its arguments, each ended by a NUL, palloc'd. */
@@ -258,8 +266,7 @@ role_of(HeapTuple tuple, TupleDesc desc, bool *enabled)
 	const RgAuditTriggerKind *kind = kind_named(NameStr(trigger->tgname));
 
 	if (trigger->tgfoid != rg_audit_function())
-		return strncmp(NameStr(trigger->tgname), RG_AUDIT_TRIGGER_PREFIX, strlen(RG_AUDIT_TRIGGER_PREFIX)) == 0
-			? RG_AUDIT_FALSE_TRIGGER : RG_AUDIT_NO_TRIGGER;
+		return rg_audit_trigger_name(NameStr(trigger->tgname)) ? RG_AUDIT_FALSE_TRIGGER : RG_AUDIT_NO_TRIGGER;
 	if (kind == NULL || !has_shape(tuple, desc, kind))
 		return RG_AUDIT_FALSE_TRIGGER;
 	*enabled = trigger->tgenabled == kind->enabled;

@@ -62,6 +62,12 @@ typedef struct RgAuditState
 	RgAuditDefinition definition;	/* of the first; palloc'd */
 } RgAuditState;
 
+/* Whether the name is one that only triggers of audit() may have. */
+extern bool rg_audit_trigger_name(const char *name);
+
+/* A list of an argument as name[], palloc'd. */
+extern Datum rg_audit_names(const char *list);
+
 /* audit_change(); InvalidOid when the database does not have it. */
 extern Oid	rg_audit_function(void);
 

@@ -13,7 +13,6 @@
 #include "catalog/pg_depend.h"
 #include "catalog/pg_proc.h"
 #include "catalog/pg_trigger.h"
-#include "catalog/pg_type.h"
 #include "fmgr.h"
 #include "funcapi.h"
 #include "utils/builtins.h"
@@ -101,7 +100,7 @@ names_datum(const char *list, bool *isnull)
 	*isnull = list[0] == '\0';
 	if (*isnull)
 		return (Datum) 0;
-	return OidFunctionCall3(F_ARRAY_IN, CStringGetDatum(list), ObjectIdGetDatum(NAMEOID), Int32GetDatum(-1));
+	return rg_audit_names(list);
 }
 
 static void

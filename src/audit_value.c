@@ -247,8 +247,8 @@ to_jsonb_of(Oid type)
 	return function;
 }
 
-static FmgrInfo *
-output_of(Oid type)
+FmgrInfo *
+rg_audit_output(Oid type)
 {
 	FmgrInfo   *function = palloc(sizeof *function);
 	Oid			output;
@@ -310,7 +310,7 @@ rg_audit_choose_conversion(RgAuditColumn *column, Oid type)
 {
 	column->type = getBaseType(type);
 	column->convert = conversion_of(column->type);
-	column->function = column->convert == convert_other ? to_jsonb_of(type) : output_of(column->type);
+	column->function = column->convert == convert_other ? to_jsonb_of(type) : rg_audit_output(column->type);
 }
 
 /*
@@ -412,17 +412,11 @@ push_keys(const RgAuditColumn *keys, int nkeys, TupleTableSlot *row)
 static RgSlice
 keys_text(const RgAuditColumn *keys, int nkeys, TupleTableSlot *row)
 {
-	StringInfoData text;
-	Jsonb	   *array;
-
 	if (nkeys == 0)
 		return rg_slice(NULL, 0);
 	if (nkeys == 1)
 		return key_text(keys, row);
-	array = JsonbValueToJsonb(push_keys(keys, nkeys, row));
-	initStringInfo(&text);
-	(void) JsonbToCString(&text, &array->root, VARSIZE(array));
-	return rg_slice(text.data, text.len);
+	return rg_audit_json(JsonbValueToJsonb(push_keys(keys, nkeys, row))).text;
 }
 
 /* A longer one does not fit in the log's index. */
@@ -431,5 +425,7 @@ rg_audit_key(const RgAuditColumn *keys, int nkeys, TupleTableSlot *row)
 {
 	RgSlice		key = keys_text(keys, nkeys, row);
 
-	return key.len <= RG_AUDIT_KEY_BYTES ? key : rg_slice_of(psprintf("sha256:%.*s", 2 * PG_SHA256_DIGEST_LENGTH, sha256_hex(key)));
+	if (key.len <= RG_AUDIT_KEY_BYTES)
+		return key;
+	return rg_slice_of(psprintf("sha256:%.*s", 2 * PG_SHA256_DIGEST_LENGTH, sha256_hex(key)));
 }

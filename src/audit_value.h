@@ -32,6 +32,9 @@ struct RgAuditColumn
 /* Chooses how values of the column's type are shown; what that needs is in the current context. */
 extern void rg_audit_choose_conversion(RgAuditColumn *column, Oid type);
 
+/* The type's output function, palloc'd: how keys are shown. */
+extern FmgrInfo *rg_audit_output(Oid type);
+
 /* A column of which only "[redacted]" is shown. */
 extern void rg_audit_redacted(const RgAuditColumn *column, Datum value, RgAuditValue *result);
 

@@ -34,7 +34,7 @@ typedef struct Digest
 	bool		duplicates;
 	uint8	   *bits;			/* one for each id that was found; NULL for
 								 * none */
-	crypto_generichash_state *hash;
+	RgAuditMac *hash;
 } Digest;
 
 static void
@@ -252,8 +252,8 @@ move_to(RgAuditVerify *run, Digest *digest, uint64 *current, uint64 seal)
 void
 rg_audit_verify_digests(RgAuditVerify *run)
 {
-	char		room[sizeof(crypto_generichash_state) + 64];
-	Digest		digest = {.hash = (crypto_generichash_state *) TYPEALIGN(64, room)};
+	char		room[sizeof(RgAuditMac) + RG_AUDIT_MAC_ALIGNMENT];
+	Digest		digest = {.hash = (RgAuditMac *) TYPEALIGN(RG_AUDIT_MAC_ALIGNMENT, room)};
 	uint64		current = 0;
 	Record		record;
 

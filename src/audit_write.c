@@ -75,11 +75,10 @@ rg_audit_epoch(void)
  * Beginning
  */
 
-/* The hash state is aligned more strictly than what palloc() gives. */
 static RgAuditMac *
 make_mac(const RgAuditShared *shared)
 {
-	RgAuditMac *mac = (RgAuditMac *) TYPEALIGN(64, palloc(sizeof *mac + 64));
+	RgAuditMac *mac = (RgAuditMac *) TYPEALIGN(RG_AUDIT_MAC_ALIGNMENT, palloc(sizeof *mac + RG_AUDIT_MAC_ALIGNMENT));
 	uint8		key[RG_KEY_BYTES];
 
 	rg_keyring_subkey(RG_FOR_AUDIT, (uint32) shared->key_id, key);

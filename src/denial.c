@@ -22,14 +22,6 @@
 static const RgRequest *request = NULL;
 static bool noted = false;
 
-void
-rg_denial_serving(const RgRequest *served)
-{
-	rg_denial_flush_values();
-	request = served;
-	noted = false;
-}
-
 /*
  * Copying.  An identity's texts are whole or absent: a cut one could be another's.
  */
@@ -265,8 +257,8 @@ fill_values(RgDenialEvent *event, const void *arg)
 	event->left_out = known.left_out;
 }
 
-void
-rg_denial_flush_values(void)
+static void
+flush_values(void)
 {
 	if (!values.open)
 		return;
@@ -274,12 +266,20 @@ rg_denial_flush_values(void)
 	rg_denial_store(RG_DENIAL_VALUE, &values.event.who, fill_values, NULL);
 }
 
+void
+rg_denial_serving(const RgRequest *served)
+{
+	flush_values();
+	request = served;
+	noted = false;
+}
+
 static void
 on_transaction_end(XactEvent event, void *arg)
 {
 	if (event != XACT_EVENT_PRE_COMMIT && event != XACT_EVENT_PRE_PREPARE &&
 		event != XACT_EVENT_PARALLEL_PRE_COMMIT)
-		rg_denial_flush_values();
+		flush_values();
 }
 
 /* Another identity may follow one that is rolled back. */
@@ -288,7 +288,7 @@ on_subtransaction_end(SubXactEvent event, SubTransactionId subid,
 					  SubTransactionId parent, void *arg)
 {
 	if (event == SUBXACT_EVENT_ABORT_SUB)
-		rg_denial_flush_values();
+		flush_values();
 }
 
 static void
@@ -354,7 +354,7 @@ rg_denial_note_value(RgSlice aad)
 		values.event.values++;
 		return;
 	}
-	rg_denial_flush_values();
+	flush_values();
 	be_called_later();
 	open_note(label, identity);
 }

@@ -62,9 +62,6 @@ extern void rg_denial_note_credentials(FunctionCallInfo fcinfo, const char *code
  */
 extern void rg_denial_note_value(RgSlice aad);
 
-/* Ends such a note, if one is open. */
-extern void rg_denial_flush_values(void);
-
 /*
  * For the worker that writes them, outside of a transaction: again and again while
  * it is true that more is to come, be it a count that is not due yet.  What

@@ -192,11 +192,12 @@ def put(connection, log):
         cursor.execute("RESET session_replication_role")
 
 
-def export(server, folder, database="postgres"):
-    """LOG and SEALS as psql writes them."""
-    for table, name in (("audit_log", "log"), ("audit_seal", "seals")):
-        server.program("psql", "-X", "-q", "-c", f"\\copy (SELECT * FROM relay_guard.{table}) TO '{folder / name}' CSV HEADER",
-                       database=database)
+def exported(connection, folder):
+    """LOG and SEALS as psql writes them; the seals first, so that every sealed row is there."""
+    with connection.cursor() as cursor:
+        for table, name in (("audit_seal", "seals"), ("audit_log", "log")):
+            with open(folder / name, "w", encoding="utf-8") as file:
+                cursor.copy_expert(f"COPY (SELECT * FROM relay_guard.{table}) TO STDOUT CSV HEADER", file)
     return folder / "log", folder / "seals"
 
 

@@ -116,8 +116,3 @@ def leaks(server):
     """What the server says when something was left open at the end of a transaction."""
     return [line for line in server.log().splitlines()
             if re.search(r"WARNING.*(leak|not closed|still referenced|TRAP|resource)|PANIC|TRAP:", line)]
-
-
-def verify(server, database="postgres"):
-    """What audit_verify() finds in a log that nobody touched."""
-    return server.run("SELECT * FROM relay_guard.audit_verify()", database=database)

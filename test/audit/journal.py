@@ -4,19 +4,19 @@ reckoning rather than audit_verify()'s."""
 import base64
 import collections
 import contextlib
-import hashlib
 import pathlib
 import random
 import re
 import subprocess
 import sys
+import tempfile
 import threading
 
 import psycopg2
 
+from audit_formats import TOOL, exported, formats
 from servers import keyring, run
 
-AUDIT_VERIFY = pathlib.Path(__file__).parent.parent.parent / "ops" / "audit-verify"
 ACCOUNTS = 16
 START = "start"
 SCHEMA = f"""
@@ -247,7 +247,7 @@ def check_seals(server, database="postgres"):
     previous = None
     for seal_id, sealed, digest, link, root, found, macs in seals:
         assert sealed == found, f"seal {seal_id}"
-        assert bytes(digest) == hashlib.blake2b(bytes(macs or b""), digest_size=32).digest(), f"seal {seal_id}"
+        assert bytes(digest) == formats.blake2b(bytes(macs or b"")), f"seal {seal_id}"
         assert (link and bytes(link)) == previous, f"seal {seal_id}"
         previous = bytes(root)
     assert [row[0] for row in seals] == list(range(1, len(seals) + 1))
@@ -259,24 +259,21 @@ def check_proofs(server, k0, database="postgres"):
     proofs = server.run("SELECT step, root, proof FROM relay_guard.audit_seal ORDER BY seal_id", database=database)
     key, at = k0, 0
     for step, root, proof in proofs:
-        while at < step:  # crypto_kdf_derive_from_key() of libsodium
-            key = hashlib.blake2b(b"", digest_size=32, key=key, salt=(1).to_bytes(16, "little"), person=b"ratchet_").digest()
-            at += 1
+        while at < step:
+            key, at = formats.ratchet(key), at + 1
         assert at == step
-        assert bytes(proof) == hashlib.blake2b(b"\x04" + bytes(root), digest_size=32, key=key).digest(), f"step {step}"
+        assert bytes(proof) == formats.seal_proof(key, bytes(root)), f"step {step}"
     return len(proofs)
 
 
 def exported_problems(server, database="postgres", *first_keys):
     """What ops/audit-verify says of the log and its seals, exported, without the server."""
     connection = server.connect(database)
-    for name in "audit_seal", "audit_log":  # in this order, so that every sealed row is there
-        with open(server.folder / f"{name}.csv", "w") as file, connection.cursor() as cursor:
-            cursor.copy_expert(f"COPY (SELECT * FROM relay_guard.{name}) TO STDOUT CSV HEADER", file)
+    files = exported(connection, pathlib.Path(tempfile.mkdtemp(dir=server.folder)))
     connection.close()
     keys = [argument for key in first_keys for argument in ("--k0", base64.b64encode(key).decode())]
-    done = subprocess.run([sys.executable, AUDIT_VERIFY, "--keyring", server.keyring, *keys, server.folder / "audit_log.csv",
-                           server.folder / "audit_seal.csv"], stdout=subprocess.PIPE, text=True)
+    done = subprocess.run([sys.executable, TOOL, "--keyring", server.keyring, *keys, *files],
+                          stdout=subprocess.PIPE, text=True)
     assert done.returncode == (done.stdout != ""), done
     return [line.split("\t")[0] for line in done.stdout.splitlines()]
 

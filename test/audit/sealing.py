@@ -1,7 +1,5 @@
 """What the tests of seals share."""
-import hashlib
-import struct
-
+from audit_formats import formats, multirange
 from servers import run
 
 COLUMNS = ("seal_id, epoch, row_epoch, snap::text, month::text, rows, ids::text, encode(digest, 'hex') AS digest, "
@@ -44,13 +42,7 @@ def last_seal(server, **where):
 
 def ids_text(*ids):
     """As int8multirange prints them."""
-    ranges = []
-    for id in sorted(ids):
-        if ranges and ranges[-1][1] == id:
-            ranges[-1][1] = id + 1
-        else:
-            ranges.append([id, id + 1])
-    return "{%s}" % ",".join("[%d,%d)" % tuple(r) for r in ranges)
+    return multirange(ids)
 
 
 def problems(server, **where):
@@ -65,17 +57,11 @@ def tamper(server, statement, *arguments, **where):
     connection.close()
 
 
-def next_key(key):
-    """The key of the next step."""
-    return hashlib.blake2b(b"", digest_size=32, key=key, salt=struct.pack("<Q", 1) + bytes(8),
-                           person=b"ratchet_" + bytes(8)).digest()
-
-
 def key_of_step(first, step):
     for _ in range(step):
-        first = next_key(first)
+        first = formats.ratchet(first)
     return first
 
 
 def proof(key, root):
-    return hashlib.blake2b(b"\x04" + bytes.fromhex(root), digest_size=32, key=key).hexdigest()
+    return formats.seal_proof(key, bytes.fromhex(root)).hex()

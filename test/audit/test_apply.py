@@ -4,7 +4,8 @@ import io
 
 import pytest
 
-from changes import Log, install, leaks, verify
+from changes import Log, install, leaks
+from journal import problems
 from servers import run, wait_for
 
 TABLE = "CREATE TABLE item ({} id int PRIMARY KEY, note text, amount numeric, big text)"
@@ -24,7 +25,7 @@ def pair(make_server):
     install(server)
     server.run("ALTER TABLE item DROP gone, ADD here int DEFAULT 5; SELECT relay_guard.audit('item')")
     yield server
-    assert verify(server) == []
+    assert problems(server) == []
     server.stop("fast")
     assert leaks(server) == []
 

@@ -7,7 +7,8 @@ import time
 import psycopg2
 import pytest
 
-from changes import Log, install, leaks, verify
+from changes import Log, install, leaks
+from journal import problems
 from servers import BINDIR, Server, as_server, own_folder, run, sqlstate, wait_for
 
 ROWS = 1_000_000 if os.environ.get("RG_LONG") else 50_000
@@ -21,7 +22,7 @@ def audited(make_server):
     server.run("CREATE TABLE item (id int PRIMARY KEY, n int, note text); SELECT relay_guard.audit('item', redact => '{note}')")
     yield server
     assert leaks(server) == []
-    assert verify(server) == []
+    assert problems(server) == []
     server.stop("immediate")
 
 
@@ -137,7 +138,7 @@ def test_without_a_key_ring_nothing_is_changed(make_server):
     server.options["relay_guard.keyring_file"] = server.keyring
     server.restart()
     server.run("DELETE FROM item")
-    assert verify(server) == []
+    assert problems(server) == []
     server.stop("immediate")
 
 

@@ -8,7 +8,8 @@ import re
 import psycopg2
 import pytest
 
-from changes import Log, install, leaks, verify
+from changes import Log, install, leaks
+from journal import problems
 from servers import run, sqlstate
 
 LONG = 10 if os.environ.get("RG_LONG") else 1
@@ -323,7 +324,7 @@ def databases(make_server):
     yield server
     assert leaks(server) == []
     for database in DATABASES:
-        assert verify(server, database) == []
+        assert problems(server, database) == []
     server.stop("immediate")
 
 
@@ -373,5 +374,5 @@ def test_bytes_that_are_no_text_are_logged_as_they_are(databases):
     run(connection, r"UPDATE t SET note = E'\xfe'")
     assert run(connection, r"""SELECT resource_id = t.id, old ->> 'note' = E'caf\xe9 \xc3\xa9', new ->> 'note' = note FROM relay_guard.audit_log, t
         WHERE resource_type = 't' AND action = 'UPDATE'""") == [(True, True, True)]
-    assert verify(databases, "bytes") == []
+    assert problems(databases, "bytes") == []
     connection.close()

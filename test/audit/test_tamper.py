@@ -4,7 +4,7 @@ import datetime
 import audit_formats
 import psycopg2
 import pytest
-from audit_formats import formats, hexadecimal, Log, Row, Seal, server_problems, sign_seal, tool
+from audit_formats import exported, formats, hexadecimal, Log, Row, Seal, server_problems, sign_seal, tool
 
 MONTHS = ("2026-10-30 12:00:00", "2026-11-21 10:32:43")
 OTHER = hexadecimal(bytes(32))
@@ -235,15 +235,6 @@ def rewritten(connection, log, key):
     audit_formats.copy_into(connection, "relay_guard.audit_log", log.rows)
     audit_formats.copy_into(connection, "relay_guard.audit_seal", log.seals)
     return log
-
-
-def exported(connection, folder):
-    """LOG and SEALS, as psql would write them."""
-    with connection.cursor() as cursor:
-        for table, name in (("audit_log", "log"), ("audit_seal", "seals")):
-            with open(folder / name, "w") as file:
-                cursor.copy_expert(f"COPY (SELECT * FROM relay_guard.{table}) TO STDOUT CSV HEADER", file)
-    return folder / "log", folder / "seals"
 
 
 def test_who_has_the_ring_is_found_by_an_anchor_not_here(server, superuser, tmp_path):

@@ -8,7 +8,8 @@ import threading
 import psycopg2
 import pytest
 
-from changes import Log, install, leaks, verify
+from changes import Log, install, leaks
+from journal import problems
 from servers import run, sqlstate
 
 CLIENTS = 16
@@ -25,7 +26,7 @@ def audited(make_server):
                   SELECT relay_guard.audit('account')""")
     yield server
     assert leaks(server) == []
-    assert verify(server) == []
+    assert problems(server) == []
     server.stop("immediate")
 
 

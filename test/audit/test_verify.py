@@ -303,18 +303,18 @@ def test_proofs_of_the_server_are_those_of_the_first_key(ratcheted, tmp_path):
     """Until somebody with the ring rewrites them, which the server itself cannot tell."""
     server, first_key = ratcheted
     ring = formats.read_keyring(server.keyring)
-    log, seals = audit_formats.export(server, tmp_path)
+    connection = server.connect()
+    log, seals = audit_formats.exported(connection, tmp_path)
     assert tool.verify(ring, log, seals, [first_key]) == 0
     assert tool.verify(ring, log, seals, [bytes(32)]) == 3
     rewritten = Log(ring[1])
     rewritten.rows = list(formats.read_table(log, audit_formats.Row))
     rewritten.seals = list(formats.read_table(seals, audit_formats.Seal))
     rewritten.rewrite(1, ring[1], actor="mallory")
-    connection = server.connect()
     run(connection, CUT, 0, 0)
     audit_formats.put(connection, rewritten)
     assert server_problems(connection) == []
-    log, seals = audit_formats.export(server, tmp_path)
+    log, seals = audit_formats.exported(connection, tmp_path)
     assert tool.verify(ring, log, seals) == 0
     assert tool.verify(ring, log, seals, [first_key]) == 2
     connection.close()
