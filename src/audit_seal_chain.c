@@ -288,12 +288,14 @@ set_binding(RgSealChain *chain, Datum *values, bool *nulls, const RgAuditSeal *s
 	set_bytes(values, nulls, COL_PROOF, rg_slice((char *) proof, sizeof proof));
 }
 
+/* Columns that were added and dropped again stand behind ours. */
 static void
 insert(RgSealChain *chain, Datum *values, bool *nulls)
 {
 	TupleTableSlot *slot = table_slot_create(chain->table, NULL);
 	RgInsert	target;
 
+	memset(slot->tts_isnull, true, slot->tts_tupleDescriptor->natts * sizeof *slot->tts_isnull);
 	memcpy(slot->tts_values, values, NCOLUMNS * sizeof *values);
 	memcpy(slot->tts_isnull, nulls, NCOLUMNS * sizeof *nulls);
 	ExecStoreVirtualTuple(slot);
