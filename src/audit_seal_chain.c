@@ -17,6 +17,7 @@
 #include "executor/spi.h"
 #include "utils/datetime.h"
 #include "utils/fmgroids.h"
+#include "utils/guc.h"
 #include "utils/jsonb.h"
 #include "utils/lsyscache.h"
 #include "utils/rel.h"
@@ -130,7 +131,7 @@ read_last(RgSealChain *chain)
 {
 	bool		isnull;
 
-	if (!find("SELECT seal_id, root FROM relay_guard.audit_seal ORDER BY seal_id DESC", 0, 0))
+	if (!find("SELECT seal_id, root FROM relay_guard.audit_seal ORDER BY seal_id DESC LIMIT 1", 0, 0))
 		return;
 	chain->last_id = DatumGetInt64(found(1, &isnull));
 	copy_hash(chain->last_root, 2);
@@ -142,7 +143,7 @@ read_last_of_epoch(RgSealChain *chain)
 	bool		isnull;
 
 	chain->begun = find("SELECT snap, proof IS NOT NULL FROM relay_guard.audit_seal WHERE epoch = $1"
-						" ORDER BY seal_id DESC", 1, chain->epoch);
+						" ORDER BY seal_id DESC LIMIT 1", 1, chain->epoch);
 	if (!chain->begun)
 		return;
 	chain->before = SPI_datumTransfer(found(1, &isnull), false, -1);
@@ -158,11 +159,25 @@ read_last_proved(RgSealChain *chain)
 	if (!rg_seal_ratchet_wanted() ||
 		!find("SELECT step, root, proof FROM relay_guard.audit_seal"
 			  " WHERE epoch = $1 AND step IS NOT NULL AND proof IS NOT NULL"
-			  " ORDER BY seal_id DESC", 1, chain->epoch))
+			  " ORDER BY seal_id DESC LIMIT 1", 1, chain->epoch))
 		return;
 	chain->proved.step = DatumGetInt64(found(1, &isnull));
 	copy_hash(chain->proved.root, 2);
 	copy_hash(chain->proved.proof, 3);
+}
+
+/* From the end of an index and not from all seals, whatever the table's statistics say. */
+static void
+read_before(RgSealChain *chain)
+{
+	int			level = NewGUCNestLevel();
+
+	(void) set_config_option("enable_seqscan", "off", PGC_USERSET, PGC_S_SESSION,
+							 GUC_ACTION_SAVE, true, 0, false);
+	read_last(chain);
+	read_last_of_epoch(chain);
+	read_last_proved(chain);
+	AtEOXact_GUC(true, level);
 }
 
 void
@@ -174,9 +189,7 @@ rg_seal_chain_open(RgSealChain *chain)
 	PushActiveSnapshot(GetLatestSnapshot());
 	chain->snap = OidFunctionCall0(F_PG_CURRENT_SNAPSHOT);
 	chain->snap_text = OidOutputFunctionCall(F_PG_SNAPSHOT_OUT, chain->snap);
-	read_last(chain);
-	read_last_of_epoch(chain);
-	read_last_proved(chain);
+	read_before(chain);
 }
 
 void
