@@ -15,6 +15,7 @@
 #include "executor/executor.h"
 #include "executor/spi.h"
 #include "utils/fmgroids.h"
+#include "utils/guc.h"
 #include "utils/jsonb.h"
 #include "utils/rel.h"
 #include "utils/snapmgr.h"
@@ -188,6 +189,19 @@ read_last_proved(RgSealChain *chain)
 		take_proof(chain);
 }
 
+/* From the end of an index and not from all seals, whatever the table's statistics say. */
+static void
+read_before(RgSealChain *chain)
+{
+	int			level = NewGUCNestLevel();
+
+	(void) set_config_option("enable_seqscan", "off", PGC_USERSET, PGC_S_SESSION,
+							 GUC_ACTION_SAVE, true, 0, false);
+	read_last(chain);
+	read_last_proved(chain);
+	AtEOXact_GUC(true, level);
+}
+
 void
 rg_seal_chain_open(RgSealChain *chain)
 {
@@ -198,8 +212,7 @@ rg_seal_chain_open(RgSealChain *chain)
 	chain->snap = OidFunctionCall0(F_PG_CURRENT_SNAPSHOT);
 	chain->snap_text = OidOutputFunctionCall(F_PG_SNAPSHOT_OUT, chain->snap);
 	chain->proved.step = -1;
-	read_last(chain);
-	read_last_proved(chain);
+	read_before(chain);
 }
 
 void

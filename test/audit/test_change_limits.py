@@ -220,11 +220,21 @@ def test_plans_follow_what_other_sessions_do_to_the_table(audited, connection):
     other.close()
 
 
+def set_if_known(connection, setting):
+    """PostgreSQL 16 has renamed one, and is built with lz4 or without."""
+    if connection.server_version >= 160000:
+        setting = setting.replace("force_parallel_mode", "debug_parallel_query")
+    if setting.endswith("= 'lz4'") and "lz4" not in run(connection, """SELECT enumvals FROM pg_settings
+            WHERE name = 'default_toast_compression'""")[0][0]:
+        pytest.skip("built without lz4")
+    run(connection, f"SET {setting}")
+
+
 @pytest.mark.parametrize("setting", ["jit_above_cost = 0", "force_parallel_mode = on", "work_mem = '64kB'", "default_toast_compression = 'lz4'",
                                      "row_security = off", "session_replication_role = local", "enable_indexscan = off"])
 def test_settings_of_the_session_change_nothing(connection, setting):
     log = Log(connection)
-    run(connection, f"SET {setting}")
+    set_if_known(connection, setting)
     run(connection, "INSERT INTO item SELECT i, i, repeat('x', 100) FROM generate_series(1, 3000) i")
     run(connection, "UPDATE item SET n = 0 WHERE id % 2 = 0")
     run(connection, "DELETE FROM item")
