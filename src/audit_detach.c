@@ -96,19 +96,17 @@ parse(const char *sql)
 	return statement;
 }
 
-/* What outlives the command's first transaction is in the memory of a portal. */
+/*
+ * What outlives the command's first transaction is in the memory of a portal,
+ * where the command itself keeps copies too: it is to run there.
+ */
 static void
 run_command(const char *sql)
 {
-	MemoryContext old;
-	PlannedStmt *statement;
-
 	PortalContext = AllocSetContextCreate(TopMemoryContext, "relay_guard detach", ALLOCSET_DEFAULT_SIZES);
-	old = MemoryContextSwitchTo(PortalContext);
-	statement = parse(sql);
-	MemoryContextSwitchTo(old);
+	(void) MemoryContextSwitchTo(PortalContext);
 	PushActiveSnapshot(GetTransactionSnapshot());
-	ProcessUtility(statement, sql, false, PROCESS_UTILITY_TOPLEVEL, NULL, NULL, None_Receiver, NULL);
+	ProcessUtility(parse(sql), sql, false, PROCESS_UTILITY_TOPLEVEL, NULL, NULL, None_Receiver, NULL);
 	if (ActiveSnapshotSet())
 		PopActiveSnapshot();
 }

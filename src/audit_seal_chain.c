@@ -2,16 +2,17 @@
  * audit_seal_chain.c
  *		The table of seals.
  *
- * Seals are put into the table and its index as they are, without a plan: no
+ * Seals are put into the table and its indexes as they are, without a plan: no
  * trigger, rule or right stops them.
  */
 #include "postgres.h"
 
 #include "access/htup_details.h"
 #include "access/table.h"
+#include "access/tableam.h"
 #include "access/xact.h"
-#include "catalog/indexing.h"
 #include "catalog/pg_type.h"
+#include "executor/executor.h"
 #include "executor/spi.h"
 #include "utils/fmgroids.h"
 #include "utils/jsonb.h"
@@ -20,6 +21,7 @@
 #include "utils/timestamp.h"
 
 #include "audit_columns.h"
+#include "audit_insert.h"
 #include "audit_month.h"
 #include "audit_object.h"
 #include "audit_seal_chain.h"
@@ -289,10 +291,17 @@ set_binding(RgSealChain *chain, Datum *values, bool *nulls, const RgAuditSeal *s
 static void
 insert(RgSealChain *chain, Datum *values, bool *nulls)
 {
-	HeapTuple	tuple = heap_form_tuple(RelationGetDescr(chain->table), values, nulls);
+	TupleTableSlot *slot = table_slot_create(chain->table, NULL);
+	RgInsert	target;
 
-	CatalogTupleInsert(chain->table, tuple);
-	heap_freetuple(tuple);
+	memcpy(slot->tts_values, values, NCOLUMNS * sizeof *values);
+	memcpy(slot->tts_isnull, nulls, NCOLUMNS * sizeof *nulls);
+	ExecStoreVirtualTuple(slot);
+	rg_insert_open(&target, chain->table);
+	table_tuple_insert(chain->table, slot, GetCurrentCommandId(true), 0, NULL);
+	rg_insert_index_entries(&target, slot);
+	rg_insert_close(&target);
+	ExecDropSingleTupleTableSlot(slot);
 }
 
 static RgAuditSeal

@@ -39,8 +39,8 @@ static const RgWorkKind kind = {
 };
 
 /* When the next are due. */
-static TimestampTz seal_at;
-static TimestampTz drain_at;
+static int64 seal_at;
+static int64 drain_at;
 
 static bool failed = false;
 
@@ -67,10 +67,10 @@ rg_audit_sealer_notify(bool now)
 	return rg_work_notify(RG_WORK_SEALS, now ? RG_SEAL_ROWS | RG_SEAL_NOW : RG_SEAL_ROWS);
 }
 
-static TimestampTz
+static int64
 seconds_from_now(int seconds)
 {
-	return GetCurrentTimestamp() + seconds * USECS_PER_SEC;
+	return rg_work_now() + seconds * USECS_PER_SEC;
 }
 
 /* Scripts of an older version may be what is installed. */
@@ -143,7 +143,7 @@ static bool
 is_sealing_due(uint32 pending)
 {
 	return (pending & RG_SEAL_NOW) != 0 || ShutdownRequestPending ||
-		GetCurrentTimestamp() >= seal_at;
+		rg_work_now() >= seal_at;
 }
 
 static void
@@ -166,7 +166,7 @@ drain_denials(void)
 {
 	if (rg_denial_drain())
 		rg_work_give_back(RG_SEAL_DENIALS);
-	drain_at = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), DRAIN_EVERY_MS);
+	drain_at = rg_work_now() + DRAIN_EVERY_MS * INT64CONST(1000);
 }
 
 /* What is drained is sealed at once when this is the last round. */
@@ -189,11 +189,11 @@ run_round(void)
  */
 
 /* When what is pending is to be done. */
-static TimestampTz
+static int64
 due_at(void)
 {
 	uint32		pending = rg_work_pending();
-	TimestampTz at = DT_NOEND;
+	int64		at = PG_INT64_MAX;
 
 	if (pending & RG_SEAL_NOW)
 		return 0;
@@ -209,7 +209,7 @@ wait_for_round(void)
 {
 	do
 		rg_work_sleep(due_at());
-	while (!ShutdownRequestPending && GetCurrentTimestamp() < due_at());
+	while (!ShutdownRequestPending && rg_work_now() < due_at());
 }
 
 /*

@@ -9,19 +9,18 @@
  */
 #include "postgres.h"
 
-#include "access/genam.h"
 #include "access/heapam.h"
 #include "access/tableam.h"
 #include "access/transam.h"
 #include "access/xact.h"
 #include "access/xlog.h"
 #include "commands/sequence.h"
-#include "executor/executor.h"
 #include "miscadmin.h"
 #include "utils/memutils.h"
 #include "utils/rel.h"
 #include "utils/timestamp.h"
 
+#include "audit_insert.h"
 #include "audit_partition.h"
 #include "audit_subject.h"
 #include "audit_witness.h"
@@ -43,8 +42,7 @@ struct RgAuditBatch
 
 	Oid			sequence;
 	Relation	partition;
-	ResultRelInfo *target;
-	EState	   *estate;
+	RgInsert	insert;
 	BulkInsertState bulk;		/* from the second flush on */
 	TupleTableSlot *slots[BATCH_ROWS];
 	int			nslots;			/* made */
@@ -89,15 +87,6 @@ make_mac(const RgAuditShared *shared)
 	return mac;
 }
 
-static void
-open_target(RgAuditBatch *batch)
-{
-	batch->target = makeNode(ResultRelInfo);
-	batch->target->ri_RelationDesc = batch->partition;
-	ExecOpenIndices(batch->target, false);
-	batch->estate = CreateExecutorState();
-}
-
 RgAuditBatch *
 rg_audit_begin_as(const RgIdentity *identity, const char *action,
 				  const char *resource_type, const char *source,
@@ -117,7 +106,7 @@ rg_audit_begin_as(const RgIdentity *identity, const char *action,
 	batch->mac = make_mac(&shared);
 	batch->partition = rg_audit_partition_open(DatumGetTimestampTz(batch->values[Anum_audit_occurred_at]),
 											   &batch->sequence);
-	open_target(batch);
+	rg_insert_open(&batch->insert, batch->partition);
 	ForceSyncCommit();
 	MemoryContextSwitchTo(old);
 	return batch;
@@ -193,17 +182,6 @@ set_mac(RgAuditBatch *batch, const RgAuditOwn *own)
 }
 
 static void
-insert_index_entries(RgAuditBatch *batch, TupleTableSlot *slot)
-{
-#if PG_VERSION_NUM >= 160000
-	list_free(ExecInsertIndexTuples(batch->target, slot, batch->estate, false, false, NULL, NIL, false));
-#else
-	list_free(ExecInsertIndexTuples(batch->target, slot, batch->estate, false, false, NULL, NIL));
-#endif
-	ResetPerTupleExprContext(batch->estate);
-}
-
-static void
 flush(RgAuditBatch *batch)
 {
 	MemoryContext old = MemoryContextSwitchTo(batch->scratch);
@@ -212,7 +190,7 @@ flush(RgAuditBatch *batch)
 					   GetCurrentCommandId(true), 0, batch->bulk);
 	for (int i = 0; i < batch->nrows; i++)
 	{
-		insert_index_entries(batch, batch->slots[i]);
+		rg_insert_index_entries(&batch->insert, batch->slots[i]);
 		ExecClearTuple(batch->slots[i]);
 	}
 	MemoryContextSwitchTo(old);
@@ -261,14 +239,6 @@ rg_audit_add(RgAuditBatch *batch, RgSlice resource_id, const RgAuditJson *old_va
 		flush_full(batch);
 }
 
-/* Their locks stay, as the table's does: all are given back at once. */
-static void
-close_indexes(ResultRelInfo * target)
-{
-	for (int i = 0; i < target->ri_NumIndices; i++)
-		index_close(target->ri_IndexRelationDescs[i], NoLock);
-}
-
 int64
 rg_audit_end(RgAuditBatch *batch)
 {
@@ -280,8 +250,7 @@ rg_audit_end(RgAuditBatch *batch)
 		ExecDropSingleTupleTableSlot(batch->slots[i]);
 	if (batch->bulk != NULL)
 		FreeBulkInsertState(batch->bulk);
-	close_indexes(batch->target);
-	FreeExecutorState(batch->estate);
+	rg_insert_close(&batch->insert);
 	table_close(batch->partition, NoLock);
 	sodium_memzero(batch->mac, sizeof *batch->mac);
 	MemoryContextDelete(batch->context);

@@ -77,11 +77,11 @@ run_round(void (*work) (void), const char *activity)
 static void
 wait_for_round(void)
 {
-	TimestampTz end = GetCurrentTimestamp() + flush_interval * USECS_PER_SEC;
+	int64		end = rg_work_now() + flush_interval * USECS_PER_SEC;
 
 	do
 		rg_work_sleep(end);
-	while (!ShutdownRequestPending && GetCurrentTimestamp() < end);
+	while (!ShutdownRequestPending && rg_work_now() < end);
 }
 
 void

@@ -201,20 +201,20 @@ update_rows(void)
 }
 
 static bool
-is_periodic(RgTask *task, const RgWorkKind *kind, TimestampTz now)
+is_periodic(RgTask *task, const RgWorkKind *kind, int64 now)
 {
-	TimestampTz done_at = (TimestampTz) pg_atomic_read_u64(&task->done_at);
+	int64		upkeep_at = (int64) pg_atomic_read_u64(&task->upkeep_at);
 
-	return kind->every > 0 && done_at + kind->every * USECS_PER_SEC <= now;
+	return kind->every > 0 && upkeep_at + kind->every * USECS_PER_SEC <= now;
 }
 
 static bool
-needs_worker(RgTask *task, const RgWorkKind *kind, TimestampTz now)
+needs_worker(RgTask *task, const RgWorkKind *kind, int64 now)
 {
 	return pg_atomic_read_u32(&task->worker) == 0 &&
 		(pg_atomic_read_u32(&task->pending) != 0 ||
 		 pg_atomic_read_u32(&task->begun) == 0 || is_periodic(task, kind, now)) &&
-		(TimestampTz) pg_atomic_read_u64(&task->retry_at) <= now;
+		(int64) pg_atomic_read_u64(&task->retry_at) <= now;
 }
 
 /*
@@ -240,7 +240,7 @@ start_worker(Oid database, RgTask *task, const RgWorkKind *kind)
 }
 
 static void
-look_after_database(RgDatabase *database, TimestampTz now)
+look_after_database(RgDatabase *database, int64 now)
 {
 	Oid			oid = pg_atomic_read_u32(&database->oid);
 
@@ -252,7 +252,7 @@ look_after_database(RgDatabase *database, TimestampTz now)
 static void
 look_after_databases(void)
 {
-	TimestampTz now = GetCurrentTimestamp();
+	int64		now = rg_work_now();
 
 	update_rows();
 	for (int i = 0; i < RG_MAX_DATABASES; i++)

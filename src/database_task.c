@@ -15,6 +15,7 @@
 #include "utils/guc.h"
 #include "utils/timestamp.h"
 
+#include "counter.h"
 #include "database_task.h"
 
 #define TRANCHE "relay_guard_worker"
@@ -190,10 +191,16 @@ rg_work_status(RgWork work, RgWorkStatus *status)
 	return true;
 }
 
+int64
+rg_work_now(void)
+{
+	return rg_boot_now() / 1000;
+}
+
 void
 rg_task_retry_later(RgTask *task, const RgWorkKind *kind)
 {
-	pg_atomic_write_u64(&task->retry_at, TimestampTzPlusMilliseconds(GetCurrentTimestamp(), *kind->retry * INT64CONST(1000)));
+	pg_atomic_write_u64(&task->retry_at, rg_work_now() + *kind->retry * USECS_PER_SEC);
 }
 
 void

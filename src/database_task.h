@@ -23,12 +23,12 @@ typedef struct RgTask
 	pg_atomic_uint32 begun;		/* rg_work_mark_first() */
 	pg_atomic_uint32 worker;	/* its pid; 0 if none */
 	pg_atomic_uint32 process;	/* its number in ProcGlobal, plus 1; 0 if none */
-	pg_atomic_uint64 retry_at;	/* TimestampTz before which none is started */
+	pg_atomic_uint64 retry_at;	/* by rg_work_now(); before it none is started */
 	pg_atomic_uint64 done_at;	/* TimestampTz of the last round; 0 if none */
 	pg_atomic_uint64 failures;	/* of rounds and of starts */
 	pg_atomic_uint32 notices;	/* since the worker took what was pending */
 	pg_atomic_uint32 told;		/* hash of the problem that was told last */
-	pg_atomic_uint64 upkeep_at; /* TimestampTz of the last upkeep */
+	pg_atomic_uint64 upkeep_at; /* by rg_work_now(); 0: no upkeep yet */
 } RgTask;
 
 typedef struct RgDatabase

@@ -165,8 +165,8 @@ rg_work_run(void (*work) (void), const char *activity)
 bool
 rg_work_upkeep_due(int seconds)
 {
-	TimestampTz now = GetCurrentTimestamp();
-	TimestampTz last = (TimestampTz) pg_atomic_read_u64(&mine->upkeep_at);
+	int64		now = rg_work_now();
+	int64		last = (int64) pg_atomic_read_u64(&mine->upkeep_at);
 
 	if (last != 0 && now < last + seconds * USECS_PER_SEC)
 		return false;
@@ -195,9 +195,10 @@ await_clients(void)
 }
 
 void
-rg_work_sleep(TimestampTz until)
+rg_work_sleep(int64 until)
 {
-	long		left = Min(TimestampDifferenceMilliseconds(GetCurrentTimestamp(), until), MAX_SLEEP_MS);
+	int64		now = rg_work_now();
+	long		left = until <= now ? 0 : Min((until - now) / 1000 + 1, MAX_SLEEP_MS);
 
 	if (left > 0 && !ShutdownRequestPending)
 		(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH,

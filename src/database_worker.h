@@ -115,6 +115,9 @@ extern void rg_work_done(void);
  * shutdown this returns when the clients of the database have gone, or a second
  * has passed.
  */
-extern void rg_work_sleep(TimestampTz until);
+extern void rg_work_sleep(int64 until);
+
+/* Microseconds since the machine started, which nobody sets back or forth. */
+extern int64 rg_work_now(void);
 
 #endif

@@ -59,6 +59,14 @@ def test_seals_cover_new_rows_and_are_linked(server):
     assert head == [(second["seal_id"], second["root"])]
 
 
+def test_index_of_proved_seals_leaves_out_the_others(server, other):
+    events(server, 1)
+    seal(server)
+    connection = other()
+    run(connection, "SET LOCAL enable_seqscan = off; SET LOCAL enable_bitmapscan = off")
+    assert run(connection, "SELECT seal_id FROM relay_guard.audit_seal WHERE step IS NOT NULL") == []
+
+
 def test_ids_that_commit_out_of_order_and_gaps_of_rollbacks(server, other):
     late, gone = other(), other()
     first = event(late)

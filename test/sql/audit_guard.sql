@@ -70,7 +70,9 @@ DROP TRIGGER rg_yours ON rg_account;
 ALTER TABLE rg_account ALTER amount TYPE bigint USING amount * 1000;
 ALTER TABLE rg_account ALTER amount TYPE int USING amount * 1000;
 ALTER TABLE rg_parted ALTER amount TYPE bigint;
+\set VERBOSITY sqlstate
 ALTER TABLE rg_low ALTER amount TYPE bigint;
+\set VERBOSITY terse
 CREATE TYPE rg_kind AS (id int, amount int);
 CREATE TABLE rg_typed OF rg_kind (PRIMARY KEY (id));
 SELECT relay_guard.audit('rg_typed') \g /dev/null
@@ -177,7 +179,9 @@ SET LOCAL ROLE rg_owner;
 \set ON_ERROR_ROLLBACK on
 ALTER TABLE relay_guard.audit_log DISABLE TRIGGER audit_refuse;
 ALTER TABLE relay_guard.audit_seal DISABLE TRIGGER ALL;
+\set VERBOSITY sqlstate
 ALTER TABLE :partition ALTER details TYPE text;
+\set VERBOSITY terse
 ALTER TABLE :partition ADD COLUMN x int;
 CREATE TRIGGER rg_t BEFORE INSERT ON relay_guard.audit_log EXECUTE FUNCTION rg_shop.rg_nothing();
 CREATE RULE rg_r AS ON INSERT TO relay_guard.audit_log DO INSTEAD NOTHING;
