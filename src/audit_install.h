@@ -9,9 +9,9 @@
 
 /*
  * Makes the triggers of a table, which the caller has locked, and of all that is
- * part of it, whatever the rights of the user; replaces what is there.  An error when one of them cannot
- * be audited, or when it is part of a table, too, that is not audited as this:
- * what is written by way of that one would not be seen.
+ * part of it, whatever the rights of the user; replaces what is there.  An error
+ * when one of them cannot be audited, or when it is part of a table, too, that is
+ * not audited as this: what is written by way of that one would not be seen.
  */
 extern void rg_audit_install(Oid root, const RgAuditDefinition *definition);
 

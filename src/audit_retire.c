@@ -16,8 +16,6 @@
 #include "executor/spi.h"
 #include "fmgr.h"
 #include "miscadmin.h"
-#include "nodes/parsenodes.h"
-#include "storage/lock.h"
 #include "utils/builtins.h"
 #include "utils/guc.h"
 #include "utils/json.h"
@@ -31,10 +29,8 @@
 #include "audit_month.h"
 #include "audit_write.h"
 #include "own_relation.h"
+#include "procedure.h"
 #include "rekey_scope.h"
-
-/* As rekey()'s, whose second number is never 0. */
-#define LOCK_CLASS 0x5247
 
 /* How long writers may wait where no worker could be started. */
 #define PLAIN_LOCK_TIMEOUT "1s"
@@ -61,64 +57,6 @@ typedef struct Retirement
 	RetiredPartition *partitions;
 	uint64		count;
 } Retirement;
-
-/*
- * Transactions
- */
-
-/* Whatever the session's defaults, for each must see what was just committed. */
-static void
-commit(void)
-{
-	SPI_commit();
-	(void) set_config_option("transaction_isolation", "read committed", PGC_USERSET, PGC_S_SESSION,
-							 GUC_ACTION_LOCAL, true, 0, false);
-}
-
-static void
-require_no_transaction_block(FunctionCallInfo fcinfo)
-{
-	if (fcinfo->context != NULL && IsA(fcinfo->context, CallContext) &&
-		!((CallContext *) fcinfo->context)->atomic)
-		return;
-	ereport(ERROR,
-			errcode(ERRCODE_ACTIVE_SQL_TRANSACTION),
-			errmsg("audit_retire() cannot run inside a transaction block"),
-			errdetail("It records what it is about to do, and commits that first."),
-			errhint("CALL it by itself, with autocommit on."));
-}
-
-static void
-lock_tag(LOCKTAG *tag, const Retirement *retirement)
-{
-	SET_LOCKTAG_ADVISORY(*tag, MyDatabaseId, retirement->log, 0, LOCK_CLASS);
-}
-
-static void
-unlock(void *arg)
-{
-	LOCKTAG		tag;
-
-	lock_tag(&tag, arg);
-	(void) LockRelease(&tag, ExclusiveLock, true);
-}
-
-/* Until the retirement's memory goes, when it ended or failed. */
-static void
-lock(Retirement *retirement)
-{
-	MemoryContextCallback *callback = MemoryContextAllocZero(retirement->context, sizeof *callback);
-	LOCKTAG		tag;
-
-	callback->func = unlock;
-	callback->arg = retirement;
-	lock_tag(&tag, retirement);
-	if (LockAcquire(&tag, ExclusiveLock, true, true) == LOCKACQUIRE_NOT_AVAIL)
-		ereport(ERROR,
-				errcode(ERRCODE_OBJECT_IN_USE),
-				errmsg("the audit log is being retired by another session"));
-	MemoryContextRegisterResetCallback(retirement->context, callback);
-}
 
 /*
  * Statements, as the owner of the log
@@ -271,7 +209,7 @@ announce(const Retirement *retirement)
 	for (uint64 i = 0; i < retirement->count; i++)
 		require_sealed(retirement, &retirement->partitions[i]);
 	record(retirement);
-	commit();
+	rg_procedure_commit();
 }
 
 /*
@@ -291,7 +229,7 @@ detach_plainly(const Retirement *retirement, const RetiredPartition *partition)
 							 GUC_ACTION_SAVE, true, 0, false);
 	(void) run(retirement, psprintf("ALTER TABLE relay_guard.audit_log DETACH PARTITION %s", quoted(partition)));
 	AtEOXact_GUC(false, level);
-	commit();
+	rg_procedure_commit();
 }
 
 static void
@@ -299,7 +237,7 @@ finish_detaching(const Retirement *retirement, const RetiredPartition *partition
 {
 	(void) run(retirement, psprintf("ALTER TABLE relay_guard.audit_log DETACH PARTITION %s FINALIZE",
 									quoted(partition)));
-	commit();
+	rg_procedure_commit();
 }
 
 static void
@@ -317,7 +255,7 @@ detach(const Retirement *retirement, const RetiredPartition *partition)
 {
 	PartitionState state = state_of(retirement, partition);
 
-	commit();
+	rg_procedure_commit();
 	if (state == ATTACHED && !rg_audit_detach_concurrently(partition->oid, retirement->owner))
 		detach_plainly(retirement, partition);
 	if (state_of(retirement, partition) == DETACHING)
@@ -336,7 +274,7 @@ attach_again(const Retirement *retirement, const RetiredPartition *partition)
 		elog(ERROR, "unexpected name of a partition: %s", NameStr(partition->name));
 	(void) run(retirement, psprintf(sql, quoted(partition), rg_audit_date_text(month),
 									rg_audit_date_text(rg_audit_month_after(month))));
-	commit();
+	rg_procedure_commit();
 }
 
 /* A row that came between the first look and the detaching goes back with its partition. */
@@ -353,7 +291,7 @@ drop(const Retirement *retirement, const RetiredPartition *partition)
 		refuse_unsealed(partition, rows);
 	}
 	(void) run(retirement, psprintf("DROP TABLE %s", quoted(partition)));
-	commit();
+	rg_procedure_commit();
 }
 
 static void
@@ -387,7 +325,8 @@ owner_of(Oid relation)
 	if (!HeapTupleIsValid(tuple))
 		ereport(ERROR,
 				errcode(ERRCODE_UNDEFINED_TABLE),
-				errmsg("relation relay_guard.audit_log does not exist"));
+				errmsg("relation relay_guard.audit_log does not exist"),
+				errhint("Run CREATE EXTENSION relay_guard in this database."));
 	owner = ((Form_pg_class) GETSTRUCT(tuple))->relowner;
 	ReleaseSysCache(tuple);
 	return owner;
@@ -416,7 +355,8 @@ relay_guard_audit_retire(PG_FUNCTION_ARGS)
 	MemoryContext context;
 	Retirement *retirement;
 
-	require_no_transaction_block(fcinfo);
+	rg_procedure_require_top_level(fcinfo, "audit_retire()",
+								   "It records what it is about to do, and commits that first.");
 	SPI_connect_ext(SPI_OPT_NONATOMIC);
 	context = AllocSetContextCreate(CurrentMemoryContext, "audit_retire", ALLOCSET_DEFAULT_SIZES);
 	retirement = MemoryContextAllocZero(context, sizeof *retirement);
@@ -424,8 +364,12 @@ relay_guard_audit_retire(PG_FUNCTION_ARGS)
 	retirement->before = before;
 	retirement->log = rg_own_relation_required("audit_log");
 	retirement->owner = owner_of(retirement->log);
-	lock(retirement);
-	commit();
+	if (!rg_procedure_lock(context, retirement->log, 0))
+		ereport(ERROR,
+				errcode(ERRCODE_OBJECT_IN_USE),
+				errmsg("the audit log is being retired by another session"),
+				errhint("Try again when that has ended."));
+	rg_procedure_commit();
 	retire(retirement);
 	MemoryContextDelete(context);
 	SPI_finish();

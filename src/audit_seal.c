@@ -22,7 +22,6 @@
 #include "audit_seal_chain.h"
 #include "audit_seal_ratchet.h"
 #include "audit_seal_scan.h"
-#include "audit_write.h"
 #include "database_worker.h"
 
 typedef struct Sealing
@@ -101,12 +100,12 @@ warn_of_ratchet(const char *problem)
 		ereport(WARNING,
 				errcode(ERRCODE_CONFIG_FILE_ERROR),
 				errmsg("the ratchet of the audit log's seals is another than before"),
-				errhint("Its first key is needed to check the seals from now on; if nobody meant to replace it, somebody did."));
+				errhint("Give ops/audit-verify its first key as well. If nobody meant to replace it, find out who did."));
 	else
 		ereport(WARNING,
 				errcode(ERRCODE_CONFIG_FILE_ERROR),
 				errmsg("seals of the audit log have no proof: %s", problem),
-				errhint("relay_gateway keyring audit-init makes a file for relay_guard.audit_ratchet_file, of the server's user with mode 0600."));
+				errhint("Set relay_guard.audit_ratchet_file to a file made by relay_gateway keyring audit-init as the server's user."));
 }
 
 /*

@@ -48,12 +48,12 @@ rg_audit_seal_root(const RgAuditSeal *seal, uint8_t root[RG_AUDIT_HASH_BYTES])
 }
 
 static void
-bind_root(RgAuditTag tag, const uint8_t key[32], const uint8_t root[RG_AUDIT_HASH_BYTES],
+bind_root(RgAuditTag tag, const uint8_t key[RG_KEY_BYTES], const uint8_t root[RG_AUDIT_HASH_BYTES],
 		  uint8_t out[RG_AUDIT_HASH_BYTES])
 {
 	RgAuditMac	hash;
 
-	crypto_generichash_init(&hash, key, 32, RG_AUDIT_HASH_BYTES);
+	crypto_generichash_init(&hash, key, RG_KEY_BYTES, RG_AUDIT_HASH_BYTES);
 	hash_tag(&hash, tag);
 	crypto_generichash_update(&hash, root, RG_AUDIT_HASH_BYTES);
 	crypto_generichash_final(&hash, out, RG_AUDIT_HASH_BYTES);
@@ -61,14 +61,14 @@ bind_root(RgAuditTag tag, const uint8_t key[32], const uint8_t root[RG_AUDIT_HAS
 }
 
 void
-rg_audit_seal_mac(const uint8_t key[32], const uint8_t root[RG_AUDIT_HASH_BYTES],
+rg_audit_seal_mac(const uint8_t key[RG_KEY_BYTES], const uint8_t root[RG_AUDIT_HASH_BYTES],
 				  uint8_t mac[RG_AUDIT_HASH_BYTES])
 {
 	bind_root(RG_AUDIT_TAG_SEAL_MAC, key, root, mac);
 }
 
 void
-rg_audit_seal_proof(const uint8_t step_key[32], const uint8_t root[RG_AUDIT_HASH_BYTES],
+rg_audit_seal_proof(const uint8_t step_key[RG_RATCHET_KEY_BYTES], const uint8_t root[RG_AUDIT_HASH_BYTES],
 					uint8_t proof[RG_AUDIT_HASH_BYTES])
 {
 	bind_root(RG_AUDIT_TAG_PROOF, step_key, root, proof);

@@ -18,6 +18,8 @@
 
 #include <stdint.h>
 
+#include "ratchet.h"
+#include "ring.h"
 #include "slice.h"
 
 #define RG_AUDIT_HASH_BYTES 32
@@ -43,10 +45,10 @@ typedef struct RgAuditSeal
 
 extern void rg_audit_seal_root(const RgAuditSeal *seal, uint8_t root[RG_AUDIT_HASH_BYTES]);
 
-extern void rg_audit_seal_mac(const uint8_t key[32], const uint8_t root[RG_AUDIT_HASH_BYTES],
+extern void rg_audit_seal_mac(const uint8_t key[RG_KEY_BYTES], const uint8_t root[RG_AUDIT_HASH_BYTES],
 							  uint8_t mac[RG_AUDIT_HASH_BYTES]);
 
-extern void rg_audit_seal_proof(const uint8_t step_key[32],
+extern void rg_audit_seal_proof(const uint8_t step_key[RG_RATCHET_KEY_BYTES],
 								const uint8_t root[RG_AUDIT_HASH_BYTES],
 								uint8_t proof[RG_AUDIT_HASH_BYTES]);
 

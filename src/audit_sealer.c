@@ -2,8 +2,8 @@
  * audit_sealer.c
  *		The worker that seals; audit_sealer.h says what else it does.
  *
- * Each of its tasks is a transaction of its own, and what one fails at does not
- * keep it from the others.
+ * Each kind of its work is done in a transaction of its own, and what one fails
+ * at does not keep it from the others.
  */
 #include "postgres.h"
 
@@ -90,7 +90,7 @@ is_true(const char *question)
 }
 
 /*
- * Tasks
+ * Work
  */
 
 /* Nobody tells of the commit of a prepared transaction: it is looked for. */
@@ -118,13 +118,13 @@ maintain(void)
 		(void) SPI_execute("SELECT relay_guard.audit_maintain()", false, 0);
 }
 
-/* An error ends the task's transaction and, when all have been tried, the worker. */
+/* An error ends the transaction and, when all work has been tried, the worker. */
 static void
-try(void (*task) (void), const char *activity)
+try(void (*work) (void), const char *activity)
 {
 	PG_TRY();
 	{
-		rg_work_run(task, activity);
+		rg_work_run(work, activity);
 	}
 	PG_CATCH();
 	{

@@ -88,13 +88,19 @@ typedef enum RgAuditTriggerRole
 /* Tells which table it is on, and whether it is enabled as audit() leaves it. */
 extern RgAuditTriggerRole rg_audit_trigger_role(Oid trigger, Oid *relation, bool *enabled);
 
-/* Whether those of our triggers on the table that are called name (all when NULL) fire when they should. */
+/*
+ * Whether those of our triggers on the table that are called name (all when NULL)
+ * fire when they should.
+ */
 extern bool rg_audit_triggers_enabled(Oid relation, const char *name);
 
-/* Gives the table's triggers the modes that they are to fire in, whatever their present ones. */
+/* Has the table's triggers fire when they should, whatever they do at present. */
 extern void rg_audit_enable_triggers(Oid relation);
 
-/* Tables, partitioned or by inheritance, that this one is directly part of, or that are part of it. */
+/*
+ * Tables, partitioned or by inheritance, that this one is directly part of, and
+ * those that are directly part of it; palloc'd.
+ */
 extern List *rg_audit_parents(Oid relation);
 extern List *rg_audit_children(Oid relation);
 

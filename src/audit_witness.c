@@ -239,7 +239,7 @@ enter_level(int depth)
 }
 
 void
-rg_audit_witness_add(int64 id, const uint8 mac[32])
+rg_audit_witness_add(int64 id, const uint8 mac[RG_AUDIT_MAC_BYTES])
 {
 	int			depth = GetCurrentTransactionNestLevel();
 

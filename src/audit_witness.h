@@ -11,6 +11,8 @@
 #ifndef RG_AUDIT_WITNESS_H
 #define RG_AUDIT_WITNESS_H
 
+#include "audit_row.h"
+
 /* How many rows, and the sums of their ids and MACs, modulo 2^64 each. */
 typedef struct RgAuditSums
 {
@@ -27,7 +29,7 @@ typedef struct RgAuditWitness
 } RgAuditWitness;
 
 static inline void
-rg_audit_sums_add(RgAuditSums *sums, int64 id, const uint8 mac[32])
+rg_audit_sums_add(RgAuditSums *sums, int64 id, const uint8 mac[RG_AUDIT_MAC_BYTES])
 {
 	uint64		parts[4];
 
@@ -52,7 +54,7 @@ extern void rg_audit_witness_request_shmem(void);
 extern void rg_audit_witness_startup_shmem(void);
 
 /* Notes a row that the present (sub)transaction has written. */
-extern void rg_audit_witness_add(int64 id, const uint8 mac[32]);
+extern void rg_audit_witness_add(int64 id, const uint8 mac[RG_AUDIT_MAC_BYTES]);
 
 /*
  * This database's entries in the order of xid, palloc'd.  Of each transaction

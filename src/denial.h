@@ -3,8 +3,8 @@
  *		Refusals that the audit log is to know of.
  *
  * A refused transaction is gone with all it wrote, so a refusal is noted in
- * shared memory, and the sealer of its database writes it a moment later: for
- * plain SQL as well as for serve(), and without a round trip.  denial_rate.h says
+ * shared memory, as a denial, and the sealer of its database writes it a moment
+ * later: for plain SQL as well as for serve(), and without a round trip.  denial_rate.h says
  * how a flood is bounded, denial_shared.h what is not noted.  No byte of a
  * token, a key or a value is ever in a note.
  */

@@ -105,8 +105,8 @@ extern bool rg_denial_rate_take(RgDenialRates *rates, int place, RgDenialClass c
 
 /*
  * The next count of the place that is due, or the next of all, which is then
- * told.  Start with *at 0; false after the last.  Counts beyond the bucket of their class go into the
- * one of the class as a whole.
+ * told.  Start with *at 0; false after the last.  Counts beyond the bucket of
+ * their class go into the one of the class as a whole.
  */
 extern bool rg_denial_rate_due(RgDenialRates *rates, int place, int64_t now, bool all,
 							   int *at, RgDenialCount *count)

@@ -61,7 +61,7 @@ extern void rg_denial_startup_shmem(void);
 extern void rg_denial_purge(Oid database);
 
 /*
- * Notes a refusal; never an error.  When it becomes a row, fill completes the
+ * Stores a refusal; never an error.  When it becomes a row, fill completes the
  * event, whose class, who, sequence, at and left_out are set; a lock is held then,
  * so it must neither raise an error nor take long.
  */

@@ -17,7 +17,6 @@
 #include "executor/spi.h"
 #include "fmgr.h"
 #include "miscadmin.h"
-#include "nodes/parsenodes.h"
 #include "storage/latch.h"
 #include "storage/lock.h"
 #include "utils/builtins.h"
@@ -28,14 +27,12 @@
 
 #include "encrypted_column.h"
 #include "keyring.h"
+#include "procedure.h"
 #include "rekey_batch.h"
 #include "rekey_scope.h"
 #include "rekey_state.h"
 
 #define MAX_BATCH 100000
-
-/* Out of reach of pg_advisory_lock(), whose locks have 1 or 2 here. */
-#define LOCK_CLASS 0x5247
 
 /* After that long every session seals under the key that is primary here. */
 #define NOTICED_MS 200
@@ -49,67 +46,18 @@ static uint32 known_primary;
 static TimestampTz known_since;
 
 /*
- * Transactions
- */
-
-/* Whatever the session's defaults, for a batch must see what was just committed. */
-static void
-commit(void)
-{
-	SPI_commit();
-	(void) set_config_option("transaction_isolation", "read committed", PGC_USERSET, PGC_S_SESSION,
-							 GUC_ACTION_LOCAL, true, 0, false);
-}
-
-static void
-require_no_transaction_block(FunctionCallInfo fcinfo)
-{
-	if (fcinfo->context != NULL && IsA(fcinfo->context, CallContext) &&
-		!((CallContext *) fcinfo->context)->atomic)
-		return;
-	ereport(ERROR,
-			errcode(ERRCODE_ACTIVE_SQL_TRANSACTION),
-			errmsg("rekey() cannot run inside a transaction block"),
-			errdetail("It commits after every batch."),
-			errhint("CALL it by itself, with autocommit on."));
-}
-
-/*
  * One run a column
  */
 
 static void
-lock_tag(LOCKTAG *tag, const RgRekey *run)
-{
-	SET_LOCKTAG_ADVISORY(*tag, MyDatabaseId, run->relation, (uint32) run->attnum, LOCK_CLASS);
-}
-
-/* With the run's memory, which goes when it ended or failed. */
-static void
-unlock(void *arg)
-{
-	LOCKTAG		tag;
-
-	lock_tag(&tag, arg);
-	(void) LockRelease(&tag, ExclusiveLock, true);
-}
-
-static void
 lock(RgRekey *run)
 {
-	MemoryContextCallback *callback = MemoryContextAllocZero(run->context, sizeof *callback);
-	LOCKTAG		tag;
-
-	callback->func = unlock;
-	callback->arg = run;
-	lock_tag(&tag, run);
-	if (LockAcquire(&tag, ExclusiveLock, true, true) == LOCKACQUIRE_NOT_AVAIL)
+	if (!rg_procedure_lock(run->context, run->relation, (uint32) run->attnum))
 		ereport(ERROR,
 				errcode(ERRCODE_OBJECT_IN_USE),
 				errmsg("column \"%s\" of table \"%s\" is being re-encrypted by another session",
 					   get_attname(run->relation, run->attnum, false), get_rel_name(run->relation)),
 				errhint("relay_guard.rekey_progress shows which, and how far it is."));
-	MemoryContextRegisterResetCallback(run->context, callback);
 }
 
 /* Values go to whichever key is primary now, also if the ring changed meanwhile. */
@@ -197,7 +145,7 @@ wait_for_writers(const RgRekey *run)
 	VirtualTransactionId *writers = list_writers(run, &count);
 	int			guc_level;
 
-	commit();
+	rg_procedure_commit();
 	guc_level = NewGUCNestLevel();
 	rg_rekey_pin("lock_timeout", "0");
 	for (uint64 i = 0; i < count; i++)
@@ -211,7 +159,7 @@ store_phase(RgRekey *run, const char *phase)
 {
 	run->phase = phase;
 	rg_rekey_store(run);
-	commit();
+	rg_procedure_commit();
 }
 
 /* After a pass that got nowhere because of locks: not at once again. */
@@ -245,7 +193,7 @@ run_pass(RgRekey *run, int size)
 		result = rg_rekey_batch(run, size);
 		if (result != RG_REKEY_GONE)
 			rg_rekey_store(run);
-		commit();
+		rg_procedure_commit();
 	} while (result == RG_REKEY_MORE);
 	return result != RG_REKEY_GONE;
 }
@@ -279,7 +227,7 @@ static void
 end_without_column(RgRekey *run)
 {
 	rg_rekey_forget(run);
-	commit();
+	rg_procedure_commit();
 	ereport(NOTICE,
 			errmsg("the column that was being re-encrypted is gone, or is encrypted no more"));
 }
@@ -324,7 +272,7 @@ rekey_column(Oid relation, AttrNumber attnum, int size)
 	run->relation = relation;
 	run->attnum = attnum;
 	lock(run);
-	commit();
+	rg_procedure_commit();
 	rg_rekey_load(run);
 	run_passes(run, size);
 	MemoryContextDelete(context);
@@ -387,7 +335,7 @@ relay_guard_rekey(PG_FUNCTION_ARGS)
 		ereport(ERROR,
 				errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
 				errmsg("table and column must not be null"));
-	require_no_transaction_block(fcinfo);
+	rg_procedure_require_top_level(fcinfo, "rekey()", "It commits after every batch.");
 	relation = PG_GETARG_OID(0);
 	if (!rg_rekey_require_owner(relation))
 		ereport(ERROR,
@@ -475,7 +423,7 @@ relay_guard_rekey_all(PG_FUNCTION_ARGS)
 	RekeyColumn *columns;
 	uint64		count;
 
-	require_no_transaction_block(fcinfo);
+	rg_procedure_require_top_level(fcinfo, "rekey()", "It commits after every batch.");
 	SPI_connect_ext(SPI_OPT_NONATOMIC);
 	columns = list_columns(&count);
 	for (uint64 i = 0; i < count; i++)

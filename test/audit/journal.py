@@ -49,10 +49,6 @@ def problems(server, database="postgres"):
     return server.run(PROBLEMS, database=database)
 
 
-def seal(server, database="postgres"):
-    server.run("SELECT relay_guard.audit_seal()", database=database)
-
-
 def entries_of(tag):
     """How many rows of app.entry the transaction of this tag writes."""
     number = int(tag.rsplit("-", 1)[1])

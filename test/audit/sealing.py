@@ -27,8 +27,9 @@ def events(server, count, **where):
     return ids
 
 
-def seal(server, **where):
-    return server.value("SELECT relay_guard.audit_seal()", **where)
+def seal(server, database="postgres", **where):
+    """How many seals it made."""
+    return server.value("SELECT relay_guard.audit_seal()", database=database, **where)
 
 
 def seals(server, since=0, **where):

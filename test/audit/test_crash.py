@@ -9,7 +9,8 @@ import threading
 import time
 
 import pytest
-from journal import Journal, audited, check_proofs, exported_problems, new_ratchet, problems, run, seal, whole
+from journal import Journal, audited, check_proofs, exported_problems, new_ratchet, problems, run, whole
+from sealing import seal
 from servers import as_server, sqlstate, wait_for
 
 LONG = os.environ.get("RG_LONG", "0") != "0"

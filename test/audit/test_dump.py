@@ -5,7 +5,8 @@ import shutil
 import time
 
 import pytest
-from journal import ACCOUNTS, SCHEMA, Journal, audited, check_entries, check_seals, exported_problems, new_ratchet, problems, run, seal, whole
+from journal import ACCOUNTS, SCHEMA, Journal, audited, check_entries, check_seals, exported_problems, new_ratchet, problems, run, whole
+from sealing import seal
 from servers import BINDIR, Server, as_server, own_folder, sqlstate, wait_for, write
 
 COLUMNS = """id, xid::text, occurred_at::text, epoch, key_id, action, resource_type, resource_id, actor, source, status,

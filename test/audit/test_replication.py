@@ -1,6 +1,7 @@
 """A log that is replicated logically, rows and seals, verifies at the subscriber, who adds nothing to it."""
 import pytest
-from journal import Journal, audited, check_seals, problems, run, seal, whole
+from journal import Journal, audited, check_seals, problems, run, whole
+from sealing import seal
 from servers import wait_for
 
 ROWS = """SELECT epoch, xid::text, id, occurred_at::text, resource_id, old::text, new::text, encode(mac, 'hex')

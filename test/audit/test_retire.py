@@ -7,7 +7,8 @@ import time
 import audit_formats
 import psycopg2
 import pytest
-from audit_formats import Log, server_problems
+from audit_formats import Log
+from sealing import problems
 from servers import run, sqlstate, wait_for
 
 numbers = itertools.count()
@@ -75,14 +76,6 @@ def partitions(server):
 
 def name_of(month):
     return "audit_log_" + month[:7].replace("-", "_")
-
-
-def problems(server):
-    connection = server.connect()
-    try:
-        return server_problems(connection)
-    finally:
-        connection.close()
 
 
 def retire(server, before):

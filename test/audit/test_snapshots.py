@@ -4,7 +4,8 @@ import os
 import random
 
 import pytest
-from journal import Journal, audited, problems, run, seal, whole
+from journal import Journal, audited, problems, run, whole
+from sealing import seal
 from servers import sqlstate
 
 LONG = os.environ.get("RG_LONG", "0") != "0"
