@@ -9,26 +9,11 @@ import sys
 import audit_formats
 import pytest
 from audit_formats import formats, Row, Seal, server_problems, tool
+from worked_example import worked_example
 
 PAGE = (pathlib.Path(__file__).parents[2] / "docs" / "formats.md").read_text().split("\n## The audit log\n")[1]
 
-
-def worked_example():
-    """{name: value} of the page's indented lines; hexadecimal goes on over lines."""
-    example, last = {}, None
-    for line in PAGE.splitlines():
-        start = re.fullmatch(r"    (\w[\w ]*) = (.*)", line)
-        if start:
-            last, example[start[1]] = start[1], start[2]
-        elif last and re.fullmatch(r"        [0-9a-f ]+", line):
-            example[last] += line
-        else:
-            last = None
-    return {name: bytes.fromhex(value) if re.fullmatch(r"[0-9a-f ]+", value) else value
-            for name, value in example.items()}
-
-
-EXAMPLE = worked_example()
+EXAMPLE = worked_example(PAGE)
 KEY = formats.derive(bytes(range(32)), b"audit___")
 
 

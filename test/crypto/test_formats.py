@@ -12,27 +12,12 @@ import formats
 import pytest
 from servers import key_line
 from cryptography.exceptions import InvalidTag
+from worked_example import worked_example
 
 PAGE = (pathlib.Path(__file__).parents[2] / "docs" / "formats.md").read_text()
 AAD = "relay_guard.aad('shop.card.number', '42', NULL)"
 
-
-def worked_example():
-    """{name: value} of the page's indented lines; hexadecimal goes on over lines."""
-    example, last = {}, None
-    for line in PAGE.splitlines():
-        start = re.fullmatch(r"    (\w[\w ]*) = (.*)", line)
-        if start:
-            last, example[start[1]] = start[1], start[2]
-        elif last and re.fullmatch(r"        [0-9a-f ]+", line):
-            example[last] += line
-        else:
-            last = None
-    return {name: bytes.fromhex(value) if re.fullmatch(r"[0-9a-f ]+", value) else value
-            for name, value in example.items()}
-
-
-EXAMPLE = worked_example()
+EXAMPLE = worked_example(PAGE)
 RING = formats.read_ring(EXAMPLE["ring line"])
 
 
