@@ -75,6 +75,9 @@ BEGIN
             relay_guard.read_audited_tables() TO %s', grantee);
         EXECUTE format('GRANT SELECT, INSERT, UPDATE, DELETE ON relay_guard.route, relay_guard.rate_policy,
             relay_guard.rate_override TO %s', grantee);
+        EXECUTE format('GRANT SELECT, INSERT, UPDATE, DELETE ON relay_guard.quota_policy, relay_guard.budget_policy,
+            relay_guard.model TO %s', grantee);
+        EXECUTE format('GRANT SELECT ON relay_guard.model_version TO %s', grantee);
         EXECUTE format('GRANT SELECT, UPDATE, DELETE ON relay_guard.issuer TO %s', grantee);
         EXECUTE format('GRANT SELECT (id, name, role, workspace, scopes, rate, created_at, expires_at, revoked_at) ON relay_guard.api_key TO %s', grantee);
         EXECUTE format('GRANT SELECT, DELETE ON relay_guard.revocation TO %s', grantee);
@@ -127,5 +130,5 @@ $$;
 GRANT USAGE ON SCHEMA relay_guard TO PUBLIC;
 GRANT EXECUTE ON FUNCTION user_id(), user_uuid(), user_bigint(), workspace_id(), workspace_uuid(),
     role(), via(), request_id(), client_ip(), has_scope(text), claims(),
-    aad(text[]), is_envelope(bytea), key_id(bytea),
+    aad(text[]), is_envelope(bytea), key_id(bytea), usage_window(text, timestamptz),
     authenticate(text, text, inet), authenticate_api_key(text, text, inet) TO PUBLIC;

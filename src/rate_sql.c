@@ -82,7 +82,7 @@ explicit_key(const RgRatePolicy *policy, text * key, char *scratch)
 	if (policy->identify_by != RG_BY_IP)
 		return rg_varlena_slice(key);
 	address = DirectFunctionCall1(inet_in, CStringGetDatum(text_to_cstring(key)));
-	return rg_rate_address_key(rg_datum_slice(address), scratch);
+	return rg_scope_address_key(rg_datum_slice(address), scratch);
 }
 
 /* What a policy needs of an identity; indexed by RgIdentifyBy. */
