@@ -23,7 +23,7 @@ BEGIN
         END IF;
         EXECUTE format('GRANT EXECUTE ON FUNCTION relay_guard.serve(bytea), relay_guard.ready(), relay_guard.metrics(),
             relay_guard.has_leading_index(regclass, name[]), relay_guard.read_audited_tables(),
-            relay_guard.audit_partitions(), relay_guard.audit_head(), %s TO %s', lint, grantee);
+            relay_guard.audit_partitions(), relay_guard.month_partitions(regclass), relay_guard.audit_head(), %s TO %s', lint, grantee);
     WHEN 'app' THEN
         EXECUTE format('GRANT EXECUTE ON FUNCTION relay_guard.fail(int, text, text, text), relay_guard.audit_event(text, text, text, jsonb, text),
             relay_guard.rate_take(text, int), relay_guard.rate_take_all(text[]),
@@ -68,7 +68,7 @@ BEGIN
             relay_guard.decrypt_text(bytea, bytea), relay_guard.decrypt_bytea(bytea, bytea),
             relay_guard.decrypt_jsonb(bytea, bytea), relay_guard.opens(bytea, bytea) TO %s', encrypting, grantee);
         EXECUTE format('GRANT EXECUTE ON FUNCTION relay_guard.audit(regclass, text, name[], name[], name[]),
-            relay_guard.audit_stop(regclass), relay_guard.audit_maintain(), relay_guard.audit_partitions(),
+            relay_guard.audit_stop(regclass), relay_guard.audit_maintain(), relay_guard.audit_partitions(), relay_guard.month_partitions(regclass),
             relay_guard.audit_install(regclass, text, name[], name[], name[]), relay_guard.audit_change(),
             relay_guard.primary_key(regclass), relay_guard.check_audit_columns(regclass, name[], text),
             relay_guard.check_audit_key(regclass, name[], name[], name[]),
