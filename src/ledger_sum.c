@@ -9,6 +9,7 @@
 #include "catalog/pg_type.h"
 #include "common/int.h"
 #include "utils/fmgroids.h"
+#include "utils/inval.h"
 #include "utils/memutils.h"
 #include "utils/rel.h"
 #include "utils/snapmgr.h"
@@ -129,6 +130,8 @@ add_ledger(Sum * sum)
 {
 	ListCell   *cell;
 
+	/* Of a partition that is new, rows may be seen already */
+	AcceptInvalidationMessages();
 	foreach(cell, rg_month_partitions(&rg_ledger_months, sum->window.from, sum->window.until))
 		add_partition(sum, lfirst_oid(cell));
 }
