@@ -107,11 +107,12 @@ class Books:
         """Those that wrote something and were told that it is kept."""
         return [entry for entry in self.entries.values() if entry.rows and entry.fate == "acknowledged"]
 
-    def check(self, server, may_lack=frozenset(), database="postgres"):
-        """The ledger holds what was acknowledged, once, and beside it at most what nobody knows of; its rows.
+    def check(self, server, may_lack=frozenset(), of=None, database="postgres"):
+        """The ledger holds what was acknowledged, once, and beside it at most what is in doubt; its rows.
 
-        may_lack are transactions that may be missing although they were acknowledged."""
-        rows = ledger(server, database)
+        may_lack are transactions that may be missing although they were acknowledged; of
+        are the users that count, if not all."""
+        rows = [row for row in ledger(server, database) if of is None or row.user_id in of]
         names = {policy.id: policy.name for policy in policies(server, database) if policy.is_quota}
         of_tag = collections.defaultdict(list)
         for row in rows:

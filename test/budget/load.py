@@ -128,9 +128,12 @@ def cut(connection):
 class Client:
     """One client's transactions until it is told to stop or the server is gone."""
 
-    def __init__(self, name, server, settings="", opens=(), overspends=False, lease=LEASE):
-        self.name, self.server, self.settings, self.lease = name, server, settings, lease
-        self.overspends = overspends
+    def __init__(self, name, server, *, settings="", opens=(), overspends=False, lease=LEASE, large=LARGE,
+                 quotas=QUOTAS, budgets=BUDGETS, ahead=0):
+        self.name, self.server, self.settings = name, server, settings
+        self.overspends, self.lease, self.large = overspends, lease, large
+        self.quotas, self.budgets = quotas, budgets
+        self.ahead = ahead  # seconds, of the server's clock
         self.entries = {}
         self.opens = collections.defaultdict(dict, {user: dict(held) for user, held in opens})
         self.denied = collections.Counter()
@@ -218,14 +221,14 @@ class Client:
     def act(self, after):
         chance = self.random.random()
         if chance < 0.15:
-            self.take(self.random.choice(list(QUOTAS)))
+            self.take(self.random.choice(list(self.quotas)))
         elif chance < 0.18:
             self.reserve(after, SMALL, forgets=True)
         elif after and chance < 0.9:
             self.random.choice((self.settle, self.settle, self.settle, self.release, self.extend))(
                 after, self.random.choice(list(after)))
         elif sum(map(len, self.opens.values())) + len(after) < 3:
-            self.reserve(after, LARGE)
+            self.reserve(after, self.large)
         if self.overspends and self.random.random() < 0.2:
             self.charge()
 
@@ -241,7 +244,7 @@ class Client:
     def take(self, policy):
         n = self.random.choice((1, 1, 2, 5))
         told = self.ask("quota_take(%s, %s)", policy, n)
-        expect(told["limit"] == QUOTAS[policy][1] and told["remaining"] == told["limit"] - told["used"] >= 0, policy, told)
+        expect(told["limit"] == self.quotas[policy][1] and told["remaining"] == told["limit"] - told["used"] >= 0, policy, told)
         if told["allowed"]:
             self.wrote("take", policy, units=n)
         else:
@@ -252,7 +255,7 @@ class Client:
         told = self.ask("budget_reserve(%s, %s, %s, %s)", MODEL, *tokens, f"{self.lease} s")
         amount = cost(*tokens)
         if not told["allowed"]:
-            expect(told["blocked_by"] in BUDGETS and told["reservation"] is None, told)
+            expect(told["blocked_by"] in self.budgets and told["reservation"] is None, told)
             self.denied[told["blocked_by"]] += 1
             return
         expect(told["amount"] == amount and told["remaining"] >= 0 and told["blocked_by"] is None, amount, told)
@@ -261,17 +264,17 @@ class Client:
             after[told["reservation"]] = Open(amount, told["expires_at"].timestamp())
 
     def extend(self, after, reservation):
-        amount = cost(0, 10_000)
-        told = self.ask("budget_extend(%s, %s)", reservation, 10_000)
+        tokens = self.large[1] // 8
+        told = self.ask("budget_extend(%s, %s)", reservation, tokens)
         if self.is_over(told, after, reservation):
             return
         expect(told["outcome"] == ("extended" if told["allowed"] else "blocked"), told)
         if not told["allowed"]:
-            expect(told["blocked_by"] in BUDGETS, told)
+            expect(told["blocked_by"] in self.budgets, told)
             self.denied[told["blocked_by"]] += 1
             return
-        self.wrote("extend", None, reservation, reserved=amount)
-        after[reservation].held += amount
+        self.wrote("extend", None, reservation, reserved=cost(0, tokens))
+        after[reservation].held += cost(0, tokens)
 
     def settle(self, after, reservation):
         tokens = (30_000, 200_000) if self.overspends and self.random.random() < 0.1 else self.random.choice(SETTLED)
@@ -292,7 +295,7 @@ class Client:
         """Whether the lease ran out before, which must be so by this clock too."""
         if told["outcome"] != "expired":
             return False
-        expect(time.time() > after[reservation].until - 0.1, "expired before its time", told)
+        expect(time.time() + self.ahead > after[reservation].until - 0.1, "expired before its time", told)
         after.pop(reservation)
         return True
 
