@@ -95,6 +95,11 @@ class Books:
         self.entries = {}
         self.denied = collections.Counter()
 
+    def forget(self, tags):
+        """Of a server that is gone."""
+        for tag in tags:
+            del self.entries[tag]
+
     def add(self, clients):
         for client in clients:
             self.entries.update(client.entries)

@@ -341,9 +341,10 @@ class Watcher:
 class Asker:
     """Asks for what is used up, and the moment that a lost server is back."""
 
-    def __init__(self, server, used_up):
+    def __init__(self, server, used_up, recovers=False):
         self.server = server
         self.used_up = used_up
+        self.recovers = recovers  # it may be a standby still
         self.lives = 0
         self.answers = 0
         self.failure = None
@@ -369,7 +370,7 @@ class Asker:
                 crowd.tick()
                 time.sleep(0.01)
         except psycopg2.Error as error:
-            if not lost(error):
+            if not lost(error) and not (self.recovers and error.pgcode == "25006"):
                 raise
         finally:
             self.answers += answers
