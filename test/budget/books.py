@@ -63,7 +63,7 @@ def zone_of(server):
 def live(server, database="postgres"):
     """The same of the accounts in shared memory."""
     return {(policy, value, start): [used, reserved] for policy, value, start, used, reserved in server.run("""
-        SELECT policy, value, CASE WHEN isfinite(window_start) THEN window_start END, used, reserved FROM relay_guard.account""", database=database)}
+        SELECT policy, value, CASE WHEN isfinite(window_start) THEN window_start END, used, reserved FROM relay_guard.account WHERE seeded""", database=database)}
 
 
 def check_accounts(server, rows=None, database="postgres"):

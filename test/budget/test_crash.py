@@ -1,12 +1,13 @@
 """kill -9 loses nothing that was acknowledged, resets no budget, and admits nobody on a guess."""
 import os
 import random
+import time
 
 import pytest
-from books import Books
+from books import Books, ledger
 from crashes import heir, kill_process, kill_server  # noqa: F401
 from load import Asker, Crowd, forenoon, start_clients, with_limits
-from servers import wait_for
+from servers import run, wait_for
 from using_up import USED_UP, Filler, check_rebuilt, forgets_commits, inherited
 
 pytestmark = pytest.mark.usefixtures("heir")
@@ -64,3 +65,42 @@ def test_kill_9_under_load(crashing, kill):
     print(f"{ROUNDS} kills, {dict(fates)}, {asker.answers} answers in {asker.lives} lives: nothing is free")
     assert asker.lives == ROUNDS + 1
     assert fates["acknowledged"] > ROUNDS * CLIENTS
+
+
+@pytest.fixture(scope="module")
+def asynchronous(make_server):
+    """A server that writes its log when it must."""
+    server = with_limits(make_server({"wal_writer_delay": "10s", "autovacuum": "off", "checkpoint_timeout": "1h"}))
+    yield server
+    server.stop("immediate")
+
+
+ACTS = {
+    "take": "SELECT relay_guard.quota_take('messages')",
+    "reserve": "SELECT relay_guard.budget_reserve('m', 1000, 100)",
+    "charge": "SELECT relay_guard.budget_charge('m', 1000)",
+    "embedding": "SELECT relay_guard.budget_charge('m', embedding_tokens => 1000)",
+    "extend": "SELECT relay_guard.budget_extend('{reservation}', 100)",
+    "settle": "SELECT relay_guard.budget_settle('{reservation}', 10, 10)",
+    "release": "SELECT relay_guard.budget_release('{reservation}')",
+    "savepoints": "SAVEPOINT s; SELECT relay_guard.quota_take('messages'); RELEASE s; SET LOCAL synchronous_commit = off"}
+
+
+@pytest.mark.parametrize("act", ACTS)
+def test_what_is_acknowledged_is_durable_whatever_synchronous_commit_says(asynchronous, act):
+    """The last that the server does before it dies, with nobody else there to write the log for it."""
+    connection = asynchronous.connect(user="client")
+    run(connection, "BEGIN; SELECT relay_guard.assume('alice', 'home')")
+    (reservation,), = run(connection, "SELECT reservation FROM relay_guard.budget_reserve('m', 10, 10)")
+    run(connection, "COMMIT")
+    before = len(ledger(asynchronous))
+    time.sleep(0.1)
+    run(connection, f"""SET synchronous_commit = off; BEGIN; SELECT relay_guard.assume('alice', 'home');
+        {ACTS[act].format(reservation=reservation)}; COMMIT""")
+    kill_server(asynchronous)
+    connection.close()
+    asynchronous.start()
+    rows = ledger(asynchronous)
+    assert len(rows) == before + 1
+    assert rows[-1].kind == {"embedding": "charge", "savepoints": "take"}.get(act, act)
+    check_rebuilt(asynchronous)
