@@ -2,7 +2,7 @@
 import psycopg2
 import pytest
 
-from accounts import CHARGE, STATUS, TAKE, Client, budget, fresh, install, problems, quota, spend_in_ledger, taken_in_ledger, together
+from accounts import CHARGE, STATUS, TAKE, Client, install, problems, spend_in_ledger, taken_in_ledger, together
 from servers import run, sqlstate
 
 POLICY = "INSERT INTO relay_guard.quota_policy (name, scope, cap, \"window\") VALUES ('same', 'user', 10, 'lifetime')"

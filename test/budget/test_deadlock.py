@@ -5,7 +5,7 @@ import threading
 import psycopg2
 import pytest
 
-from accounts import (CHARGE, RESERVE, STATUS, TAKE, Client, budget, clients, fresh, install, problems, quota, spend_in_ledger, taken_in_ledger, together)
+from accounts import (CHARGE, STATUS, TAKE, Client, budget, clients, fresh, install, problems, quota, spend_in_ledger, taken_in_ledger, together)
 from servers import run, sqlstate, wait_for
 
 

@@ -10,7 +10,7 @@ import pytest
 
 from accounts import (CHARGE, EXTEND, RELEASE, RESERVE, SETTLE, STATUS, TAKE, Client, Watcher, budget, clients, fresh, install, model,
                       problems, quota, spend_in_ledger, taken_in_ledger, together)
-from servers import run, sqlstate, wait_for
+from servers import run, wait_for
 
 
 @pytest.fixture(scope="module")
@@ -60,7 +60,7 @@ def test_litellm_34732_calls_in_flight_do_not_overshoot_a_budget(server):
 
 
 def test_litellm_40095_the_first_request_of_an_unknown_user_is_limited_like_any_other(server):
-    """Also when sixteen meet him at the same moment."""
+    """Also when sixteen meet him at the same moment, each of whom alone would be too much."""
     none, few = quota(server, 0), quota(server, 5)
     with Client(server) as unknown:
         assert not unknown.take(none).allowed
@@ -74,6 +74,7 @@ def test_litellm_40095_the_first_request_of_an_unknown_user_is_limited_like_any_
         for _ in range(10):
             user = fresh()
             with clients(server, 16, user) as many:
+                assert not any(together(lambda client: client.reserve(101).allowed, *many))
                 assert sum(together(lambda client: client.take(few).allowed, *many)) == 5
                 assert sum(together(lambda client: client.reserve(25).allowed, *many)) == 4
 

@@ -1,14 +1,13 @@
 """Numbers that no honest caller sends, reservations that are not one's own, and calls
 that come twice: each has a defined answer, and none admits anything."""
 import contextlib
-import datetime
 import time
 import uuid
 
 import psycopg2
 import pytest
 
-from accounts import (CHARGE, EXTEND, RELEASE, RESERVE, SETTLE, STATUS, TAKE, Client, budget, clients, fresh, install, model, problems, quota,
+from accounts import (CHARGE, EXTEND, RELEASE, RESERVE, SETTLE, TAKE, Client, budget, clients, fresh, install, model, problems, quota,
                       spend_in_ledger, taken_in_ledger, together)
 from servers import run, sqlstate, wait_for
 

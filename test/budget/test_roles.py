@@ -3,8 +3,8 @@ functions, and nobody reads another's spend."""
 import psycopg2
 import pytest
 
-from accounts import CHARGE, RELEASE, RESERVE, SETTLE, STATUS, TAKE, Client, budget, fresh, install, problems, quota
-from servers import run, sqlstate
+from accounts import CHARGE, STATUS, Client, budget, fresh, install, problems, quota
+from servers import run
 
 FOR_APPS = ["quota_take", "quota_require", "quota_status", "budget_reserve", "budget_extend", "budget_settle", "budget_release", "budget_charge",
             "budget_status"]

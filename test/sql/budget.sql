@@ -19,6 +19,10 @@ SELECT reservation FROM relay_guard.budget_reserve('tokens', 100, 200) \gset
 SELECT * FROM relay_guard.budget_settle(:'reservation', 100, 50);
 SELECT * FROM relay_guard.budget_settle(:'reservation', 100, 60);
 SELECT * FROM relay_guard.budget_release(:'reservation');
+COMMIT;
+-- What is settled is free once it has committed
+BEGIN;
+SELECT relay_guard.assume('budget alice', 'budget w');
 SELECT policy, scope, value, spent, reserved, warn, hard, remaining, at_warning, blocked
 FROM relay_guard.budget_status() WHERE policy LIKE 'b\_%' ORDER BY policy;
 COMMIT;
@@ -66,6 +70,9 @@ BEGIN;
 SELECT relay_guard.assume('budget frank', 'budget w4');
 SELECT reservation FROM relay_guard.budget_reserve('tokens', 0, 1000) \gset
 SELECT * FROM relay_guard.budget_settle(:'reservation', 0, 1200);
+COMMIT;
+BEGIN;
+SELECT relay_guard.assume('budget frank', 'budget w4');
 SELECT policy, spent, reserved, remaining, blocked FROM relay_guard.budget_status() WHERE policy LIKE 'b\_%' ORDER BY policy;
 COMMIT;
 
