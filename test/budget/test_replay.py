@@ -138,10 +138,7 @@ def random_takes(chance, start, count):
         at += chance.random() ** 8 * datetime.timedelta(hours=20)
         at = at.replace(microsecond=at.microsecond // 1000 * 1000)
         user, workspace = users(chance, 5)
-        if user.startswith("anon:"):
-            yield Take(at, 1, user, chance.choice([1, 1, 1, 2, 9]), user, workspace)
-        else:
-            yield Take(at, 2, user, 1, user, workspace)
+        yield Take(at, chance.choice([1, 1, 1, 2]), user, chance.choice([1, 1, 1, 2, 9]), user, workspace)
 
 
 def random_entries(chance, start, count):
