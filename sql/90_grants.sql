@@ -23,7 +23,7 @@ BEGIN
         END IF;
         EXECUTE format('GRANT EXECUTE ON FUNCTION relay_guard.serve(bytea), relay_guard.ready(), relay_guard.metrics(),
             relay_guard.has_leading_index(regclass, name[]), relay_guard.read_audited_tables(),
-            relay_guard.audit_partitions(), relay_guard.audit_head(), %s TO %s', lint, grantee);
+            relay_guard.audit_partitions(), relay_guard.month_partitions(regclass), relay_guard.audit_head(), %s TO %s', lint, grantee);
     WHEN 'app' THEN
         EXECUTE format('GRANT EXECUTE ON FUNCTION relay_guard.fail(int, text, text, text), relay_guard.audit_event(text, text, text, jsonb, text),
             relay_guard.rate_take(text, int), relay_guard.rate_take_all(text[]),
@@ -68,13 +68,16 @@ BEGIN
             relay_guard.decrypt_text(bytea, bytea), relay_guard.decrypt_bytea(bytea, bytea),
             relay_guard.decrypt_jsonb(bytea, bytea), relay_guard.opens(bytea, bytea) TO %s', encrypting, grantee);
         EXECUTE format('GRANT EXECUTE ON FUNCTION relay_guard.audit(regclass, text, name[], name[], name[]),
-            relay_guard.audit_stop(regclass), relay_guard.audit_maintain(), relay_guard.audit_partitions(),
+            relay_guard.audit_stop(regclass), relay_guard.audit_maintain(), relay_guard.audit_partitions(), relay_guard.month_partitions(regclass),
             relay_guard.audit_install(regclass, text, name[], name[], name[]), relay_guard.audit_change(),
             relay_guard.primary_key(regclass), relay_guard.check_audit_columns(regclass, name[], text),
             relay_guard.check_audit_key(regclass, name[], name[], name[]),
             relay_guard.read_audited_tables() TO %s', grantee);
         EXECUTE format('GRANT SELECT, INSERT, UPDATE, DELETE ON relay_guard.route, relay_guard.rate_policy,
             relay_guard.rate_override TO %s', grantee);
+        EXECUTE format('GRANT SELECT, INSERT, UPDATE, DELETE ON relay_guard.quota_policy, relay_guard.budget_policy,
+            relay_guard.model TO %s', grantee);
+        EXECUTE format('GRANT SELECT ON relay_guard.model_version TO %s', grantee);
         EXECUTE format('GRANT SELECT, UPDATE, DELETE ON relay_guard.issuer TO %s', grantee);
         EXECUTE format('GRANT SELECT (id, name, role, workspace, scopes, rate, created_at, expires_at, revoked_at) ON relay_guard.api_key TO %s', grantee);
         EXECUTE format('GRANT SELECT, DELETE ON relay_guard.revocation TO %s', grantee);
@@ -127,5 +130,5 @@ $$;
 GRANT USAGE ON SCHEMA relay_guard TO PUBLIC;
 GRANT EXECUTE ON FUNCTION user_id(), user_uuid(), user_bigint(), workspace_id(), workspace_uuid(),
     role(), via(), request_id(), client_ip(), has_scope(text), claims(),
-    aad(text[]), is_envelope(bytea), key_id(bytea),
+    aad(text[]), is_envelope(bytea), key_id(bytea), usage_window(text, timestamptz),
     authenticate(text, text, inet), authenticate_api_key(text, text, inet) TO PUBLIC;

@@ -197,6 +197,7 @@ store_batch(const RgCounter *batch, int count)
 	Datum	   *columns[NCOLUMNS];
 	bool	   *nulls[NCOLUMNS];
 	Datum		arrays[NCOLUMNS];
+	int			rows = 0;
 
 	for (int c = 0; c < NCOLUMNS; c++)
 	{
@@ -204,9 +205,12 @@ store_batch(const RgCounter *batch, int count)
 		nulls[c] = palloc0(count * sizeof(bool));
 	}
 	for (int i = 0; i < count; i++)
-		fill_row(columns, nulls, i, &batch[i]);
+		if (batch[i].kind == RG_KIND_RATE)
+			fill_row(columns, nulls, rows++, &batch[i]);
+	if (rows == 0)
+		return;
 	for (int c = 0; c < NCOLUMNS; c++)
-		arrays[c] = array_datum(columns[c], nulls[c], count, column_types[c]);
+		arrays[c] = array_datum(columns[c], nulls[c], rows, column_types[c]);
 	upsert(arrays);
 }
 

@@ -88,8 +88,11 @@ put_partition(ReturnSetInfo *set, RgCounter *copies, int count)
 {
 	for (int i = 0; i < count; i++)
 	{
-		const RgRatePolicy *policy = rg_rate_policy_by_id(copies[i].policy);
+		const RgRatePolicy *policy;
 
+		if (copies[i].kind != RG_KIND_RATE)
+			continue;
+		policy = rg_rate_policy_by_id(copies[i].policy);
 		if (policy != NULL && policy->algorithm == copies[i].algorithm)
 			put_counter(set, &copies[i], policy);
 	}

@@ -9,18 +9,12 @@
  */
 #include "postgres.h"
 
-#include <arpa/inet.h>
-
 #include "miscadmin.h"
-#include "utils/inet.h"
 
 #include "context.h"
 #include "counter.h"
 #include "counter_key.h"
 #include "rate.h"
-
-#define ADDRESS_LEN 16
-#define NETWORK_LEN 8			/* of an IPv6 address: its /64 */
 
 /* A hit on its way to its counter. */
 typedef struct Target
@@ -47,92 +41,19 @@ typedef struct Targets
 	Target		targets[RG_RATE_MAX_HITS];
 } Targets;
 
-/*
- * Keys
- */
-
-static const unsigned char v4_prefix[12] = {0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff};
-
-/* IPv6 is handed out by /64: a key for each address would limit nobody. */
-static RgSlice
-network_of(const unsigned char *address, char *scratch)
-{
-	if (memcmp(address, v4_prefix, sizeof v4_prefix) == 0)
-		return rg_slice((const char *) address, ADDRESS_LEN);
-	memset(scratch, 0, ADDRESS_LEN);
-	memcpy(scratch, address, NETWORK_LEN);
-	return rg_slice(scratch, ADDRESS_LEN);
-}
-
-RgSlice
-rg_rate_address_key(RgSlice inet, char *scratch)
-{
-	const inet_struct *address = (const inet_struct *) inet.data;
-
-	if (address->family != PGSQL_AF_INET)
-		return network_of(address->ipaddr, scratch);
-	memcpy(scratch, v4_prefix, sizeof v4_prefix);
-	memcpy(scratch + sizeof v4_prefix, address->ipaddr, 4);
-	return rg_slice(scratch, ADDRESS_LEN);
-}
-
-static RgSlice
-address_key(const unsigned char *client_ip, const RgIdentity *identity, char *scratch)
-{
-	if (client_ip != NULL)
-		return network_of(client_ip, scratch);
-	if (identity != NULL && identity->client_ip.data != NULL)
-		return rg_rate_address_key(identity->client_ip, scratch);
-	return rg_slice(NULL, 0);
-}
-
-/* Anonymous user ids are made by the built-in issuer. */
-static bool
-is_anonymous(RgSlice user_id)
-{
-	return user_id.len > 5 && memcmp(user_id.data, "anon:", 5) == 0;
-}
-
-static RgSlice
-identity_key(RgIdentifyBy identify_by, const RgIdentity *identity)
-{
-	const RgSlice none = rg_slice(NULL, 0);
-
-	if (identity == NULL)
-		return none;
-	switch (identify_by)
-	{
-		case RG_BY_WORKSPACE:
-			return identity->workspace_id;
-		case RG_BY_API_KEY:
-			return rg_slice_is(identity->via, "api_key") ? identity->user_id : none;
-		case RG_BY_ANONYMOUS:
-			return is_anonymous(identity->user_id) ? identity->user_id : none;
-		default:
-			return identity->user_id;
-	}
-}
-
 bool
 rg_rate_key(const RgRatePolicy *policy, const unsigned char *client_ip,
 			const RgIdentity *identity, char *scratch, RgSlice *key)
 {
-	if (!policy->enabled)
-		return false;
-	if (policy->identify_by == RG_BY_GLOBAL)
-		*key = RG_SLICE("*");
-	else if (policy->identify_by == RG_BY_IP)
-		*key = address_key(client_ip, identity, scratch);
-	else
-		*key = identity_key(policy->identify_by, identity);
-	return key->len > 0;
+	return policy->enabled &&
+		rg_scope_key(policy->identify_by, client_ip, identity, scratch, key);
 }
 
 /* Address policies and anonymous users: keys that anybody can make up. */
 static RgCounterClass
 class_of(const RgRateHit *hit)
 {
-	if (hit->policy->identify_by == RG_BY_IP || is_anonymous(hit->key))
+	if (hit->policy->identify_by == RG_BY_IP || rg_scope_is_anonymous(hit->key))
 		return RG_COUNTER_ADDRESS;
 	return RG_COUNTER_IDENTITY;
 }
@@ -210,21 +131,10 @@ redirect(Targets *all, Target *target)
 }
 
 static void
-name_address(RgCounter *counter, const unsigned char *address)
-{
-	char		name[INET6_ADDRSTRLEN + 4];
-
-	if (memcmp(address, v4_prefix, sizeof v4_prefix) == 0)
-		inet_ntop(AF_INET, address + sizeof v4_prefix, name, sizeof name);
-	else if (inet_ntop(AF_INET6, address, name, sizeof name) != NULL)
-		strcat(name, "/64");
-	rg_counter_set_value(counter, rg_slice(name, strlen(name)));
-}
-
-static void
 fill_in(RgCounter *counter, const Target *target, uint64 owner)
 {
 	const RgRateHit *hit = target->hit;
+	char		name[RG_SCOPE_SCRATCH];
 
 	counter->owner = owner;
 	counter->database = MyDatabaseId;
@@ -232,10 +142,8 @@ fill_in(RgCounter *counter, const Target *target, uint64 owner)
 	rg_counter_set_rule(counter, &target->rule);
 	if (target->class == RG_COUNTER_OVERFLOW)
 		rg_counter_set_value(counter, RG_SLICE("(overflow)"));
-	else if (hit->policy->identify_by == RG_BY_IP && hit->key.len == ADDRESS_LEN)
-		name_address(counter, (const unsigned char *) hit->key.data);
 	else
-		rg_counter_set_value(counter, hit->key);
+		rg_counter_set_value(counter, rg_scope_readable(hit->policy->identify_by, hit->key, name));
 }
 
 static bool

@@ -12,20 +12,11 @@
 
 #include "rate_algorithm.h"
 #include "rate_totals.h"
+#include "scope.h"
 #include "slice.h"
 
 #define RG_RATE_MAX_HITS 12		/* limits that bind one request together: 8 of
 								 * a route, 4 of an API key */
-
-typedef enum RgIdentifyBy
-{
-	RG_BY_IP,
-	RG_BY_USER,
-	RG_BY_WORKSPACE,
-	RG_BY_API_KEY,
-	RG_BY_ANONYMOUS,
-	RG_BY_GLOBAL
-} RgIdentifyBy;
 
 /* A row of relay_guard.rate_policy. */
 typedef struct RgRatePolicy
@@ -107,22 +98,13 @@ extern void rg_rate_override_init(void);
 extern RgRuledBy rg_rate_hit_rule(const RgRateHit *hit, RgRateRule *rule);
 
 /*
- * The key of a policy for an address (16 bytes, IPv4 mapped; IPv6 is cut to
- * its /64) or an identity, as the policy says.  client_ip may be NULL.  False
- * when the policy does not bind: it is not enabled, or there is no address, no
- * identity, no workspace, or it is for API keys or anonymous users and this is
- * none.  The key points into
- * scratch (64 bytes), client_ip or the identity.
+ * The key of a policy for an address (16 bytes, IPv4 mapped) or an identity;
+ * scope.h says which.  False when the policy does not bind, also because it is
+ * not enabled.
  */
 struct RgIdentity;
 extern bool rg_rate_key(const RgRatePolicy *policy, const unsigned char *client_ip,
 						const struct RgIdentity *identity, char *scratch, RgSlice *key);
-
-/*
- * The key of an address policy for an inet without its varlena header; points
- * into scratch.
- */
-extern RgSlice rg_rate_address_key(RgSlice inet, char *scratch);
 
 /*
  * Takes all of the hits (up to RG_RATE_MAX_HITS) or none, and fills their

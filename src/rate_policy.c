@@ -40,23 +40,39 @@ static void *load_policies(TableScanDesc scan, MemoryContext context, void *prev
 
 static RgConfigCache cache = {.table = "rate_policy",.natts = NCOLS,.load = load_policies};
 
-/* In the order of RgIdentifyBy and RgAlgorithm. */
-static const char *const identify_by_names[] = {
-	"ip", "user", "workspace", "api_key", "anonymous", "global"
-};
+/* In the order of RgAlgorithm. */
 static const char *const algorithm_names[] = {
 	"sliding_window", "fixed_window", "token_bucket"
 };
 
-static int
-index_of_name(Datum value, const char *const *names, int count)
+static void
+refuse_word(const char *word)
+{
+	elog(ERROR, "relay_guard.rate_policy holds \"%s\", which no CHECK admits", word);
+}
+
+static RgIdentifyBy
+identify_by_named(Datum value)
 {
 	char	   *name = TextDatumGetCString(value);
+	RgIdentifyBy by = RG_BY_GLOBAL;
 
-	for (int i = 0; i < count; i++)
-		if (strcmp(name, names[i]) == 0)
-			return i;
-	elog(ERROR, "relay_guard.rate_policy holds \"%s\", which no CHECK admits", name);
+	if (!rg_scope_named(name, &by))
+		refuse_word(name);
+	return by;
+}
+
+static RgAlgorithm
+algorithm_named(Datum value)
+{
+	char	   *name = TextDatumGetCString(value);
+	int			algorithm = 0;
+
+	while (algorithm < (int) lengthof(algorithm_names) && strcmp(name, algorithm_names[algorithm]) != 0)
+		algorithm++;
+	if (algorithm == lengthof(algorithm_names))
+		refuse_word(name);
+	return algorithm;
 }
 
 const char *
@@ -91,10 +107,8 @@ read_policy(const Datum *values, const bool *nulls)
 
 	policy.id = DatumGetInt32(values[COL_ID]);
 	policy.name = TextDatumGetCString(values[COL_NAME]);
-	policy.identify_by = index_of_name(values[COL_IDENTIFY_BY], identify_by_names,
-									   lengthof(identify_by_names));
-	policy.algorithm = index_of_name(values[COL_ALGORITHM], algorithm_names,
-									 lengthof(algorithm_names));
+	policy.identify_by = identify_by_named(values[COL_IDENTIFY_BY]);
+	policy.algorithm = algorithm_named(values[COL_ALGORITHM]);
 	policy.quota = clamp(DatumGetInt64(values[COL_QUOTA]), 0, RG_RATE_MAX_QUOTA);
 	policy.window = rg_rate_window(DatumGetIntervalP(values[COL_WINDOW]));
 	policy.burst = nulls[COL_BURST] ? policy.quota :

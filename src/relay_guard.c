@@ -11,12 +11,14 @@
 #include "audit_seal.h"
 #include "audit_sealer.h"
 #include "audit_witness.h"
+#include "calendar.h"
 #include "context.h"
 #include "counter.h"
 #include "identity.h"
 #include "issuer.h"
 #include "keyring.h"
 #include "log_guard.h"
+#include "model.h"
 #include "rate.h"
 #include "revocation.h"
 #include "route.h"
@@ -24,6 +26,7 @@
 #include "stats_guard.h"
 #include "strict.h"
 #include "upsert.h"
+#include "usage_policy.h"
 
 PG_MODULE_MAGIC;
 
@@ -45,6 +48,9 @@ _PG_init(void)
 	rg_audit_witness_init();
 	rg_audit_seal_init();
 	rg_rate_init();
+	rg_calendar_init();
+	rg_usage_policy_init();
+	rg_model_init();
 	rg_route_init();
 	rg_serve_init();
 	rg_strict_init();

@@ -1,6 +1,6 @@
 /*
  * uuid.c
- *		UUIDs of user ids; uuid.h has the contract.
+ *		UUIDs; uuid.h has the contract.
  */
 #include "uuid.h"
 
@@ -71,22 +71,23 @@ hash_name(RgSlice name, uint8_t digest[EVP_MAX_MD_SIZE])
 	return done;
 }
 
-/*
- * Whether it could be the hash of an id.  The namespace is no secret: an issuer
- * whose subjects are user ids as they are could name another's user by it.
- */
 static bool
-is_version_5(const uint8_t uuid[16])
+has_version(const uint8_t uuid[16], int version)
 {
-	return (uuid[6] & 0xf0) == 0x50 && (uuid[8] & 0xc0) == 0x80;
+	return uuid[6] >> 4 == version && (uuid[8] & 0xc0) == 0x80;
 }
 
+/*
+ * One of version 5 could be the hash of an id.  The namespace is no secret: an
+ * issuer whose subjects are user ids as they are could name another's user by
+ * it.
+ */
 bool
 rg_uuid_of(RgSlice user_id, uint8_t uuid[16])
 {
 	uint8_t		digest[EVP_MAX_MD_SIZE];
 
-	if (parse_canonical(user_id, uuid) && !is_version_5(uuid))
+	if (parse_canonical(user_id, uuid) && !has_version(uuid, 5))
 		return true;
 	if (!hash_name(user_id, digest))
 		return false;
@@ -118,4 +119,27 @@ rg_uuid_random(uint8_t uuid[16])
 {
 	randombytes_buf(uuid, 16);
 	set_version(uuid, 4);
+}
+
+#define TIME_BYTES 6			/* of version 7, big-endian */
+
+void
+rg_uuid_v7(int64_t unix_ms, uint8_t uuid[16])
+{
+	randombytes_buf(uuid, 16);
+	for (int i = 0; i < TIME_BYTES; i++)
+		uuid[i] = (uint8_t) (unix_ms >> 8 * (TIME_BYTES - 1 - i));
+	set_version(uuid, 7);
+}
+
+int64_t
+rg_uuid_v7_time(const uint8_t uuid[16])
+{
+	int64_t		unix_ms = 0;
+
+	if (!has_version(uuid, 7))
+		return -1;
+	for (int i = 0; i < TIME_BYTES; i++)
+		unix_ms = unix_ms << 8 | uuid[i];
+	return unix_ms;
 }
