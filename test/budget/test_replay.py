@@ -15,6 +15,7 @@ from servers import run
 UTC = datetime.timezone.utc
 SECOND = datetime.timedelta(seconds=1)
 ALWAYS = "-infinity"
+REPLAYED = 7  # the id of a policy of users
 
 Take = collections.namedtuple("Take", "at policy value units user workspace")
 Entry = collections.namedtuple("Entry", "recorded at kind reservation reserved spent user workspace")
@@ -138,7 +139,7 @@ def random_takes(chance, start, count):
         at += chance.random() ** 8 * datetime.timedelta(hours=20)
         at = at.replace(microsecond=at.microsecond // 1000 * 1000)
         user, workspace = users(chance, 5)
-        yield Take(at, chance.choice([1, 1, 1, 2]), user, chance.choice([1, 1, 1, 2, 9]), user, workspace)
+        yield Take(at, chance.choice([REPLAYED, REPLAYED, 2]), user, chance.choice([1, 1, 1, 2, 9]), user, workspace)
 
 
 def random_entries(chance, start, count):
@@ -178,6 +179,8 @@ def ledger(server):
     connection = server.connect()
     psycopg2.extras.register_uuid(conn_or_curs=connection)
     run(connection, "SET session_replication_role = replica; SET timezone = 'UTC'; SELECT relay_guard.usage_maintain()")
+    run(connection, """INSERT INTO relay_guard.quota_policy (id, name, scope, cap, "window")
+        OVERRIDING SYSTEM VALUE VALUES (%s, 'replayed', 'user', 1, 'hour') ON CONFLICT DO NOTHING""", REPLAYED)
 
     def put(rows):
         run(connection, "DELETE FROM relay_guard.usage_ledger")
@@ -217,10 +220,10 @@ def test_quotas_deny_what_a_plain_simulation_denies(ledger, seed):
         window = chance.choice(["hour", "day", "month", "lifetime"])
         cap = chance.choice([0, 1, 3, 7, 20, 10**15])
         since = chance.choice([None, chance.choice(rows).at, chance.choice(rows).at + SECOND])
-        proposal = {"policy": "anon_hour", "cap": cap, "window": window, **({"scope": scope} if scope else {})}
+        proposal = {"policy": "replayed", "cap": cap, "window": window, **({"scope": scope} if scope else {})}
         assert replayed(connection, "quota_replay", proposal, since, """asked, admitted, denied,
             units_asked, units_admitted, units_denied, first_denied_at, NULL""") == \
-            expected(simulate_quota(rows, 1, scope, window, cap, since), QUOTA_COLUMNS), (proposal, since)
+            expected(simulate_quota(rows, REPLAYED, scope, window, cap, since), QUOTA_COLUMNS), (proposal, since)
 
 
 @pytest.mark.parametrize("seed", range(8))
