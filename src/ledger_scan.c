@@ -24,21 +24,21 @@ typedef struct IndexForm
 	const char *suffix;			/* of its name, behind the partition's */
 	int			ncolumns;
 	int			columns[MAX_COLUMNS];
-} IndexForm;
+}			IndexForm;
 
 static const IndexForm forms[] = {
 	[RG_LEDGER_BY_XID] = {"_xid_idx", 2, {Anum_ledger_epoch, Anum_ledger_xid}},
 	[RG_LEDGER_BY_QUOTA] = {"_quota_idx", 4,
-		{Anum_ledger_policy, Anum_ledger_value, Anum_ledger_epoch, Anum_ledger_xid}},
+	{Anum_ledger_policy, Anum_ledger_value, Anum_ledger_epoch, Anum_ledger_xid}},
 	[RG_LEDGER_BY_USER] = {"_user_idx", 3, {Anum_ledger_user_id, Anum_ledger_epoch, Anum_ledger_xid}},
 	[RG_LEDGER_BY_WORKSPACE] = {"_workspace_idx", 3,
-		{Anum_ledger_workspace_id, Anum_ledger_epoch, Anum_ledger_xid}},
+	{Anum_ledger_workspace_id, Anum_ledger_epoch, Anum_ledger_xid}},
 	[RG_LEDGER_BY_API_KEY] = {"_api_key_idx", 3, {Anum_ledger_api_key, Anum_ledger_epoch, Anum_ledger_xid}},
 	[RG_LEDGER_BY_RESERVATION] = {"_reservation_idx", 1, {Anum_ledger_reservation}}
 };
 
 static bool
-has_columns(const FormData_pg_index *index, const IndexForm *form)
+has_columns(const FormData_pg_index * index, const IndexForm * form)
 {
 	if (index->indnkeyatts != form->ncolumns)
 		return false;
@@ -49,7 +49,7 @@ has_columns(const FormData_pg_index *index, const IndexForm *form)
 }
 
 static bool
-is_index(Oid candidate, Oid partition, const IndexForm *form)
+is_index(Oid candidate, Oid partition, const IndexForm * form)
 {
 	HeapTuple	tuple = SearchSysCache1(INDEXRELID, ObjectIdGetDatum(candidate));
 	FormData_pg_index *index;
@@ -67,7 +67,7 @@ is_index(Oid candidate, Oid partition, const IndexForm *form)
 Oid
 rg_ledger_index(Relation partition, RgLedgerIndex which)
 {
-	const IndexForm *form = &forms[which];
+	const		IndexForm *form = &forms[which];
 	char		name[NAMEDATALEN * 2];
 	Oid			index;
 
@@ -87,8 +87,8 @@ rg_ledger_open(Oid partition)
 
 /* The keys are a copy, for most versions of PostgreSQL change them. */
 void
-rg_ledger_scan(RgLedgerScan *scan, Relation partition, Oid index, Snapshot snapshot,
-			   int nkeys, const ScanKeyData *keys)
+rg_ledger_scan(RgLedgerScan * scan, Relation partition, Oid index, Snapshot snapshot,
+			   int nkeys, const ScanKeyData * keys)
 {
 	int			natts = RelationGetNumberOfAttributes(partition);
 
@@ -101,7 +101,7 @@ rg_ledger_scan(RgLedgerScan *scan, Relation partition, Oid index, Snapshot snaps
 }
 
 bool
-rg_ledger_next(RgLedgerScan *scan)
+rg_ledger_next(RgLedgerScan * scan)
 {
 	HeapTuple	tuple = systable_getnext(scan->scan);
 
@@ -113,7 +113,7 @@ rg_ledger_next(RgLedgerScan *scan)
 }
 
 void
-rg_ledger_scan_end(RgLedgerScan *scan)
+rg_ledger_scan_end(RgLedgerScan * scan)
 {
 	systable_endscan(scan->scan);
 	pfree(scan->values);
