@@ -330,7 +330,7 @@ static bool
 is_past(const RgCounter *counter, int64 boot_now, int64 wall_now)
 {
 	bool		by_calendar = counter->kind != RG_KIND_RATE ||
-		counter->algorithm == RG_FIXED_WINDOW;
+	counter->algorithm == RG_FIXED_WINDOW;
 
 	return counter->expires <= (by_calendar ? wall_now : boot_now);
 }
