@@ -48,7 +48,7 @@ rg_audit_require_columns(Relation table, const RgLogColumn *columns, int count)
 	if (!has_columns(RelationGetDescr(table), columns, count))
 		ereport(ERROR,
 				errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-				errmsg("table \"%s\" of the audit log has other columns than relay_guard gave it",
+				errmsg("table \"%s\" has other columns than relay_guard gave it",
 					   RelationGetRelationName(table)),
 				errhint("Drop the columns that were added, and give the others back their names and types."));
 }

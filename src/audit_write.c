@@ -21,11 +21,11 @@
 #include "utils/timestamp.h"
 
 #include "audit_insert.h"
-#include "audit_partition.h"
 #include "audit_subject.h"
 #include "audit_witness.h"
 #include "audit_write.h"
 #include "keyring.h"
+#include "month_partition.h"
 #include "varlena_slice.h"
 
 /* Rows, and bytes of their values, that wait to be written together. */
@@ -48,6 +48,13 @@ struct RgAuditBatch
 	int			nslots;			/* made */
 	int			nrows;			/* waiting */
 	int64		last_id;
+};
+
+static RgMonths months =
+{
+	.table = "audit_log",.sequence = "audit_log_id_seq",
+	.columns = rg_audit_log_columns,.ncolumns = Natts_audit,.what = "the audit log",
+	.hint = "Call relay_guard.audit_maintain(), which makes those of the months ahead."
 };
 
 int32
@@ -104,7 +111,8 @@ rg_audit_begin_as(const RgIdentity *identity, const char *action,
 	rg_audit_subject(identity, action, resource_type, source, status, &shared,
 					 batch->values, batch->nulls);
 	batch->mac = make_mac(&shared);
-	batch->partition = rg_audit_partition_open(DatumGetTimestampTz(batch->values[Anum_audit_occurred_at]),
+	batch->partition = rg_month_partition_open(&months,
+											   DatumGetTimestampTz(batch->values[Anum_audit_occurred_at]),
 											   &batch->sequence);
 	rg_insert_open(&batch->insert, batch->partition);
 	ForceSyncCommit();

@@ -27,7 +27,7 @@
 #include "rate_totals.h"
 
 #define MAGIC 0x52474354
-#define LAYOUT 3				/* raised when anything below changes */
+#define LAYOUT 4				/* raised when anything below changes */
 #define TRANCHE "relay_guard"
 #define RESERVE 4				/* of each partition, for overflow counters */
 #define SWEEP_STEPS 32
@@ -329,8 +329,10 @@ makes_room(const Partition *partition, const RgCounter *victim, RgCounterClass c
 static bool
 is_past(const RgCounter *counter, int64 boot_now, int64 wall_now)
 {
-	return counter->expires <=
-		(counter->algorithm == RG_FIXED_WINDOW ? wall_now : boot_now);
+	bool		by_calendar = counter->kind != RG_KIND_RATE ||
+	counter->algorithm == RG_FIXED_WINDOW;
+
+	return counter->expires <= (by_calendar ? wall_now : boot_now);
 }
 
 static void
@@ -353,10 +355,33 @@ remove_counter(Partition *partition, RgCounter *counter, int32 index)
 	partition->free = index;
 }
 
+static void
+evict(int number, int32 index)
+{
+	Partition  *partition = &table->partitions[number].partition;
+
+	remove_counter(partition, counter_at(number, index), index);
+	partition->evictions++;
+}
+
+/* Of two counters that could be read again from the ledger, the one to keep out. */
+static int32
+idler(int number, int32 former, int32 index)
+{
+	const RgCounter *counter = counter_at(number, index);
+
+	if (counter->kind == RG_KIND_RATE)
+		return former;
+	if (former != NONE && counter_at(number, former)->last_used <= counter->last_used)
+		return former;
+	return index;
+}
+
 /*
  * Moves the hand on to a counter that is past and whose place would do, among
  * those that were ever in use: a class may be full in a table that is not.  The
- * steps are bounded: the next new key goes on from where this one stopped.
+ * steps are bounded: the next new key goes on from where this one stopped.  Where
+ * none is past, the account goes that was not used for longest.
  */
 static bool
 sweep(int number, RgCounterClass class)
@@ -364,6 +389,7 @@ sweep(int number, RgCounterClass class)
 	Partition  *partition = &table->partitions[number].partition;
 	int64		boot_now = rg_boot_now();
 	int64		wall_now = rg_wall_now();
+	int32		idle = NONE;
 
 	for (int step = 0; step < SWEEP_STEPS && step < partition->reached; step++)
 	{
@@ -371,15 +397,19 @@ sweep(int number, RgCounterClass class)
 		RgCounter  *counter = counter_at(number, index);
 
 		partition->hand = (index + 1) % partition->reached;
-		if (counter->pins == 0 && makes_room(partition, counter, class) &&
-			is_past(counter, boot_now, wall_now))
+		if (counter->pins != 0 || !makes_room(partition, counter, class))
+			continue;
+		if (is_past(counter, boot_now, wall_now))
 		{
-			remove_counter(partition, counter, index);
-			partition->evictions++;
+			evict(number, index);
 			return true;
 		}
+		idle = idler(number, idle, index);
 	}
-	return false;
+	if (idle == NONE)
+		return false;
+	evict(number, idle);
+	return true;
 }
 
 static RgCounter *
@@ -452,7 +482,7 @@ rg_counter_set_value(RgCounter *counter, RgSlice value)
 }
 
 static void
-purge_partition(int number, Oid database)
+purge_partition(int number, Oid database, bool accounts_only)
 {
 	LWLockAcquire(&locks[number].lock, LW_EXCLUSIVE);
 	for (int32 i = 0; i < rg_counter_partition_size(); i++)
@@ -460,7 +490,7 @@ purge_partition(int number, Oid database)
 		RgCounter  *counter = counter_at(number, i);
 
 		if (counter->class != RG_COUNTER_FREE && counter->database == database &&
-			counter->pins == 0)
+			counter->pins == 0 && (!accounts_only || counter->kind != RG_KIND_RATE))
 			remove_counter(&table->partitions[number].partition, counter, i);
 	}
 	LWLockRelease(&locks[number].lock);
@@ -470,7 +500,14 @@ void
 rg_counter_purge(Oid database)
 {
 	for (int i = 0; i < RG_COUNTER_PARTITIONS; i++)
-		purge_partition(i, database);
+		purge_partition(i, database, false);
+}
+
+void
+rg_counter_forget_accounts(Oid database)
+{
+	for (int i = 0; i < RG_COUNTER_PARTITIONS; i++)
+		purge_partition(i, database, true);
 }
 
 /*

@@ -5,7 +5,8 @@
  * A table of fixed size, allocated when the server starts, in 128 partitions
  * with a lock each.  A counter is found by a keyed hash of what it counts.
  * Counters that are past, which is the same as absent, give way when a partition
- * is full; no other ever does.
+ * is full; then accounts that nobody is changing, which the ledger has; no other
+ * ever does.
  *
  * Between rg_counter_lock() and rg_counter_unlock() nothing may raise an error
  * or allocate.
@@ -44,6 +45,40 @@ typedef enum RgCounterClass
 
 #define RG_COUNTER_CLASSES 4
 
+typedef enum RgCounterKind
+{
+	RG_KIND_RATE,
+	RG_KIND_QUOTA,
+	RG_KIND_BUDGET
+} RgCounterKind;
+
+/* What has happened to an account; RgAccount.flags. */
+#define RG_ACCOUNT_WARNED	0x01	/* it has reached what is warned of */
+#define RG_ACCOUNT_STOPPED	0x02	/* something was refused, or it is at its
+									 * limit */
+#define RG_ACCOUNT_TOLD_WARNED	0x04	/* the worker has told of it */
+#define RG_ACCOUNT_TOLD_STOPPED	0x08
+
+/*
+ * The state of a quota or budget for one window: units, or micro-USD.  Nothing is
+ * known of one that is not seeded.
+ */
+typedef struct RgAccount
+{
+	int64		used;			/* taken, or spent */
+	int64		reserved;		/* held by open reservations */
+	int64		pending_used;	/* of them, by transactions under way */
+	int64		pending_reserved;
+	int64		limit;			/* PG_INT64_MAX: none */
+	int64		warn;			/* PG_INT64_MAX: none */
+	int64		version;		/* of the policy's row */
+	int64		from;			/* TimestampTz: the window */
+	int64		until;
+	uint64		changes;
+	bool		seeded;
+	uint8		flags;
+} RgAccount;
+
 typedef struct RgCounter
 {
 	RgCounterKey key;
@@ -52,6 +87,7 @@ typedef struct RgCounter
 	int32		next;			/* in its bucket or the free list; or -1 */
 	int32		policy;
 	int32		pins;			/* not evicted while anybody holds it */
+	uint8		kind;			/* RgCounterKind */
 	uint8		class;			/* RgCounterClass */
 	uint8		algorithm;		/* of the rule that state belongs to ... */
 	uint8		ruled_by;		/* RgRuledBy: where the rule comes from */
@@ -60,8 +96,13 @@ typedef struct RgCounter
 	int64		quota;			/* ... and its numbers */
 	int64		window;
 	int64		burst;
-	RgRateState state;
-	int64		expires;		/* when state is past, by the rule's own clock */
+	union
+	{
+		RgRateState state;
+		RgAccount	account;
+	};
+	int64		expires;		/* when it is past, by the rule's own clock;
+								 * an account's by CLOCK_REALTIME */
 	int64		last_used;		/* CLOCK_BOOTTIME */
 	int64		denied;			/* hits refused since it was made */
 	char		value[RG_COUNTER_VALUE_SIZE];	/* readable, maybe cut short */
@@ -143,8 +184,9 @@ extern void rg_counter_set_value(RgCounter *counter, RgSlice value);
 extern int	rg_counter_partition_size(void);
 
 /*
- * Copies a partition's counters that belong to owner and are not past; with
- * flush only those that are dirty, and none is dirty any more, past or not.
+ * Copies a partition's counters, of every kind, that belong to owner and are not
+ * past; with flush only those that are dirty, and none is dirty any more, past or
+ * not.
  */
 extern int	rg_counter_copy(int partition, uint64 owner, bool flush, RgCounter *out);
 
@@ -153,6 +195,9 @@ extern void rg_counter_mark_dirty(const RgCounterKey *key);
 
 /* Frees every counter of a database; those that a call holds stay. */
 extern void rg_counter_purge(Oid database);
+
+/* Frees its accounts alone: the ledger has them. */
+extern void rg_counter_forget_accounts(Oid database);
 
 extern void rg_counter_status(RgCounterStatus *status);
 

@@ -33,7 +33,9 @@ typedef enum Kind
 	KIND_VALUE,
 	KIND_OVERFLOW,
 	KIND_ROLE,
-	KIND_ROLE_VALUE
+	KIND_ROLE_VALUE,
+	KIND_WINDOW,
+	KIND_ACCOUNT
 } Kind;
 
 /* What is hashed: this, and the value behind it. */
@@ -97,16 +99,33 @@ rg_counter_key(int32 policy, RgSlice value)
 	return hash(rg_config_get(&cache), KIND_VALUE, policy, value);
 }
 
+static RgCounterKey
+hash_pair(const Installation *installation, Kind kind, int32 policy, RgCounterKey first, RgCounterKey second)
+{
+	const RgCounterKey pair[2] = {first, second};
+
+	return hash(installation, kind, policy, rg_slice((const char *) pair, sizeof pair));
+}
+
 RgCounterKey
 rg_counter_role_key(int32 policy, RgSlice role, RgSlice value)
 {
 	const Installation *installation = rg_config_get(&cache);
-	const RgCounterKey pair[2] = {
-		hash(installation, KIND_ROLE, policy, role),
-		hash(installation, KIND_VALUE, policy, value)
-	};
 
-	return hash(installation, KIND_ROLE_VALUE, policy, rg_slice((const char *) pair, sizeof pair));
+	return hash_pair(installation, KIND_ROLE_VALUE, policy,
+					 hash(installation, KIND_ROLE, policy, role),
+					 hash(installation, KIND_VALUE, policy, value));
+}
+
+RgCounterKey
+rg_counter_account_key(int64 version, TimestampTz from, RgSlice value)
+{
+	const Installation *installation = rg_config_get(&cache);
+	const int64 window[2] = {version, from};
+
+	return hash_pair(installation, KIND_ACCOUNT, 0,
+					 hash(installation, KIND_WINDOW, 0, rg_slice((const char *) window, sizeof window)),
+					 hash(installation, KIND_VALUE, 0, value));
 }
 
 RgCounterKey

@@ -5,6 +5,8 @@
 #ifndef RG_COUNTER_KEY_H
 #define RG_COUNTER_KEY_H
 
+#include "datatype/timestamp.h"
+
 #include "counter.h"
 
 /* Makes the cache of relay_guard.installation known; called once. */
@@ -18,6 +20,12 @@ extern RgCounterKey rg_counter_key(int32 policy, RgSlice value);
 
 /* The same for a value that has a role's own numbers, and so is counted apart. */
 extern RgCounterKey rg_counter_role_key(int32 policy, RgSlice role, RgSlice value);
+
+/*
+ * The key of an account: of one version of a policy, in the window that begins
+ * then, for a value.
+ */
+extern RgCounterKey rg_counter_account_key(int64 version, TimestampTz from, RgSlice value);
 
 /* The key of the policy's overflow counter, which no value has. */
 extern RgCounterKey rg_counter_overflow_key(int32 policy);

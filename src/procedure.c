@@ -11,10 +11,9 @@
 #include "utils/guc.h"
 #include "utils/memutils.h"
 
+#include "lock_class.h"
 #include "procedure.h"
 
-/* Out of reach of pg_advisory_lock(), whose locks have 1 or 2 here. */
-#define LOCK_CLASS 0x5247
 
 void
 rg_procedure_require_top_level(FunctionCallInfo fcinfo, const char *name, const char *why)
@@ -49,7 +48,7 @@ rg_procedure_lock(MemoryContext context, Oid relation, uint32 number)
 	MemoryContextCallback *callback = MemoryContextAllocZero(context, sizeof *callback);
 	LOCKTAG    *tag = MemoryContextAlloc(context, sizeof *tag);
 
-	SET_LOCKTAG_ADVISORY(*tag, MyDatabaseId, relation, number, LOCK_CLASS);
+	SET_LOCKTAG_ADVISORY(*tag, MyDatabaseId, relation, number, RG_LOCK_PROCEDURE);
 	callback->func = unlock;
 	callback->arg = tag;
 	if (LockAcquire(tag, ExclusiveLock, true, true) == LOCKACQUIRE_NOT_AVAIL)

@@ -7,18 +7,17 @@
  */
 #include "postgres.h"
 
-#include "access/htup_details.h"
 #include "catalog/pg_type.h"
 #include "fmgr.h"
 #include "funcapi.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/inet.h"
-#include "utils/memutils.h"
 
 #include "context.h"
 #include "errcodes.h"
 #include "rate.h"
+#include "record.h"
 #include "varlena_slice.h"
 
 #define SCRATCH_SIZE 64
@@ -86,18 +85,13 @@ explicit_key(const RgRatePolicy *policy, text * key, char *scratch)
 	return rg_scope_address_key(rg_datum_slice(address), scratch);
 }
 
-/* What a policy needs of an identity; indexed by RgIdentifyBy. */
-static const char *const needs[] = {
-	"a client address", "a user", "a workspace", "an API key", "a user", "nothing"
-};
-
 static void
 refuse_without_identity(const RgRatePolicy *policy)
 {
 	ereport(ERROR,
 			errcode(ERRCODE_RG_UNAUTHENTICATED),
 			errmsg("rate limit \"%s\" needs %s, and the transaction has none",
-				   policy->name, needs[policy->identify_by]),
+				   policy->name, rg_scope_needs(policy->identify_by)),
 			errhint("Call relay_guard.authenticate() first, or name the key with relay_guard.rate_take_key()."));
 }
 
@@ -165,45 +159,23 @@ result_values(const RgRateResult *result, Datum *values)
 	values[4] = Float8GetDatum(seconds(result->retry_after));
 }
 
-static TupleDesc
-make_result_desc(void)
-{
-	TupleDesc	desc = CreateTemplateTupleDesc(RESULT_COLUMNS);
-
-	TupleDescInitEntry(desc, 1, "allowed", BOOLOID, -1, 0);
-	TupleDescInitEntry(desc, 2, "limit", INT8OID, -1, 0);
-	TupleDescInitEntry(desc, 3, "remaining", INT8OID, -1, 0);
-	TupleDescInitEntry(desc, 4, "reset_after", FLOAT8OID, -1, 0);
-	TupleDescInitEntry(desc, 5, "retry_after", FLOAT8OID, -1, 0);
-	return BlessTupleDesc(desc);
-}
-
-/*
- * The row type of all functions that return one row, made once a backend: to ask
- * the catalog for it in each statement took longer than the limit itself.
- */
-static TupleDesc
-result_desc(void)
-{
-	static TupleDesc desc = NULL;
-	MemoryContext old;
-
-	if (desc != NULL)
-		return desc;
-	old = MemoryContextSwitchTo(TopMemoryContext);
-	desc = make_result_desc();
-	MemoryContextSwitchTo(old);
-	return desc;
-}
+static const RgRecordColumn columns[RESULT_COLUMNS] = {
+	{"allowed", BOOLOID},
+	{"limit", INT8OID},
+	{"remaining", INT8OID},
+	{"reset_after", FLOAT8OID},
+	{"retry_after", FLOAT8OID}
+};
 
 static Datum
 result_row(const RgRateResult *result)
 {
+	static RgRecordType type = {columns, RESULT_COLUMNS, NULL};
 	Datum		values[RESULT_COLUMNS];
 	bool		nulls[RESULT_COLUMNS] = {0};
 
 	result_values(result, values);
-	return HeapTupleGetDatum(heap_form_tuple(result_desc(), values, nulls));
+	return rg_record(&type, values, nulls);
 }
 
 /*

@@ -167,7 +167,7 @@ def ring_key(server, key_id=1):
 def partition(month):
     """Makes the partition of a month, given by its first day, unless there is one."""
     name = "relay_guard.audit_log_" + month[:7].replace("-", "_")
-    return f"SELECT relay_guard.audit_make_partition('{month}') WHERE to_regclass('{name}') IS NULL;"
+    return f"SELECT relay_guard.make_month_partition('relay_guard.audit_log', '{month}', 'relay_guard.audit_finish_partition') WHERE to_regclass('{name}') IS NULL;"
 
 
 def copy_text(value):
