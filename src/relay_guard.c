@@ -27,6 +27,7 @@
 #include "strict.h"
 #include "upsert.h"
 #include "usage_policy.h"
+#include "usage_worker.h"
 
 PG_MODULE_MAGIC;
 
@@ -50,6 +51,7 @@ _PG_init(void)
 	rg_rate_init();
 	rg_calendar_init();
 	rg_usage_policy_init();
+	rg_usage_worker_init();
 	rg_model_init();
 	rg_route_init();
 	rg_serve_init();
