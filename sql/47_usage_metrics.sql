@@ -39,7 +39,7 @@ FROM relay_guard.read_global_budgets() b
 LEFT JOIN LATERAL (
 	SELECT sum(used)::bigint AS used, sum(reserved)::bigint AS reserved
 	FROM relay_guard.usage_total
-	WHERE b.spent IS NULL AND scope = 'global' AND bucket >= b.window_start AND bucket < b.window_end
+	WHERE b.spent IS NULL AND scope = 'global' AND NOT daily AND bucket >= b.window_start AND bucket < b.window_end
 ) t ON true
 $$;
 COMMENT ON FUNCTION global_budgets() IS
@@ -73,13 +73,11 @@ m (name, type, help, labels, value) AS (
 	SELECT 'relay_budget_open_reservations', 'gauge', 'Reservations that were open at the last round.', '{}', count(*)
 	FROM relay_guard.open_reservation
 	UNION ALL
-	SELECT 'relay_usage_ledger_round_age_seconds', 'gauge', 'Time since the usage ledger was last summed up.', '{}',
-		extract(epoch FROM clock_timestamp() - max(at))
-	FROM relay_guard.usage_round
-	UNION ALL
 	SELECT s.name, s.type, s.help, '{}', s.value
 	FROM status, LATERAL (VALUES
 		('relay_budget_leases_expired_total', 'counter', 'Reservations that were charged because their lease was over.', expired),
+		('relay_usage_ledger_round_age_seconds', 'gauge', 'Time since the usage ledger was last summed up; 0 when nothing is left to.',
+			CASE WHEN pending THEN extract(epoch FROM clock_timestamp() - rolled_at) ELSE 0 END),
 		('relay_usage_ledger_failures_total', 'counter', 'Failed rounds of looking after the usage ledger.', failures)
 	) AS s (name, type, help, value)
 )

@@ -28,6 +28,11 @@ BEGIN
         EXECUTE format('GRANT EXECUTE ON FUNCTION relay_guard.fail(int, text, text, text), relay_guard.audit_event(text, text, text, jsonb, text),
             relay_guard.rate_take(text, int), relay_guard.rate_take_all(text[]),
             relay_guard.rate_peek(text), relay_guard.rate_require(text, int),
+            relay_guard.quota_take(text, bigint), relay_guard.quota_require(text, bigint), relay_guard.quota_status(text),
+            relay_guard.budget_reserve(text, bigint, bigint, interval), relay_guard.budget_extend(uuid, bigint, interval),
+            relay_guard.budget_settle(uuid, bigint, bigint), relay_guard.budget_release(uuid),
+            relay_guard.budget_charge(text, bigint, bigint, bigint), relay_guard.budget_status(text),
+            relay_guard.usage_own(), relay_guard.usd(bigint),
             relay_guard.encrypt(text, bytea), relay_guard.encrypt(bytea, bytea), relay_guard.encrypt(jsonb, bytea),
             relay_guard.decrypt_text(bytea, bytea), relay_guard.decrypt_bytea(bytea, bytea),
             relay_guard.decrypt_jsonb(bytea, bytea), relay_guard.try_decrypt_text(bytea, bytea),
@@ -52,6 +57,8 @@ BEGIN
             relay_guard.api_key_create(text, text, text[], text[], timestamptz, text),
             relay_guard.api_key_revoke(uuid), relay_guard.api_key_set(text, text, text),
             relay_guard.api_key_unset(text), relay_guard.reencrypt(bytea, bytea),
+            relay_guard.quota_replay(jsonb, timestamptz), relay_guard.budget_replay(jsonb, timestamptz),
+            relay_guard.usage_rebuild(), relay_guard.usage_confirm_promotion(),
             relay_guard.webhook_secret_set(text, text, interval), relay_guard.webhook_secret_drop(text),
             relay_guard.jwt_public_key_add(text, jsonb, text), relay_guard.jwks_import(text, jsonb),
             relay_guard.protect(regclass, name, name, regrole, boolean), relay_guard.unprotect(regclass),
@@ -62,7 +69,7 @@ BEGIN
             relay_guard.read_accounts(), relay_guard.read_usage_status(),
             relay_guard.read_rate_totals(), relay_guard.rate_address(text), relay_guard.metrics(),
             relay_guard.read_keyring(), relay_guard.rekey_secrets(), %s TO %s', lint, grantee);
-        EXECUTE format('GRANT EXECUTE ON FUNCTION relay_guard.audit_seal(), relay_guard.audit_head() TO %s', grantee);
+        EXECUTE format('GRANT EXECUTE ON FUNCTION relay_guard.audit_seal(), relay_guard.audit_head(), relay_guard.usage_maintain() TO %s', grantee);
         EXECUTE format('GRANT EXECUTE ON FUNCTION relay_guard.encrypt_column(regclass, name, name[], text, regtype),
             relay_guard.encrypt_column_stop(regclass, name), relay_guard.encrypt_column_refresh(regclass), %s,
             relay_guard.encrypt(text, bytea), relay_guard.encrypt(bytea, bytea), relay_guard.encrypt(jsonb, bytea),
@@ -93,7 +100,7 @@ BEGIN
         PERFORM relay_guard.grant_role('auditor', role);
     WHEN 'auditor' THEN
         EXECUTE format('GRANT SELECT ON relay_guard.audit_log, relay_guard.audit_seal TO %s', grantee);
-        EXECUTE format('GRANT EXECUTE ON FUNCTION relay_guard.audit_head(),
+        EXECUTE format('GRANT EXECUTE ON FUNCTION relay_guard.audit_head(), relay_guard.budget_report(),
             relay_guard.audit_verify(timestamptz, timestamptz) TO %s', grantee);
     WHEN 'keys' THEN
         EXECUTE format('GRANT EXECUTE ON FUNCTION relay_guard.jwks_import(text, jsonb) TO %s', grantee);

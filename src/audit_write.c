@@ -50,7 +50,8 @@ struct RgAuditBatch
 	int64		last_id;
 };
 
-static RgMonths months = {
+static RgMonths months =
+{
 	.table = "audit_log",.sequence = "audit_log_id_seq",
 	.columns = rg_audit_log_columns,.ncolumns = Natts_audit,.what = "the audit log",
 	.hint = "Call relay_guard.audit_maintain(), which makes those of the months ahead."

@@ -16,10 +16,12 @@ typedef struct RgBudgetAnswer
 {
 	bool		allowed;
 	const char *blocked_by;		/* the first budget that had no room, or NULL */
-	const char *warning;		/* the first that has reached its warning, or NULL */
+	const char *warning;		/* the first that has reached its warning, or
+								 * NULL */
 	const char *outcome;		/* of an extension */
 	int64		amount;			/* held */
-	int64		remaining;		/* in the budget with the least room; PG_INT64_MAX */
+	int64		remaining;		/* in the budget with the least room;
+								 * PG_INT64_MAX */
 	TimestampTz expires_at;		/* the lease */
 	TimestampTz resets_at;		/* the window of blocked_by */
 } RgBudgetAnswer;
@@ -35,7 +37,8 @@ typedef struct RgBudgetEnd
 typedef struct RgBudgetCharge
 {
 	int64		amount;
-	const char *over;			/* the first budget that is beyond its limit, or NULL */
+	const char *over;			/* the first budget that is beyond its limit,
+								 * or NULL */
 	const char *warning;
 } RgBudgetCharge;
 

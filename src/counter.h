@@ -54,7 +54,8 @@ typedef enum RgCounterKind
 
 /* What has happened to an account; RgAccount.flags. */
 #define RG_ACCOUNT_WARNED	0x01	/* it has reached what is warned of */
-#define RG_ACCOUNT_STOPPED	0x02	/* something was refused, or it is at its limit */
+#define RG_ACCOUNT_STOPPED	0x02	/* something was refused, or it is at its
+									 * limit */
 #define RG_ACCOUNT_TOLD_WARNED	0x04	/* the worker has told of it */
 #define RG_ACCOUNT_TOLD_STOPPED	0x08
 
@@ -100,8 +101,8 @@ typedef struct RgCounter
 		RgRateState state;
 		RgAccount	account;
 	};
-	int64		expires;		/* when it is past, by the rule's own clock; an
-								 * account's by CLOCK_REALTIME */
+	int64		expires;		/* when it is past, by the rule's own clock;
+								 * an account's by CLOCK_REALTIME */
 	int64		last_used;		/* CLOCK_BOOTTIME */
 	int64		denied;			/* hits refused since it was made */
 	char		value[RG_COUNTER_VALUE_SIZE];	/* readable, maybe cut short */

@@ -43,8 +43,8 @@ typedef struct RgWorkStatus
 	bool		pending;		/* there has been more to do since that began */
 	int64		failures;		/* rounds that did not, and workers not
 								 * started */
-	int64		tallies[RG_WORK_TALLIES];	/* rg_work_count(), since the server
-											 * started */
+	int64		tallies[RG_WORK_TALLIES];	/* rg_work_count(), since the
+											 * server started */
 } RgWorkStatus;
 
 /*

@@ -11,6 +11,7 @@
 #include "access/table.h"
 #include "common/int.h"
 #include "utils/fmgroids.h"
+#include "utils/inval.h"
 #include "utils/rel.h"
 #include "utils/snapmgr.h"
 #include "utils/timestamp.h"
@@ -162,22 +163,21 @@ read_partition(Oid oid, const pg_uuid_t *id, Snapshot snapshot, RgReservation *r
 	return found;
 }
 
+/* The snapshot comes first: the partition of a row that it shows is found. */
 bool
 rg_ledger_reservation(const pg_uuid_t *id, RgReservation *out)
 {
-	Snapshot	snapshot;
+	Snapshot	snapshot = RegisterSnapshot(GetLatestSnapshot());
+	List	   *partitions = NIL;
+	bool		found = false;
 	TimestampTz at;
-	List	   *partitions;
-	bool		found;
 
 	memset(out, 0, sizeof *out);
-	if (!made_at(id, &at))
-		return false;
-	partitions = rg_month_partitions(&rg_ledger_months, at, at + 1);
-	if (partitions == NIL)
-		return false;
-	snapshot = RegisterSnapshot(GetLatestSnapshot());
-	found = read_partition(linitial_oid(partitions), id, snapshot, out);
+	AcceptInvalidationMessages();
+	if (made_at(id, &at))
+		partitions = rg_month_partitions(&rg_ledger_months, at, at + 1);
+	if (partitions != NIL)
+		found = read_partition(linitial_oid(partitions), id, snapshot, out);
 	UnregisterSnapshot(snapshot);
 	return found;
 }

@@ -29,16 +29,16 @@ typedef struct IndexForm
 static const IndexForm forms[] = {
 	[RG_LEDGER_BY_XID] = {"_xid_idx", 2, {Anum_ledger_epoch, Anum_ledger_xid}},
 	[RG_LEDGER_BY_QUOTA] = {"_quota_idx", 4,
-		{Anum_ledger_policy, Anum_ledger_value, Anum_ledger_epoch, Anum_ledger_xid}},
+	{Anum_ledger_policy, Anum_ledger_value, Anum_ledger_epoch, Anum_ledger_xid}},
 	[RG_LEDGER_BY_USER] = {"_user_idx", 3, {Anum_ledger_user_id, Anum_ledger_epoch, Anum_ledger_xid}},
 	[RG_LEDGER_BY_WORKSPACE] = {"_workspace_idx", 3,
-		{Anum_ledger_workspace_id, Anum_ledger_epoch, Anum_ledger_xid}},
+	{Anum_ledger_workspace_id, Anum_ledger_epoch, Anum_ledger_xid}},
 	[RG_LEDGER_BY_API_KEY] = {"_api_key_idx", 3, {Anum_ledger_api_key, Anum_ledger_epoch, Anum_ledger_xid}},
 	[RG_LEDGER_BY_RESERVATION] = {"_reservation_idx", 1, {Anum_ledger_reservation}}
 };
 
 static bool
-has_columns(const FormData_pg_index *index, const IndexForm *form)
+has_columns(const FormData_pg_index * index, const IndexForm *form)
 {
 	if (index->indnkeyatts != form->ncolumns)
 		return false;
@@ -88,7 +88,7 @@ rg_ledger_open(Oid partition)
 /* The keys are a copy, for most versions of PostgreSQL change them. */
 void
 rg_ledger_scan(RgLedgerScan *scan, Relation partition, Oid index, Snapshot snapshot,
-			   int nkeys, const ScanKeyData *keys)
+			   int nkeys, const ScanKeyData * keys)
 {
 	int			natts = RelationGetNumberOfAttributes(partition);
 

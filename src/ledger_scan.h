@@ -47,7 +47,7 @@ extern Oid	rg_ledger_index(Relation partition, RgLedgerIndex which);
  * index from the first on, but not necessarily all, as Anum_ledger_* + 1.
  */
 extern void rg_ledger_scan(RgLedgerScan *scan, Relation partition, Oid index,
-						   Snapshot snapshot, int nkeys, const ScanKeyData *keys);
+						   Snapshot snapshot, int nkeys, const ScanKeyData * keys);
 
 /* The next one, whose values live until the one after; false after the last. */
 extern bool rg_ledger_next(RgLedgerScan *scan);

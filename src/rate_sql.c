@@ -85,18 +85,13 @@ explicit_key(const RgRatePolicy *policy, text * key, char *scratch)
 	return rg_scope_address_key(rg_datum_slice(address), scratch);
 }
 
-/* What a policy needs of an identity; indexed by RgIdentifyBy. */
-static const char *const needs[] = {
-	"a client address", "a user", "a workspace", "an API key", "a user", "nothing"
-};
-
 static void
 refuse_without_identity(const RgRatePolicy *policy)
 {
 	ereport(ERROR,
 			errcode(ERRCODE_RG_UNAUTHENTICATED),
 			errmsg("rate limit \"%s\" needs %s, and the transaction has none",
-				   policy->name, needs[policy->identify_by]),
+				   policy->name, rg_scope_needs(policy->identify_by)),
 			errhint("Call relay_guard.authenticate() first, or name the key with relay_guard.rate_take_key()."));
 }
 

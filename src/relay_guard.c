@@ -7,6 +7,7 @@
 #include "fmgr.h"
 #include "utils/guc.h"
 
+#include "account_change.h"
 #include "api_key.h"
 #include "audit_seal.h"
 #include "audit_sealer.h"
@@ -19,6 +20,7 @@
 #include "keyring.h"
 #include "log_guard.h"
 #include "model.h"
+#include "promotion.h"
 #include "rate.h"
 #include "revocation.h"
 #include "route.h"
@@ -49,6 +51,8 @@ _PG_init(void)
 	rg_audit_witness_init();
 	rg_audit_seal_init();
 	rg_rate_init();
+	rg_account_change_init();
+	rg_promotion_init();
 	rg_calendar_init();
 	rg_usage_policy_init();
 	rg_usage_worker_init();

@@ -21,6 +21,16 @@ static const char *const names[] = {
 	"ip", "user", "workspace", "api_key", "anonymous", "global"
 };
 
+static const char *const needs[] = {
+	"a client address", "a user", "a workspace", "an API key", "a user", "nothing"
+};
+
+const char *
+rg_scope_needs(RgIdentifyBy by)
+{
+	return needs[by];
+}
+
 const char *
 rg_scope_name(RgIdentifyBy by)
 {

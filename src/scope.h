@@ -26,6 +26,9 @@ extern const char *rg_scope_name(RgIdentifyBy by);
 /* False when no scope has that name. */
 extern bool rg_scope_named(const char *name, RgIdentifyBy *by);
 
+/* What it needs of a transaction, for messages: "a user". */
+extern const char *rg_scope_needs(RgIdentifyBy by);
+
 /*
  * The key of a scope for an address (16 bytes, IPv4 mapped; IPv6 is cut to its
  * /64) or an identity; either may be NULL, and the identity's address counts

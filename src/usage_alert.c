@@ -348,7 +348,7 @@ tell_of_policy(const RgUsagePolicy *policy)
 
 	if (SPI_execute_with_args("SELECT value, sum(used)::bigint, sum(reserved)::bigint"
 							  " FROM relay_guard.usage_total"
-							  " WHERE scope = $1 AND policy = 0 AND bucket >= $2 AND bucket < $3"
+							  " WHERE scope = $1 AND policy = 0 AND NOT daily AND bucket >= $2 AND bucket < $3"
 							  " GROUP BY value HAVING sum(used) + sum(reserved) >= $4",
 							  lengthof(types), types, values, NULL, true, 0) != SPI_OK_SELECT)
 		elog(ERROR, "totals of the ledger cannot be read");

@@ -10,7 +10,7 @@
 #include "utils/uuid.h"
 
 /* Error 22004 when it is NULL; name is the argument's. */
-extern text *rg_usage_text_argument(FunctionCallInfo fcinfo, int argno, const char *name);
+extern text * rg_usage_text_argument(FunctionCallInfo fcinfo, int argno, const char *name);
 extern int64 rg_usage_int64_argument(FunctionCallInfo fcinfo, int argno, const char *name);
 extern pg_uuid_t *rg_usage_uuid_argument(FunctionCallInfo fcinfo, int argno, const char *name);
 extern Interval *rg_usage_interval_argument(FunctionCallInfo fcinfo, int argno, const char *name);

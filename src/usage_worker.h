@@ -12,7 +12,8 @@
 
 /* What can be pending for RG_WORK_USAGE */
 #define RG_USAGE_ROWS 1			/* rows of the ledger are in no total yet */
-#define RG_USAGE_ALERT 2		/* an account has a flag that nobody was told of */
+#define RG_USAGE_ALERT 2		/* an account has a flag that nobody was told
+								 * of */
 
 /* What the work counts; rg_work_count(). */
 typedef enum RgUsageTally
