@@ -29,7 +29,6 @@
 #include "strict.h"
 #include "upsert.h"
 #include "usage_policy.h"
-#include "usage_worker.h"
 
 PG_MODULE_MAGIC;
 
@@ -55,7 +54,6 @@ _PG_init(void)
 	rg_promotion_init();
 	rg_calendar_init();
 	rg_usage_policy_init();
-	rg_usage_worker_init();
 	rg_model_init();
 	rg_route_init();
 	rg_serve_init();
