@@ -57,6 +57,7 @@ BEGIN
             relay_guard.api_key_create(text, text, text[], text[], timestamptz, text),
             relay_guard.api_key_revoke(uuid), relay_guard.api_key_set(text, text, text),
             relay_guard.api_key_unset(text), relay_guard.reencrypt(bytea, bytea),
+            relay_guard.quota_replay(jsonb, timestamptz), relay_guard.budget_replay(jsonb, timestamptz),
             relay_guard.usage_rebuild(), relay_guard.usage_confirm_promotion(),
             relay_guard.webhook_secret_set(text, text, interval), relay_guard.webhook_secret_drop(text),
             relay_guard.jwt_public_key_add(text, jsonb, text), relay_guard.jwks_import(text, jsonb),
