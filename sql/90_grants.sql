@@ -32,6 +32,7 @@ BEGIN
             relay_guard.budget_reserve(text, bigint, bigint, interval), relay_guard.budget_extend(uuid, bigint, interval),
             relay_guard.budget_settle(uuid, bigint, bigint), relay_guard.budget_release(uuid),
             relay_guard.budget_charge(text, bigint, bigint, bigint), relay_guard.budget_status(text),
+            relay_guard.usage_own(), relay_guard.usd(bigint),
             relay_guard.encrypt(text, bytea), relay_guard.encrypt(bytea, bytea), relay_guard.encrypt(jsonb, bytea),
             relay_guard.decrypt_text(bytea, bytea), relay_guard.decrypt_bytea(bytea, bytea),
             relay_guard.decrypt_jsonb(bytea, bytea), relay_guard.try_decrypt_text(bytea, bytea),
@@ -56,6 +57,7 @@ BEGIN
             relay_guard.api_key_create(text, text, text[], text[], timestamptz, text),
             relay_guard.api_key_revoke(uuid), relay_guard.api_key_set(text, text, text),
             relay_guard.api_key_unset(text), relay_guard.reencrypt(bytea, bytea),
+            relay_guard.quota_replay(jsonb, timestamptz), relay_guard.budget_replay(jsonb, timestamptz),
             relay_guard.usage_rebuild(), relay_guard.usage_confirm_promotion(),
             relay_guard.webhook_secret_set(text, text, interval), relay_guard.webhook_secret_drop(text),
             relay_guard.jwt_public_key_add(text, jsonb, text), relay_guard.jwks_import(text, jsonb),
@@ -96,7 +98,7 @@ BEGIN
         PERFORM relay_guard.grant_role('auditor', role);
     WHEN 'auditor' THEN
         EXECUTE format('GRANT SELECT ON relay_guard.audit_log, relay_guard.audit_seal TO %s', grantee);
-        EXECUTE format('GRANT EXECUTE ON FUNCTION relay_guard.audit_head(),
+        EXECUTE format('GRANT EXECUTE ON FUNCTION relay_guard.audit_head(), relay_guard.budget_report(),
             relay_guard.audit_verify(timestamptz, timestamptz) TO %s', grantee);
     WHEN 'keys' THEN
         EXECUTE format('GRANT EXECUTE ON FUNCTION relay_guard.jwks_import(text, jsonb) TO %s', grantee);

@@ -47,6 +47,14 @@ rg_ledger_lock(void)
 	LockRelationOid(rg_own_relation_required("usage_ledger"), RowExclusiveLock);
 }
 
+PG_FUNCTION_INFO_V1(relay_guard_usage_epoch);
+
+Datum
+relay_guard_usage_epoch(PG_FUNCTION_ARGS)
+{
+	PG_RETURN_INT32(rg_audit_epoch());
+}
+
 /*
  * A row
  */
@@ -121,8 +129,9 @@ is_sound(const RgLedgerRow *row)
 {
 	bool		take = row->kind == RG_LEDGER_TAKE;
 	bool		alone = take || row->kind == RG_LEDGER_CHARGE;
+	bool		hold = row->kind == RG_LEDGER_RESERVE || row->kind == RG_LEDGER_EXTEND;
 
-	return row->has_reservation != alone &&
+	return row->has_reservation != alone && hold == (row->lease_until != 0) &&
 		take == (row->value.data != NULL) && take == (row->model.data == NULL) &&
 		row->units >= 0 && row->spent >= 0 && row->input_price >= 0 && row->output_price >= 0 &&
 		row->input_tokens >= 0 && row->output_tokens >= 0;

@@ -40,7 +40,7 @@ typedef struct Alert
 	bool		hard;
 	int64		spent;			/* by what is committed */
 	int64		reserved;
-}			Alert;
+} Alert;
 
 /* Accounts that a transaction tells of, and how many of either kind were news. */
 static RgCounterKey told[AT_ONCE];
@@ -60,7 +60,7 @@ typedef enum Verdict
 	TELL,
 	WAIT,
 	FORGET
-}			Verdict;
+} Verdict;
 
 static int64
 sum_of(int64 a, int64 b)
@@ -163,13 +163,13 @@ forget(RgCounter *counter, bool hard)
 
 /* The account, where its value does not tell it from others. */
 static Datum
-account_datum(const Alert * alert)
+account_datum(const Alert *alert)
 {
 	return rg_bytea_datum(&alert->key, alert->value.len > WHOLE_VALUE ? sizeof alert->key : 0);
 }
 
 static void
-tell(const Alert * alert)
+tell(const Alert *alert)
 {
 	const RgUsagePolicy *policy = alert->policy;
 	Oid			types[] = {

@@ -21,7 +21,7 @@ typedef enum RgUsageTally
 	RG_TALLY_WARNINGS,			/* alerts */
 	RG_TALLY_HARD,
 	RG_TALLY_EXPIRED			/* leases that the worker let run out */
-}			RgUsageTally;
+} RgUsageTally;
 
 /* The setting and the kind of work; called from _PG_init. */
 extern void rg_usage_worker_init(void);
