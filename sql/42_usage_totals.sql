@@ -47,9 +47,9 @@ COMMENT ON COLUMN open_reservation.reservation IS 'Which one, as budget_reserve(
 COMMENT ON COLUMN open_reservation.reserved_at IS 'When it was made.';
 COMMENT ON COLUMN open_reservation.lease_until IS 'When it expires unless it is settled, released or extended.';
 
-SELECT pg_catalog.pg_extension_config_dump('usage_round', ''),
-       pg_catalog.pg_extension_config_dump('usage_total', ''),
-       pg_catalog.pg_extension_config_dump('open_reservation', '');
+SELECT pg_catalog.pg_extension_config_dump('usage_round', '');
+SELECT pg_catalog.pg_extension_config_dump('usage_total', '');
+SELECT pg_catalog.pg_extension_config_dump('open_reservation', '');
 
 CREATE FUNCTION usage_epoch() RETURNS integer
 LANGUAGE C STABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'relay_guard_usage_epoch';

@@ -209,8 +209,9 @@ def test_null_is_an_error_and_admits_nothing(server, function, at):
 
 # Names
 
-@pytest.mark.parametrize("name", ["", "no such policy", "M", "m ", "m\u200b", "'; DROP TABLE relay_guard.usage_ledger; --", "x" * 10 ** 6])
+@pytest.mark.parametrize("name", ["", "no such policy", "M", "m ", "m\u200b", "'; DROP TABLE relay_guard.usage_ledger; --", "long"])
 def test_policies_and_models_that_are_not_there(server, name):
+    name = "x" * 10 ** 6 if name == "long" else name
     with Client(server) as client, nothing_moves(server, client, "m"):
         for statement in ("SELECT relay_guard.quota_take(%s)", "SELECT relay_guard.quota_require(%s)", "SELECT relay_guard.quota_status(%s)"):
             assert client.fails(statement, name) == "42704"
