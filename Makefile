@@ -139,9 +139,9 @@ run: installed
 test: installed
 	@test/run
 
-# Rate limits for minutes, with millions of keys; encryption and rotation by the million
+# Limits and budgets for minutes, with millions of keys; encryption and rotation by the million
 test-long: installed
-	@RG_LONG=1 test/run unit crypto audit rates
+	@RG_LONG=1 test/run unit crypto audit budget rates
 
 # Of the database that DATABASE_URL or libpq's environment names
 lint-db:

@@ -16,5 +16,5 @@ SELECT relay_guard.grant_role('gateway', 'relay_gateway'),
 -- by which lint() knows a role of routes, too
 GRANT EXECUTE ON FUNCTION relay_guard.fail(int, text, text, text) TO relay_auditor;
 
--- the audit log's partitions, which the worker adds to
-SELECT relay_guard.audit_maintain() \g /dev/null
+-- the partitions of the audit log and the ledger, which the workers add to
+SELECT relay_guard.audit_maintain(), relay_guard.usage_maintain() \g /dev/null

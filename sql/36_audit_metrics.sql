@@ -17,7 +17,7 @@ CREATE FUNCTION audit_metrics(OUT name text, OUT type text, OUT help text,
 RETURNS SETOF record
 LANGUAGE sql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 SELECT 'relay_guard_audit_denials_total', 'counter',
-	'Refusals for the audit log: credentials, what is forbidden, values that do not open.',
+	'Refusals for the audit log: credentials, what is forbidden, values that do not open, quotas and budgets that are used up.',
 	jsonb_build_object('class', class), noted FROM relay_guard.read_denials()
 UNION ALL
 SELECT 'relay_guard_audit_denials_left_out_total', 'counter',

@@ -77,9 +77,10 @@ SELECT pg_catalog.pg_extension_config_dump('budget_policy_id_seq', '');
 -- holds RowExclusiveLock on it until the transaction ends, and whoever writes
 -- after sees the policy.  So no account counts by two of its versions.  The
 -- lock is the table's owner's to take; who may change policies has no right on
--- the ledger.
+-- the ledger.  While the change waits all other writers wait behind it, so it
+-- waits for a forgotten transaction only a while.
 CREATE FUNCTION usage_policy_locked() RETURNS trigger
-LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET lock_timeout = '5s' AS $$
 BEGIN
 	LOCK TABLE ONLY relay_guard.usage_ledger IN SHARE ROW EXCLUSIVE MODE;
 	RETURN NULL;

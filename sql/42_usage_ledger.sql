@@ -81,11 +81,11 @@ CREATE FUNCTION usage_finish_partition(partition regclass) RETURNS void
 LANGUAGE sql SET search_path = pg_catalog, pg_temp
 AS $$
 SELECT relay_guard.finish_partition(partition, ARRAY[
-    ['_xid_idx', 'INDEX', '(epoch, xid)'],
-    ['_quota_idx', 'INDEX', '(policy, value, epoch, xid) WHERE policy IS NOT NULL'],
-    ['_user_idx', 'INDEX', '(user_id, epoch, xid) WHERE user_id IS NOT NULL AND policy IS NULL'],
-    ['_workspace_idx', 'INDEX', '(workspace_id, epoch, xid) WHERE workspace_id IS NOT NULL AND policy IS NULL'],
-    ['_api_key_idx', 'INDEX', '(api_key, epoch, xid) WHERE api_key IS NOT NULL AND policy IS NULL'],
+    ['_xid_idx', 'INDEX', '(epoch, xid) WITH (deduplicate_items = off)'],
+    ['_quota_idx', 'INDEX', '(policy, value, epoch, xid) WITH (deduplicate_items = off) WHERE policy IS NOT NULL'],
+    ['_user_idx', 'INDEX', '(user_id, epoch, xid) WITH (deduplicate_items = off) WHERE user_id IS NOT NULL AND policy IS NULL'],
+    ['_workspace_idx', 'INDEX', '(workspace_id, epoch, xid) WITH (deduplicate_items = off) WHERE workspace_id IS NOT NULL AND policy IS NULL'],
+    ['_api_key_idx', 'INDEX', '(api_key, epoch, xid) WITH (deduplicate_items = off) WHERE api_key IS NOT NULL AND policy IS NULL'],
     ['_reservation_idx', 'INDEX', '(reservation) WHERE reservation IS NOT NULL'],
     ['_final_idx', 'UNIQUE INDEX', '(reservation) WHERE kind IN (''settle'', ''release'', ''expire'')']], 'usage_refuse')
 $$;

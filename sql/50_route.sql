@@ -12,6 +12,8 @@ CREATE TABLE route (
     parameters   jsonb NOT NULL DEFAULT '[]' CHECK (jsonb_typeof(parameters) = 'array'),
     request_body jsonb CHECK (jsonb_typeof(request_body) = 'object'),
     rate         text[] NOT NULL DEFAULT '{}' CHECK (array_position(rate, NULL) IS NULL AND cardinality(rate) <= 8),
+    quota        text[] NOT NULL DEFAULT '{}' CHECK (array_position(quota, NULL) IS NULL AND cardinality(quota) <= 4),
+    budget       text CHECK (budget <> ''),
     max_body     int NOT NULL DEFAULT 1048576 CHECK (max_body >= 0),
     result       text NOT NULL DEFAULT 'rows' CHECK (result IN ('rows', 'row', 'value', 'none')),
     result_key   text CHECK (result_key <> ''),
@@ -37,6 +39,8 @@ COMMENT ON COLUMN route.scopes IS 'Scopes that the token must grant, all of them
 COMMENT ON COLUMN route.parameters IS 'OpenAPI parameter objects; each is request.<name> in the statement.';
 COMMENT ON COLUMN route.request_body IS 'JSON Schema of the body; its properties are request.<name>, the whole is request.body.';
 COMMENT ON COLUMN route.rate IS 'Names of rate policies that bind the route; those by address are taken first.';
+COMMENT ON COLUMN route.quota IS 'Names of quota policies that a request takes 1 of, all of them or none; a request that fails gives it back.';
+COMMENT ON COLUMN route.budget IS 'Before a request there must be room in this budget policy, or in all that bind the caller (all).';
 COMMENT ON COLUMN route.max_body IS 'Largest body in bytes.';
 COMMENT ON COLUMN route.result IS 'rows: an array, under result_key where there is one; row: one object, 404 without; value: the first column; none.';
 COMMENT ON COLUMN route.status IS 'Status of success; 204 sends no body.';

@@ -21,6 +21,7 @@
 #include "lock_class.h"
 #include "promotion.h"
 #include "scope.h"
+#include "usage_worker.h"
 
 /*
  * Aiming
@@ -244,11 +245,17 @@ note_limits(RgCounter *counter, bool refused)
 {
 	RgAccount  *account = &counter->account;
 	int64		total = account->used + account->reserved;
+	uint8		flags = account->flags;
 
 	if (total >= account->warn)
-		account->flags |= RG_ACCOUNT_WARNED;
+		flags |= RG_ACCOUNT_WARNED;
 	if (refused || total >= account->limit)
-		account->flags |= RG_ACCOUNT_STOPPED;
+		flags |= RG_ACCOUNT_STOPPED;
+	if (flags == account->flags)
+		return;
+	account->flags = flags;
+	if (counter->kind == RG_KIND_BUDGET)
+		rg_usage_worker_notify(RG_USAGE_ALERT);
 }
 
 static bool

@@ -7,10 +7,8 @@
  */
 #include "postgres.h"
 
-#include "access/xact.h"
 #include "executor/spi.h"
 #include "miscadmin.h"
-#include "pgstat.h"
 #include "postmaster/interrupt.h"
 #include "storage/ipc.h"
 #include "utils/guc.h"
@@ -122,21 +120,8 @@ maintain(void)
 static void
 try(void (*work) (void), const char *activity)
 {
-	PG_TRY();
-	{
-		rg_work_run(work, activity);
-	}
-	PG_CATCH();
-	{
-		HOLD_INTERRUPTS();
-		EmitErrorReport();
-		AbortCurrentTransaction();
-		FlushErrorState();
-		pgstat_report_activity(STATE_IDLE, NULL);
-		RESUME_INTERRUPTS();
+	if (rg_work_try(work, activity, 0) != 0)
 		failed = true;
-	}
-	PG_END_TRY();
 }
 
 static bool

@@ -53,8 +53,8 @@ struct RgAuditBatch
 static RgMonths months =
 {
 	.table = "audit_log",.sequence = "audit_log_id_seq",
-		.columns = rg_audit_log_columns,.ncolumns = Natts_audit,.what = "the audit log",
-		.hint = "Call relay_guard.audit_maintain(), which makes those of the months ahead."
+	.columns = rg_audit_log_columns,.ncolumns = Natts_audit,.what = "the audit log",
+	.hint = "Call relay_guard.audit_maintain(), which makes those of the months ahead."
 };
 
 int32

@@ -132,7 +132,7 @@ answer_take(RgBudgetAnswer *answer, const RgBudgets *budgets)
 
 /* Holds an amount in all budgets that bind the row, and writes it. */
 static void
-hold(RgLedgerRow * row, RgBudgetAnswer *answer)
+hold(RgLedgerRow *row, RgBudgetAnswer *answer)
 {
 	RgBudgets	budgets = rg_budgets_open(row);
 	bool		held = rg_account_take(budgets.uses, budgets.count, 0, row->reserved);
@@ -147,7 +147,7 @@ hold(RgLedgerRow * row, RgBudgetAnswer *answer)
  */
 
 static void
-set_model(RgLedgerRow * row, const RgModel *model)
+set_model(RgLedgerRow *row, const RgModel *model)
 {
 	row->model = rg_slice(model->name, strlen(model->name));
 	row->model_version = model->version;
@@ -195,7 +195,7 @@ lock_reservation(const pg_uuid_t *reservation)
 }
 
 static bool
-is_mine(const RgReservation * found)
+is_mine(const RgReservation *found)
 {
 	RgLedgerRow me = rg_usage_row(rg_context());
 	RgSlice		owner = found->first.user_id;
@@ -206,7 +206,7 @@ is_mine(const RgReservation * found)
 }
 
 static void
-find_reservation(const pg_uuid_t *reservation, bool anybodys, RgReservation * found)
+find_reservation(const pg_uuid_t *reservation, bool anybodys, RgReservation *found)
 {
 	rg_ledger_lock();
 	lock_reservation(reservation);
@@ -221,7 +221,7 @@ find_reservation(const pg_uuid_t *reservation, bool anybodys, RgReservation * fo
 
 /* A further row of it: of the same owner, model, prices and windows. */
 static RgLedgerRow
-next_row(const RgReservation * found, RgLedgerKind kind)
+next_row(const RgReservation *found, RgLedgerKind kind)
 {
 	RgLedgerRow me = rg_usage_row(rg_context());
 	RgLedgerRow row = found->first;
@@ -237,7 +237,7 @@ next_row(const RgReservation * found, RgLedgerKind kind)
 }
 
 static const char *
-past_outcome(const RgReservation * found)
+past_outcome(const RgReservation *found)
 {
 	switch (found->final)
 	{
@@ -251,7 +251,7 @@ past_outcome(const RgReservation * found)
 }
 
 static void
-extend(const RgReservation * found, int64 tokens, const Interval *ttl, RgBudgetAnswer *answer)
+extend(const RgReservation *found, int64 tokens, const Interval *ttl, RgBudgetAnswer *answer)
 {
 	RgLedgerRow row = next_row(found, RG_LEDGER_EXTEND);
 
@@ -300,7 +300,7 @@ check_countable(const RgBudgets *budgets)
 
 /* Writes the final row first: what counts is what stands in the ledger. */
 static void
-end_as(const RgReservation * found, RgLedgerRow * row, const char *outcome, RgBudgetEnd *end)
+end_as(const RgReservation *found, RgLedgerRow *row, const char *outcome, RgBudgetEnd *end)
 {
 	RgBudgets	budgets = rg_budgets_open(row);
 
@@ -314,7 +314,7 @@ end_as(const RgReservation * found, RgLedgerRow * row, const char *outcome, RgBu
 
 /* True when it has ended before; how is the answer. */
 static bool
-has_ended(const RgReservation * found, RgBudgetEnd *end)
+has_ended(const RgReservation *found, RgBudgetEnd *end)
 {
 	end->held = found->held;
 	end->amount = found->charged;

@@ -9,7 +9,7 @@
 
 /* Data NULL where the scope does not bind. */
 static RgSlice
-value_of(RgIdentifyBy scope, const RgLedgerRow * row)
+value_of(RgIdentifyBy scope, const RgLedgerRow *row)
 {
 	switch (scope)
 	{
@@ -26,7 +26,7 @@ value_of(RgIdentifyBy scope, const RgLedgerRow * row)
 
 /* Budgets, all of them or the one of a name, that bind a row. */
 static RgBudgets
-find_budgets(const char *name, const RgLedgerRow * row)
+find_budgets(const char *name, const RgLedgerRow *row)
 {
 	const RgUsagePolicy *policies;
 	int			npolicies = rg_budget_policies(&policies);
@@ -43,7 +43,7 @@ find_budgets(const char *name, const RgLedgerRow * row)
 }
 
 RgBudgets
-rg_budgets_open(const RgLedgerRow * row)
+rg_budgets_open(const RgLedgerRow *row)
 {
 	RgBudgets	budgets = find_budgets(NULL, row);
 

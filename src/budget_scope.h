@@ -19,7 +19,7 @@ typedef struct RgBudgets
  * Those that bind whom a row of the ledger names, in the windows of its time, opened.
  * Strings of the row stay as long as this.
  */
-extern RgBudgets rg_budgets_open(const RgLedgerRow * row);
+extern RgBudgets rg_budgets_open(const RgLedgerRow *row);
 
 /* The same for an identity (NULL: nobody), now; name is one budget's, or NULL. */
 struct RgIdentity;

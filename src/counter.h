@@ -56,6 +56,8 @@ typedef enum RgCounterKind
 #define RG_ACCOUNT_WARNED	0x01	/* it has reached what is warned of */
 #define RG_ACCOUNT_STOPPED	0x02	/* something was refused, or it is at its
 									 * limit */
+#define RG_ACCOUNT_TOLD_WARNED	0x04	/* the worker has told of it */
+#define RG_ACCOUNT_TOLD_STOPPED	0x08
 
 /*
  * The state of a quota or budget for one window: units, or micro-USD.  Nothing is

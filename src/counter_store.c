@@ -12,12 +12,12 @@
 #include "executor/spi.h"
 #include "miscadmin.h"
 #include "storage/ipc.h"
-#include "utils/array.h"
 #include "utils/builtins.h"
-#include "utils/lsyscache.h"
 #include "utils/memutils.h"
 #include "utils/timestamp.h"
 
+#include "account_store.h"
+#include "column_arrays.h"
 #include "counter_key.h"
 #include "counter_store.h"
 #include "rate.h"
@@ -66,6 +66,12 @@ rg_counter_class_name(RgCounterClass class)
 	return class_names[class];
 }
 
+Datum
+rg_counter_value_datum(const RgCounter *counter)
+{
+	return PointerGetDatum(cstring_to_text_with_len(counter->value, counter->value_len));
+}
+
 /*
  * Time
  */
@@ -102,16 +108,6 @@ timestamp_datum(int64 time, int64 offset)
 }
 
 static Datum
-bytea_datum(const void *data, Size len)
-{
-	bytea	   *value = palloc(VARHDRSZ + len);
-
-	SET_VARSIZE(value, VARHDRSZ + len);
-	memcpy(VARDATA(value), data, len);
-	return PointerGetDatum(value);
-}
-
-static Datum
 interval_datum(int64 nanoseconds)
 {
 	Interval   *interval = palloc0(sizeof *interval);
@@ -120,98 +116,66 @@ interval_datum(int64 nanoseconds)
 	return IntervalPGetDatum(interval);
 }
 
-/* Puts counter number i of a batch into the columns. */
 static void
-fill_row(Datum **columns, bool **nulls, int i, const RgCounter *counter)
+set_text(RgColumns *columns, int row, int column, const char *value)
 {
+	rg_columns_set(columns, row, column, CStringGetTextDatum(value));
+}
+
+static void
+add_rate(RgColumns *columns, const RgCounter *counter)
+{
+	int			row = rg_columns_add(columns);
 	int64		offset = clock_offset(counter->algorithm);
 	bool		bucket = counter->algorithm == RG_TOKEN_BUCKET;
 
-	columns[COL_KEY][i] = bytea_datum(&counter->key, sizeof counter->key);
-	columns[COL_POLICY][i] = Int32GetDatum(counter->policy);
-	columns[COL_VALUE][i] = PointerGetDatum(cstring_to_text_with_len(counter->value,
-																	 counter->value_len));
-	columns[COL_CLASS][i] = CStringGetTextDatum(class_names[counter->class]);
-	columns[COL_ALGORITHM][i] = CStringGetTextDatum(rg_rate_algorithm_name(counter->algorithm));
-	columns[COL_STARTED_AT][i] = timestamp_datum(counter->state.start, offset);
-	columns[COL_USED][i] = Int64GetDatum(counter->state.used);
-	columns[COL_PREVIOUS][i] = Int64GetDatum(counter->state.previous);
-	columns[COL_TAT][i] = timestamp_datum(counter->state.tat, offset);
-	columns[COL_EXPIRES_AT][i] = timestamp_datum(counter->expires, offset);
-	columns[COL_RULED_BY][i] = CStringGetTextDatum(rg_rate_ruled_by_name(counter->ruled_by));
-	columns[COL_QUOTA][i] = Int64GetDatum(counter->quota);
-	columns[COL_WINDOW][i] = interval_datum(counter->window);
-	columns[COL_BURST][i] = Int64GetDatum(counter->burst);
-	nulls[COL_STARTED_AT][i] = bucket;
-	nulls[COL_TAT][i] = !bucket;
-}
-
-static Datum
-array_datum(Datum *values, bool *nulls, int count, Oid type)
-{
-	int			lower = 1;
-	int16		len;
-	bool		byval;
-	char		align;
-
-	get_typlenbyvalalign(type, &len, &byval, &align);
-	return PointerGetDatum(construct_md_array(values, nulls, 1, &count, &lower,
-											  type, len, byval, align));
-}
-
-static void
-execute(const char *statement, int nargs, Oid *types, Datum *values, int expected)
-{
-	int			result = SPI_execute_with_args(statement, nargs, types, values,
-											   NULL, false, 0);
-
-	if (result != expected)
-		elog(ERROR, "%s: %s", SPI_result_code_string(result), statement);
+	rg_columns_set(columns, row, COL_KEY, rg_bytea_datum(&counter->key, sizeof counter->key));
+	rg_columns_set(columns, row, COL_POLICY, Int32GetDatum(counter->policy));
+	rg_columns_set(columns, row, COL_VALUE, rg_counter_value_datum(counter));
+	set_text(columns, row, COL_CLASS, class_names[counter->class]);
+	set_text(columns, row, COL_ALGORITHM, rg_rate_algorithm_name(counter->algorithm));
+	rg_columns_set(columns, row, COL_STARTED_AT, timestamp_datum(counter->state.start, offset));
+	rg_columns_set(columns, row, COL_USED, Int64GetDatum(counter->state.used));
+	rg_columns_set(columns, row, COL_PREVIOUS, Int64GetDatum(counter->state.previous));
+	rg_columns_set(columns, row, COL_TAT, timestamp_datum(counter->state.tat, offset));
+	rg_columns_set(columns, row, COL_EXPIRES_AT, timestamp_datum(counter->expires, offset));
+	set_text(columns, row, COL_RULED_BY, rg_rate_ruled_by_name(counter->ruled_by));
+	rg_columns_set(columns, row, COL_QUOTA, Int64GetDatum(counter->quota));
+	rg_columns_set(columns, row, COL_WINDOW, interval_datum(counter->window));
+	rg_columns_set(columns, row, COL_BURST, Int64GetDatum(counter->burst));
+	rg_columns_set_null(columns, row, bucket ? COL_STARTED_AT : COL_TAT);
 }
 
 /* unnest() of several arrays is syntax and takes no schema. */
 static void
-upsert(Datum *arrays)
+store_rates(const RgCounter *batch, int count)
 {
-	Oid			types[NCOLUMNS];
+	RgColumns	columns;
 
-	for (int i = 0; i < NCOLUMNS; i++)
-		types[i] = get_array_type(column_types[i]);
-	execute("INSERT INTO relay_guard.rate_counter (key, policy, value, class,"
-			" algorithm, started_at, used, previous, tat, expires_at,"
-			" ruled_by, quota, \"window\", burst)"
-			" SELECT * FROM unnest($1, $2, $3, $4, $5, $6, $7, $8, $9, $10,"
-			" $11, $12, $13, $14)"
-			" ON CONFLICT (key) DO UPDATE SET algorithm = excluded.algorithm,"
-			" started_at = excluded.started_at, used = excluded.used,"
-			" previous = excluded.previous, tat = excluded.tat,"
-			" expires_at = excluded.expires_at, ruled_by = excluded.ruled_by,"
-			" quota = excluded.quota, \"window\" = excluded.\"window\","
-			" burst = excluded.burst, stored_at = excluded.stored_at",
-			NCOLUMNS, types, arrays, SPI_OK_INSERT);
+	rg_columns_init(&columns, column_types, NCOLUMNS, count);
+	for (int i = 0; i < count; i++)
+		if (batch[i].kind == RG_KIND_RATE)
+			add_rate(&columns, &batch[i]);
+	rg_columns_insert(&columns,
+					  "INSERT INTO relay_guard.rate_counter (key, policy, value, class,"
+					  " algorithm, started_at, used, previous, tat, expires_at,"
+					  " ruled_by, quota, \"window\", burst)"
+					  " SELECT * FROM unnest($1, $2, $3, $4, $5, $6, $7, $8, $9, $10,"
+					  " $11, $12, $13, $14)"
+					  " ON CONFLICT (key) DO UPDATE SET algorithm = excluded.algorithm,"
+					  " started_at = excluded.started_at, used = excluded.used,"
+					  " previous = excluded.previous, tat = excluded.tat,"
+					  " expires_at = excluded.expires_at, ruled_by = excluded.ruled_by,"
+					  " quota = excluded.quota, \"window\" = excluded.\"window\","
+					  " burst = excluded.burst, stored_at = excluded.stored_at");
 }
 
 static void
 store_batch(const RgCounter *batch, int count)
 {
-	Datum	   *columns[NCOLUMNS];
-	bool	   *nulls[NCOLUMNS];
-	Datum		arrays[NCOLUMNS];
-	int			rows = 0;
-
-	for (int c = 0; c < NCOLUMNS; c++)
-	{
-		columns[c] = palloc(count * sizeof(Datum));
-		nulls[c] = palloc0(count * sizeof(bool));
-	}
-	for (int i = 0; i < count; i++)
-		if (batch[i].kind == RG_KIND_RATE)
-			fill_row(columns, nulls, rows++, &batch[i]);
-	if (rows == 0)
-		return;
-	for (int c = 0; c < NCOLUMNS; c++)
-		arrays[c] = array_datum(columns[c], nulls[c], rows, column_types[c]);
-	upsert(arrays);
+	store_rates(batch, count);
+	rg_account_store(RG_KIND_QUOTA, batch, count);
+	rg_account_store(RG_KIND_BUDGET, batch, count);
 }
 
 static void
@@ -286,8 +250,9 @@ int64
 rg_counter_flush(void)
 {
 	store_partitions(rg_counter_owner());
-	execute("DELETE FROM relay_guard.rate_counter"
-			" WHERE expires_at <= pg_catalog.now()", 0, NULL, NULL, SPI_OK_DELETE);
+	rg_execute_plain("DELETE FROM relay_guard.rate_counter"
+					 " WHERE expires_at <= pg_catalog.now()", SPI_OK_DELETE);
+	rg_account_store_delete_past();
 	return npending;
 }
 
@@ -439,10 +404,10 @@ rg_counter_load(void)
 	uint64		owner = rg_counter_owner();
 	int64		loaded = 0;
 
-	execute("SELECT key, policy, value, class, algorithm, started_at, used,"
-			" previous, tat, expires_at, ruled_by, quota, \"window\", burst"
-			" FROM relay_guard.rate_counter"
-			" WHERE expires_at > pg_catalog.now()", 0, NULL, NULL, SPI_OK_SELECT);
+	rg_execute_plain("SELECT key, policy, value, class, algorithm, started_at, used,"
+					 " previous, tat, expires_at, ruled_by, quota, \"window\", burst"
+					 " FROM relay_guard.rate_counter"
+					 " WHERE expires_at > pg_catalog.now()", SPI_OK_SELECT);
 	for (uint64 i = 0; i < SPI_processed; i++)
 	{
 		Datum		values[NCOLUMNS];

@@ -1,6 +1,7 @@
 /*
  * counter_store.h
- *		Level 2: counters as rows of the unlogged table relay_guard.rate_counter.
+ *		Level 2: counters as rows of the unlogged tables relay_guard.rate_counter and,
+ *		by account_store.h, quota_counter and budget_counter.
  *
  * Called by the worker, inside a transaction with a snapshot, connected to SPI.
  */
@@ -11,7 +12,7 @@
 
 #include "counter.h"
 
-/* Adds what the table holds to shared memory, and tells how many found a place. */
+/* Adds what rate_counter holds to shared memory, and tells how many found a place. */
 extern int64 rg_counter_load(void);
 
 /*
@@ -24,6 +25,7 @@ extern void rg_counter_flushed(void);
 
 /* As the table and the view spell it. */
 extern const char *rg_counter_class_name(RgCounterClass class);
+extern Datum rg_counter_value_datum(const RgCounter *counter);
 
 /* Nanoseconds of CLOCK_REALTIME as a timestamp, rounded up. */
 extern TimestampTz rg_wall_timestamp(int64 wall);

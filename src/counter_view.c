@@ -68,7 +68,7 @@ put_counter(ReturnSetInfo *set, RgCounter *counter, const RgRatePolicy *policy)
 	remaining = rg_rate_remaining(&rule, &counter->state, now);
 	values[0] = CStringGetTextDatum(counter_name(policy, counter));
 	values[1] = CStringGetTextDatum(policy->name);
-	values[2] = PointerGetDatum(cstring_to_text_with_len(counter->value, counter->value_len));
+	values[2] = rg_counter_value_datum(counter);
 	values[3] = CStringGetTextDatum(rg_counter_class_name(counter->class));
 	values[4] = CStringGetTextDatum(rg_rate_algorithm_name(counter->algorithm));
 	values[5] = Int64GetDatum(limit - remaining);
@@ -204,6 +204,7 @@ relay_guard_read_rate_totals(PG_FUNCTION_ARGS)
 	sums = palloc((RG_RATE_TOTALS_PLACES + 1) * sizeof *sums);
 	count = rg_rate_totals_copy(sums);
 	for (int i = 0; i < count; i++)
-		put_sums((ReturnSetInfo *) fcinfo->resultinfo, &sums[i]);
+		if (sums[i].kind == RG_KIND_RATE)
+			put_sums((ReturnSetInfo *) fcinfo->resultinfo, &sums[i]);
 	return (Datum) 0;
 }

@@ -54,13 +54,14 @@ check_databases(char **newval, void **extra, GucSource source)
 /*
  * Set by whoever runs the server.  A database that is not named has its limits
  * all the same; they only start afresh when the server does.  Its audit log is
- * written, too, and sealed when somebody calls audit_seal().
+ * written, too, and sealed when somebody calls audit_seal(); its reservations stay
+ * open until somebody settles, releases or expires them.
  */
 static void
 define_databases(void)
 {
 	DefineCustomStringVariable("relay_guard.databases",
-							   "Databases whose counters are stored across restarts, and whose audit log is sealed.",
+							   "Databases whose counters are stored across restarts, whose audit log is sealed, and whose reservations end with their leases.",
 							   "Names, separated by commas.",
 							   &database_names, "", PGC_SIGHUP, GUC_LIST_INPUT,
 							   check_databases, NULL, NULL);
@@ -200,11 +201,14 @@ update_rows(void)
 	CommitTransactionCommand();
 }
 
+/* Though nothing is pending. */
 static bool
-is_periodic(RgTask *task, const RgWorkKind *kind, int64 now)
+is_due(RgTask *task, const RgWorkKind *kind, int64 now)
 {
 	int64		upkeep_at = (int64) pg_atomic_read_u64(&task->upkeep_at);
 
+	if ((int64) pg_atomic_read_u64(&task->again_at) <= now)
+		return true;
 	return kind->every > 0 && upkeep_at + kind->every * USECS_PER_SEC <= now;
 }
 
@@ -213,7 +217,7 @@ needs_worker(RgTask *task, const RgWorkKind *kind, int64 now)
 {
 	return pg_atomic_read_u32(&task->worker) == 0 &&
 		(pg_atomic_read_u32(&task->pending) != 0 ||
-		 pg_atomic_read_u32(&task->begun) == 0 || is_periodic(task, kind, now)) &&
+		 pg_atomic_read_u32(&task->begun) == 0 || is_due(task, kind, now)) &&
 		(int64) pg_atomic_read_u64(&task->retry_at) <= now;
 }
 

@@ -57,6 +57,9 @@ init_task(RgTask *task)
 	pg_atomic_init_u32(&task->notices, 0);
 	pg_atomic_init_u32(&task->told, 0);
 	pg_atomic_init_u64(&task->upkeep_at, 0);
+	pg_atomic_init_u64(&task->again_at, PG_INT64_MAX);
+	for (int i = 0; i < RG_WORK_TALLIES; i++)
+		pg_atomic_init_u64(&task->tallies[i], 0);
 }
 
 static void
@@ -94,6 +97,9 @@ reset_task(RgTask *task)
 	pg_atomic_write_u32(&task->notices, 0);
 	pg_atomic_write_u32(&task->told, 0);
 	pg_atomic_write_u64(&task->upkeep_at, 0);
+	pg_atomic_write_u64(&task->again_at, PG_INT64_MAX);
+	for (int i = 0; i < RG_WORK_TALLIES; i++)
+		pg_atomic_write_u64(&task->tallies[i], 0);
 }
 
 void
@@ -188,6 +194,8 @@ rg_work_status(RgWork work, RgWorkStatus *status)
 	status->done_at = (TimestampTz) pg_atomic_read_u64(&task->done_at);
 	status->pending = pg_atomic_read_u32(&task->pending) != 0;
 	status->failures = (int64) pg_atomic_read_u64(&task->failures);
+	for (int i = 0; i < RG_WORK_TALLIES; i++)
+		status->tallies[i] = (int64) pg_atomic_read_u64(&task->tallies[i]);
 	return true;
 }
 

@@ -29,6 +29,8 @@ typedef struct RgTask
 	pg_atomic_uint32 notices;	/* since the worker took what was pending */
 	pg_atomic_uint32 told;		/* hash of the problem that was told last */
 	pg_atomic_uint64 upkeep_at; /* by rg_work_now(); 0: no upkeep yet */
+	pg_atomic_uint64 again_at;	/* by rg_work_now(): there is work then */
+	pg_atomic_uint64 tallies[RG_WORK_TALLIES];
 } RgTask;
 
 typedef struct RgDatabase

@@ -67,6 +67,13 @@ claim(RgWork work, Oid oid)
 	return mine != NULL;
 }
 
+void
+rg_work_set_lock_timeout(const char *timeout)
+{
+	SetConfigOption("lock_timeout", timeout != NULL ? timeout : my_kind->lock_timeout,
+					PGC_SUSET, PGC_S_OVERRIDE);
+}
+
 /*
  * The worker is a superuser in a database that others arrange: no name may be
  * found outside pg_catalog, no setting of the database may keep it from writing,
@@ -81,7 +88,7 @@ pin_settings(void)
 	SetConfigOption("default_transaction_isolation", "read committed", PGC_SUSET, PGC_S_OVERRIDE);
 	SetConfigOption("row_security", "on", PGC_SUSET, PGC_S_OVERRIDE);
 	SetConfigOption("synchronous_commit", "off", PGC_SUSET, PGC_S_OVERRIDE);
-	SetConfigOption("lock_timeout", my_kind->lock_timeout, PGC_SUSET, PGC_S_OVERRIDE);
+	rg_work_set_lock_timeout(NULL);
 #if PG_VERSION_NUM >= 170000
 	SetConfigOption("transaction_timeout", "0", PGC_SUSET, PGC_S_OVERRIDE);
 #endif
@@ -165,6 +172,43 @@ rg_work_run(void (*work) (void), const char *activity)
 	pgstat_report_activity(STATE_IDLE, NULL);
 }
 
+/* What was being caught is left as an interrupt would find it. */
+static int
+end_in_error(MemoryContext context, int tolerated)
+{
+	int			code = geterrcode();
+
+	MemoryContextSwitchTo(context);
+	HOLD_INTERRUPTS();
+	if (code != tolerated)
+		EmitErrorReport();
+	AbortCurrentTransaction();
+	FlushErrorState();
+	MemoryContextSwitchTo(context);
+	pgstat_report_activity(STATE_IDLE, NULL);
+	RESUME_INTERRUPTS();
+	return code;
+}
+
+int
+rg_work_try(void (*work) (void), const char *activity, int tolerated)
+{
+	MemoryContext context = CurrentMemoryContext;
+	volatile int code = 0;
+
+	PG_TRY();
+	{
+		rg_work_run(work, activity);
+	}
+	PG_CATCH();
+	{
+		code = end_in_error(context, tolerated);
+	}
+	PG_END_TRY();
+	MemoryContextSwitchTo(context);
+	return code;
+}
+
 bool
 rg_work_upkeep_due(int seconds)
 {
@@ -175,6 +219,24 @@ rg_work_upkeep_due(int seconds)
 		return false;
 	pg_atomic_write_u64(&mine->upkeep_at, now);
 	return true;
+}
+
+void
+rg_work_set_again(int64 at)
+{
+	pg_atomic_write_u64(&mine->again_at, at);
+}
+
+int64
+rg_work_again(void)
+{
+	return (int64) pg_atomic_read_u64(&mine->again_at);
+}
+
+void
+rg_work_count(int tally, int64 n)
+{
+	pg_atomic_fetch_add_u64(&mine->tallies[tally], n);
 }
 
 void

@@ -19,6 +19,7 @@ typedef enum RgWork
 {
 	RG_WORK_COUNTERS,
 	RG_WORK_SEALS,
+	RG_WORK_USAGE,
 	RG_WORKS
 } RgWork;
 
@@ -33,6 +34,8 @@ typedef struct RgWorkKind
 								 * nothing is pending; 0: never */
 } RgWorkKind;
 
+#define RG_WORK_TALLIES 3		/* what a kind of work may count */
+
 /* How the work goes in this database. */
 typedef struct RgWorkStatus
 {
@@ -40,6 +43,8 @@ typedef struct RgWorkStatus
 	bool		pending;		/* there has been more to do since that began */
 	int64		failures;		/* rounds that did not, and workers not
 								 * started */
+	int64		tallies[RG_WORK_TALLIES];	/* rg_work_count(), since the
+											 * server started */
 } RgWorkStatus;
 
 /*
@@ -103,6 +108,25 @@ extern void rg_work_give_back(uint32 what);
  * extension is installed here; if not, nothing is pending any more.
  */
 extern void rg_work_run(void (*work) (void), const char *activity);
+
+/*
+ * The same; an error ends the transaction, not the worker.  Returns its code, or 0;
+ * one of the code tolerated, which may be 0, is not reported.
+ */
+extern int	rg_work_try(void (*work) (void), const char *activity, int tolerated);
+
+/* How long the following transactions wait for locks; NULL: as the kind of work has it. */
+extern void rg_work_set_lock_timeout(const char *timeout);
+
+/*
+ * Though nothing is pending, there is work again at that time, by rg_work_now(): a
+ * worker that has ended by then is started.  PG_INT64_MAX: there is not.
+ */
+extern void rg_work_set_again(int64 at);
+extern int64 rg_work_again(void);
+
+/* Counts n more of what the kind of work numbers so, below RG_WORK_TALLIES. */
+extern void rg_work_count(int tally, int64 n);
 
 /* True once in so many seconds, whichever worker asks. */
 extern bool rg_work_upkeep_due(int seconds);

@@ -206,32 +206,47 @@ has_credentials(void)
 		rg_request_header(request, "cookie").data != NULL;
 }
 
-/* Nobody is refused who showed nothing. */
+/* Rates refuse all the time, and have numbers of their own. */
 static bool
-is_noteworthy(int sqlerrcode)
+is_used_up(RgSlice code)
 {
-	if (request == NULL || noted)
-		return false;
-	if (sqlerrcode == ERRCODE_RG_UNAUTHENTICATED)
-		return has_credentials();
-	return sqlerrcode == ERRCODE_INSUFFICIENT_PRIVILEGE || sqlerrcode == ERRCODE_RG_FORBIDDEN;
+	return rg_slice_is(code, RG_CODE_QUOTA_EXHAUSTED) ||
+		rg_slice_is(code, RG_CODE_INSUFFICIENT_QUOTA);
+}
+
+/* How an error is noted; false if it is not.  Nobody is refused who showed nothing. */
+static bool
+classify(int sqlerrcode, RgDenied *denied)
+{
+	switch (sqlerrcode)
+	{
+		case ERRCODE_RG_UNAUTHENTICATED:
+			denied->class = RG_DENIAL_CREDENTIALS;
+			denied->http_status = 401;
+			return has_credentials();
+		case ERRCODE_RG_FORBIDDEN:
+		case ERRCODE_INSUFFICIENT_PRIVILEGE:
+			denied->class = RG_DENIAL_FORBIDDEN;
+			denied->http_status = 403;
+			return true;
+		case ERRCODE_RG_LIMITED:
+			denied->class = RG_DENIAL_QUOTA;
+			denied->http_status = 429;
+			return is_used_up(denied->code);
+		default:
+			return false;
+	}
 }
 
 void
 rg_denial_note_error(int sqlerrcode, const char *detail)
 {
-	bool		known = sqlerrcode != ERRCODE_RG_UNAUTHENTICATED;
-	RgDenied	denied = {
-		.class = known ? RG_DENIAL_FORBIDDEN : RG_DENIAL_CREDENTIALS,
-		.code = rg_slice_of(detail),
-		.http_status = known ? 403 : 401,
-		.identity = rg_context(),
-	};
+	RgDenied	denied = {.code = rg_slice_of(detail),.identity = rg_context()};
 
-	if (!is_noteworthy(sqlerrcode))
+	if (request == NULL || noted || !classify(sqlerrcode, &denied))
 		return;
 	if (denied.code.data == NULL)
-		denied.code = known ? RG_SLICE("forbidden") : RG_SLICE("unauthenticated");
+		denied.code = denied.http_status == 401 ? RG_SLICE("unauthenticated") : RG_SLICE("forbidden");
 	rg_denial_note(&denied);
 }
 

@@ -43,9 +43,9 @@ extern void rg_denial_note(const RgDenied *denied);
 extern void rg_denial_serving(const RgRequest *request);
 
 /*
- * Notes an error on its way out of serve() if it is answered 401 or 403 and
- * nothing was noted of the request so far.  detail is the code of an error of
- * class RG, or NULL.
+ * Notes an error on its way out of serve() if it is answered 401 or 403, or 429
+ * because a quota or a budget is used up, and nothing was noted of the request
+ * so far.  detail is the code of an error of class RG, or NULL.
  */
 extern void rg_denial_note_error(int sqlerrcode, const char *detail);
 

@@ -25,6 +25,7 @@ rg_denial_class_name(RgDenialClass class)
 		[RG_DENIAL_CREDENTIALS] = "credentials",
 		[RG_DENIAL_FORBIDDEN] = "forbidden",
 		[RG_DENIAL_VALUE] = "value",
+		[RG_DENIAL_QUOTA] = "quota",
 	};
 
 	return names[class];

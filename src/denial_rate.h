@@ -43,6 +43,7 @@ typedef enum RgDenialClass
 	RG_DENIAL_CREDENTIALS,		/* nobody knows who it was */
 	RG_DENIAL_FORBIDDEN,
 	RG_DENIAL_VALUE,			/* an encrypted value that does not open */
+	RG_DENIAL_QUOTA,			/* a quota or a budget is used up */
 	RG_DENIAL_CLASSES
 } RgDenialClass;
 

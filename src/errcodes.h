@@ -15,4 +15,8 @@
 #define ERRCODE_RG_LIMITED			MAKE_SQLSTATE('R', 'G', '4', '2', '9')
 #define ERRCODE_RG_UNAVAILABLE		MAKE_SQLSTATE('R', 'G', '5', '0', '3')
 
+/* The codes in DETAIL of RG429 that tell what is used up from what is too fast. */
+#define RG_CODE_QUOTA_EXHAUSTED		"quota_exhausted"
+#define RG_CODE_INSUFFICIENT_QUOTA	"insufficient_quota"	/* a budget's */
+
 #endif

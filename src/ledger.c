@@ -37,7 +37,7 @@ typedef struct Writer
 	RgInsert	insert;
 	TupleTableSlot *slot;
 	TimestampTz now;
-}			Writer;
+} Writer;
 
 void
 rg_ledger_lock(void)
@@ -52,21 +52,21 @@ rg_ledger_lock(void)
  */
 
 static void
-set(Writer * writer, int column, Datum value)
+set(Writer *writer, int column, Datum value)
 {
 	writer->slot->tts_values[column] = value;
 	writer->slot->tts_isnull[column] = false;
 }
 
 static void
-set_text(Writer * writer, int column, RgSlice text)
+set_text(Writer *writer, int column, RgSlice text)
 {
 	if (text.data != NULL)
 		set(writer, column, rg_slice_datum(text));
 }
 
 static void
-set_own(Writer * writer)
+set_own(Writer *writer)
 {
 	set(writer, Anum_ledger_id, Int64GetDatum(nextval_internal(writer->sequence, false)));
 	set(writer, Anum_ledger_xid, FullTransactionIdGetDatum(GetTopFullTransactionId()));
@@ -75,14 +75,14 @@ set_own(Writer * writer)
 }
 
 static void
-set_quota(Writer * writer, const RgLedgerRow * row)
+set_quota(Writer *writer, const RgLedgerRow *row)
 {
 	set(writer, Anum_ledger_policy, Int32GetDatum(row->policy));
 	set_text(writer, Anum_ledger_value, row->value);
 }
 
 static void
-set_model(Writer * writer, const RgLedgerRow * row)
+set_model(Writer *writer, const RgLedgerRow *row)
 {
 	set_text(writer, Anum_ledger_usage, row->embedding ? RG_SLICE("embedding") : RG_SLICE("llm"));
 	set_text(writer, Anum_ledger_model, row->model);
@@ -94,7 +94,7 @@ set_model(Writer * writer, const RgLedgerRow * row)
 }
 
 static void
-set_row(Writer * writer, const RgLedgerRow * row)
+set_row(Writer *writer, const RgLedgerRow *row)
 {
 	set(writer, Anum_ledger_reserved_at, TimestampTzGetDatum(row->reserved_at));
 	set_text(writer, Anum_ledger_kind, rg_slice_of(rg_ledger_kinds[row->kind]));
@@ -117,7 +117,7 @@ set_row(Writer * writer, const RgLedgerRow * row)
 
 /* The table's CHECKs, which nothing else asks here. */
 static bool
-is_sound(const RgLedgerRow * row)
+is_sound(const RgLedgerRow *row)
 {
 	bool		take = row->kind == RG_LEDGER_TAKE;
 	bool		alone = take || row->kind == RG_LEDGER_CHARGE;
@@ -130,7 +130,7 @@ is_sound(const RgLedgerRow * row)
 
 /* Columns that were added and dropped again are NULL. */
 static void
-write_row(Writer * writer, const RgLedgerRow * row)
+write_row(Writer *writer, const RgLedgerRow *row)
 {
 	TupleTableSlot *slot = ExecClearTuple(writer->slot);
 
@@ -149,7 +149,7 @@ write_row(Writer * writer, const RgLedgerRow * row)
  */
 
 static int
-rows_of_time(const RgLedgerRow * rows, int n)
+rows_of_time(const RgLedgerRow *rows, int n)
 {
 	int			count = 1;
 
@@ -160,7 +160,7 @@ rows_of_time(const RgLedgerRow * rows, int n)
 
 /* Those of one time, which are in one partition. */
 static void
-write_rows(const RgLedgerRow * rows, int n, TimestampTz now)
+write_rows(const RgLedgerRow *rows, int n, TimestampTz now)
 {
 	Writer		writer = {.now = now};
 
@@ -175,7 +175,7 @@ write_rows(const RgLedgerRow * rows, int n, TimestampTz now)
 }
 
 void
-rg_ledger_write(const RgLedgerRow * rows, int n)
+rg_ledger_write(const RgLedgerRow *rows, int n)
 {
 	MemoryContext context = AllocSetContextCreate(CurrentMemoryContext, "relay_guard ledger",
 												  ALLOCSET_SMALL_SIZES);

@@ -28,7 +28,7 @@ typedef enum RgLedgerKind
 	RG_LEDGER_RELEASE,
 	RG_LEDGER_EXPIRE,
 	RG_LEDGER_CHARGE
-}			RgLedgerKind;
+} RgLedgerKind;
 
 /* Slices whose data is NULL are absent. */
 typedef struct RgLedgerRow
@@ -54,7 +54,7 @@ typedef struct RgLedgerRow
 	int64		spent;
 	TimestampTz lease_until;	/* 0: none */
 	RgSlice		request_id;
-}			RgLedgerRow;
+} RgLedgerRow;
 
 /*
  * To be called before a policy is looked up for rows that are to be written: from
@@ -68,7 +68,7 @@ extern void rg_ledger_lock(void);
  * Makes partitions that are missing.  Error 23505 when a reservation has its
  * final row already; of one that is not yet committed, after waiting for it.
  */
-extern void rg_ledger_write(const RgLedgerRow * rows, int n);
+extern void rg_ledger_write(const RgLedgerRow *rows, int n);
 
 /*
  * The sums of the account of one policy, value and window: of what is committed
@@ -87,13 +87,13 @@ typedef struct RgReservation
 	bool		is_final;
 	RgLedgerKind final;			/* how it ended; if it has */
 	int64		charged;		/* by the final row */
-}			RgReservation;
+} RgReservation;
 
 /*
  * Looks it up as rg_ledger_sum() does.  False when there is none, which is also
  * said of an id that is no uuid of version 7.
  */
-extern bool rg_ledger_reservation(const pg_uuid_t *id, RgReservation * out)
+extern bool rg_ledger_reservation(const pg_uuid_t *id, RgReservation *out)
 			__attribute__((warn_unused_result));
 
 #endif

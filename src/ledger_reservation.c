@@ -11,6 +11,7 @@
 #include "access/table.h"
 #include "common/int.h"
 #include "utils/fmgroids.h"
+#include "utils/inval.h"
 #include "utils/rel.h"
 #include "utils/snapmgr.h"
 #include "utils/timestamp.h"
@@ -38,7 +39,7 @@ made_at(const pg_uuid_t *id, TimestampTz *at)
  */
 
 static RgLedgerKind
-kind_of(const RgLedgerScan * row)
+kind_of(const RgLedgerScan *row)
 {
 	RgSlice		name = rg_datum_slice(row->values[Anum_ledger_kind]);
 
@@ -49,7 +50,7 @@ kind_of(const RgLedgerScan * row)
 }
 
 static RgSlice
-text_of(const RgLedgerScan * row, int column)
+text_of(const RgLedgerScan *row, int column)
 {
 	RgSlice		text;
 
@@ -60,13 +61,13 @@ text_of(const RgLedgerScan * row, int column)
 }
 
 static int64
-number_of(const RgLedgerScan * row, int column)
+number_of(const RgLedgerScan *row, int column)
 {
 	return row->nulls[column] ? 0 : DatumGetInt64(row->values[column]);
 }
 
 static void
-copy_owner(const RgLedgerScan * row, RgLedgerRow * out)
+copy_owner(const RgLedgerScan *row, RgLedgerRow *out)
 {
 	out->user_id = text_of(row, Anum_ledger_user_id);
 	out->workspace_id = text_of(row, Anum_ledger_workspace_id);
@@ -75,7 +76,7 @@ copy_owner(const RgLedgerScan * row, RgLedgerRow * out)
 }
 
 static void
-copy_model(const RgLedgerScan * row, RgLedgerRow * out)
+copy_model(const RgLedgerScan *row, RgLedgerRow *out)
 {
 	out->embedding = rg_slice_is(rg_datum_slice(row->values[Anum_ledger_usage]), "embedding");
 	out->model = text_of(row, Anum_ledger_model);
@@ -87,7 +88,7 @@ copy_model(const RgLedgerScan * row, RgLedgerRow * out)
 }
 
 static void
-copy_row(const RgLedgerScan * row, RgLedgerRow * out)
+copy_row(const RgLedgerScan *row, RgLedgerRow *out)
 {
 	memset(out, 0, sizeof *out);
 	out->kind = kind_of(row);
@@ -106,7 +107,7 @@ copy_row(const RgLedgerScan * row, RgLedgerRow * out)
  */
 
 static void
-take_final(RgReservation * reservation, const RgLedgerScan * row, RgLedgerKind kind)
+take_final(RgReservation *reservation, const RgLedgerScan *row, RgLedgerKind kind)
 {
 	reservation->is_final = true;
 	reservation->final = kind;
@@ -114,7 +115,7 @@ take_final(RgReservation * reservation, const RgLedgerScan * row, RgLedgerKind k
 }
 
 static void
-take_hold(RgReservation * reservation, const RgLedgerScan * row)
+take_hold(RgReservation *reservation, const RgLedgerScan *row)
 {
 	if (pg_add_s64_overflow(reservation->held, number_of(row, Anum_ledger_reserved), &reservation->held))
 		ereport(ERROR,
@@ -131,7 +132,7 @@ is_hold(RgLedgerKind kind)
 
 /* True when it is the row that made the reservation. */
 static bool
-take_row(RgReservation * reservation, const RgLedgerScan * row)
+take_row(RgReservation *reservation, const RgLedgerScan *row)
 {
 	RgLedgerKind kind = kind_of(row);
 
@@ -145,7 +146,7 @@ take_row(RgReservation * reservation, const RgLedgerScan * row)
 }
 
 static bool
-read_partition(Oid oid, const pg_uuid_t *id, Snapshot snapshot, RgReservation * reservation)
+read_partition(Oid oid, const pg_uuid_t *id, Snapshot snapshot, RgReservation *reservation)
 {
 	Relation	partition = rg_ledger_open(oid);
 	bool		found = false;
@@ -162,22 +163,21 @@ read_partition(Oid oid, const pg_uuid_t *id, Snapshot snapshot, RgReservation * 
 	return found;
 }
 
+/* The snapshot comes first: the partition of a row that it shows is found. */
 bool
-rg_ledger_reservation(const pg_uuid_t *id, RgReservation * out)
+rg_ledger_reservation(const pg_uuid_t *id, RgReservation *out)
 {
-	Snapshot	snapshot;
+	Snapshot	snapshot = RegisterSnapshot(GetLatestSnapshot());
+	List	   *partitions = NIL;
+	bool		found = false;
 	TimestampTz at;
-	List	   *partitions;
-	bool		found;
 
 	memset(out, 0, sizeof *out);
-	if (!made_at(id, &at))
-		return false;
-	partitions = rg_month_partitions(&rg_ledger_months, at, at + 1);
-	if (partitions == NIL)
-		return false;
-	snapshot = RegisterSnapshot(GetLatestSnapshot());
-	found = read_partition(linitial_oid(partitions), id, snapshot, out);
+	AcceptInvalidationMessages();
+	if (made_at(id, &at))
+		partitions = rg_month_partitions(&rg_ledger_months, at, at + 1);
+	if (partitions != NIL)
+		found = read_partition(linitial_oid(partitions), id, snapshot, out);
 	UnregisterSnapshot(snapshot);
 	return found;
 }

@@ -24,7 +24,7 @@ typedef struct IndexForm
 	const char *suffix;			/* of its name, behind the partition's */
 	int			ncolumns;
 	int			columns[MAX_COLUMNS];
-}			IndexForm;
+} IndexForm;
 
 static const IndexForm forms[] = {
 	[RG_LEDGER_BY_XID] = {"_xid_idx", 2, {Anum_ledger_epoch, Anum_ledger_xid}},
@@ -38,7 +38,7 @@ static const IndexForm forms[] = {
 };
 
 static bool
-has_columns(const FormData_pg_index * index, const IndexForm * form)
+has_columns(const FormData_pg_index * index, const IndexForm *form)
 {
 	if (index->indnkeyatts != form->ncolumns)
 		return false;
@@ -49,7 +49,7 @@ has_columns(const FormData_pg_index * index, const IndexForm * form)
 }
 
 static bool
-is_index(Oid candidate, Oid partition, const IndexForm * form)
+is_index(Oid candidate, Oid partition, const IndexForm *form)
 {
 	HeapTuple	tuple = SearchSysCache1(INDEXRELID, ObjectIdGetDatum(candidate));
 	FormData_pg_index *index;
@@ -67,7 +67,7 @@ is_index(Oid candidate, Oid partition, const IndexForm * form)
 Oid
 rg_ledger_index(Relation partition, RgLedgerIndex which)
 {
-	const		IndexForm *form = &forms[which];
+	const IndexForm *form = &forms[which];
 	char		name[NAMEDATALEN * 2];
 	Oid			index;
 
@@ -87,7 +87,7 @@ rg_ledger_open(Oid partition)
 
 /* The keys are a copy, for most versions of PostgreSQL change them. */
 void
-rg_ledger_scan(RgLedgerScan * scan, Relation partition, Oid index, Snapshot snapshot,
+rg_ledger_scan(RgLedgerScan *scan, Relation partition, Oid index, Snapshot snapshot,
 			   int nkeys, const ScanKeyData * keys)
 {
 	int			natts = RelationGetNumberOfAttributes(partition);
@@ -101,7 +101,7 @@ rg_ledger_scan(RgLedgerScan * scan, Relation partition, Oid index, Snapshot snap
 }
 
 bool
-rg_ledger_next(RgLedgerScan * scan)
+rg_ledger_next(RgLedgerScan *scan)
 {
 	HeapTuple	tuple = systable_getnext(scan->scan);
 
@@ -113,7 +113,7 @@ rg_ledger_next(RgLedgerScan * scan)
 }
 
 void
-rg_ledger_scan_end(RgLedgerScan * scan)
+rg_ledger_scan_end(RgLedgerScan *scan)
 {
 	systable_endscan(scan->scan);
 	pfree(scan->values);

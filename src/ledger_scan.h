@@ -19,7 +19,7 @@ typedef enum RgLedgerIndex
 	RG_LEDGER_BY_WORKSPACE,
 	RG_LEDGER_BY_API_KEY,
 	RG_LEDGER_BY_RESERVATION
-}			RgLedgerIndex;
+} RgLedgerIndex;
 
 /* Conditions that a scan has at most. */
 #define RG_LEDGER_KEYS 5
@@ -31,7 +31,7 @@ typedef struct RgLedgerScan
 	ScanKeyData keys[RG_LEDGER_KEYS];
 	Datum	   *values;			/* of the present row, as Anum_ledger_* */
 	bool	   *nulls;
-}			RgLedgerScan;
+} RgLedgerScan;
 
 /* Opens a partition for reading; error 55000 when it has other columns. */
 extern Relation rg_ledger_open(Oid partition);
@@ -46,12 +46,12 @@ extern Oid	rg_ledger_index(Relation partition, RgLedgerIndex which);
  * Begins to read the rows that meet the conditions, which name columns of the
  * index from the first on, but not necessarily all, as Anum_ledger_* + 1.
  */
-extern void rg_ledger_scan(RgLedgerScan * scan, Relation partition, Oid index,
+extern void rg_ledger_scan(RgLedgerScan *scan, Relation partition, Oid index,
 						   Snapshot snapshot, int nkeys, const ScanKeyData * keys);
 
 /* The next one, whose values live until the one after; false after the last. */
-extern bool rg_ledger_next(RgLedgerScan * scan);
+extern bool rg_ledger_next(RgLedgerScan *scan);
 
-extern void rg_ledger_scan_end(RgLedgerScan * scan);
+extern void rg_ledger_scan_end(RgLedgerScan *scan);
 
 #endif

@@ -9,6 +9,7 @@
 #include "catalog/pg_type.h"
 #include "common/int.h"
 #include "utils/fmgroids.h"
+#include "utils/inval.h"
 #include "utils/memutils.h"
 #include "utils/rel.h"
 #include "utils/snapmgr.h"
@@ -29,7 +30,7 @@ typedef struct Sum
 	Snapshot	snapshot;
 	int64		used;
 	int64		reserved;
-}			Sum;
+} Sum;
 
 static void
 add(int64 *sum, int64 change)
@@ -45,20 +46,20 @@ add(int64 *sum, int64 change)
  */
 
 static void
-add_key(Sum * sum, int column, RegProcedure equal, Datum value)
+add_key(Sum *sum, int column, RegProcedure equal, Datum value)
 {
 	ScanKeyInit(&sum->keys[sum->nkeys++], column + 1, BTEqualStrategyNumber, equal, value);
 }
 
 static void
-by_identity(Sum * sum, RgLedgerIndex index, int column, RgSlice value)
+by_identity(Sum *sum, RgLedgerIndex index, int column, RgSlice value)
 {
 	sum->index = index;
 	add_key(sum, column, F_TEXTEQ, rg_slice_datum(value));
 }
 
 static void
-by_policy(Sum * sum, int32 policy, RgSlice value)
+by_policy(Sum *sum, int32 policy, RgSlice value)
 {
 	sum->quota = true;
 	sum->index = RG_LEDGER_BY_QUOTA;
@@ -67,7 +68,7 @@ by_policy(Sum * sum, int32 policy, RgSlice value)
 }
 
 static void
-by_scope(Sum * sum, RgIdentifyBy scope, RgSlice value)
+by_scope(Sum *sum, RgIdentifyBy scope, RgSlice value)
 {
 	switch (scope)
 	{
@@ -93,7 +94,7 @@ by_scope(Sum * sum, RgIdentifyBy scope, RgSlice value)
  */
 
 static bool
-counts(const Sum * sum, const RgLedgerScan * row)
+counts(const Sum *sum, const RgLedgerScan *row)
 {
 	TimestampTz at = DatumGetTimestampTz(row->values[Anum_ledger_reserved_at]);
 
@@ -102,7 +103,7 @@ counts(const Sum * sum, const RgLedgerScan * row)
 }
 
 static void
-add_row(Sum * sum, const RgLedgerScan * row)
+add_row(Sum *sum, const RgLedgerScan *row)
 {
 	if (!counts(sum, row))
 		return;
@@ -111,7 +112,7 @@ add_row(Sum * sum, const RgLedgerScan * row)
 }
 
 static void
-add_partition(Sum * sum, Oid oid)
+add_partition(Sum *sum, Oid oid)
 {
 	Relation	partition = rg_ledger_open(oid);
 	Oid			index = sum->nkeys > 0 ? rg_ledger_index(partition, sum->index) : InvalidOid;
@@ -125,10 +126,12 @@ add_partition(Sum * sum, Oid oid)
 }
 
 static void
-add_ledger(Sum * sum)
+add_ledger(Sum *sum)
 {
 	ListCell   *cell;
 
+	/* Of a partition that is new, rows may be seen already */
+	AcceptInvalidationMessages();
 	foreach(cell, rg_month_partitions(&rg_ledger_months, sum->window.from, sum->window.until))
 		add_partition(sum, lfirst_oid(cell));
 }

@@ -23,18 +23,18 @@
 #include "month_partition.h"
 #include "own_relation.h"
 
-static RgMonths * all_months = NULL;
+static RgMonths *all_months = NULL;
 
 static void
 on_invalidate(Datum arg, Oid relid)
 {
-	for (RgMonths * months = all_months; months != NULL; months = months->next)
+	for (RgMonths *months = all_months; months != NULL; months = months->next)
 		if (relid == InvalidOid || relid == months->table_oid || relid == months->sequence_oid)
 			months->partition = InvalidOid;
 }
 
 static void
-hear_of_changes(RgMonths * months)
+hear_of_changes(RgMonths *months)
 {
 	if (months->registered)
 		return;
@@ -56,7 +56,7 @@ bound_at(const PartitionBoundInfo bounds, int bound, TimestampTz otherwise)
 }
 
 static void
-find_partition(RgMonths * months, Relation table, TimestampTz at)
+find_partition(RgMonths *months, Relation table, TimestampTz at)
 {
 	PartitionKey key = RelationGetPartitionKey(table);
 	PartitionDesc partitions = RelationGetPartitionDesc(table, true);
@@ -80,7 +80,7 @@ find_partition(RgMonths * months, Relation table, TimestampTz at)
 }
 
 static void
-find_place(RgMonths * months, TimestampTz at)
+find_place(RgMonths *months, TimestampTz at)
 {
 	Relation	table;
 
@@ -93,13 +93,13 @@ find_place(RgMonths * months, TimestampTz at)
 }
 
 static bool
-is_remembered(const RgMonths * months, TimestampTz at)
+is_remembered(const RgMonths *months, TimestampTz at)
 {
 	return OidIsValid(months->partition) && months->from <= at && at < months->until;
 }
 
 static void
-find_or_make(RgMonths * months, TimestampTz at)
+find_or_make(RgMonths *months, TimestampTz at)
 {
 	find_place(months, at);
 	if (!OidIsValid(months->partition) && months->make != NULL)
@@ -116,7 +116,7 @@ find_or_make(RgMonths * months, TimestampTz at)
 
 /* Columns change with those of the table, and that is heard of. */
 static void
-check_columns(RgMonths * months, Relation partition)
+check_columns(RgMonths *months, Relation partition)
 {
 	if (months->fits)
 		return;
@@ -126,7 +126,7 @@ check_columns(RgMonths * months, Relation partition)
 
 /* Whoever waited for the lock hears what happened meanwhile, and looks again. */
 Relation
-rg_month_partition_open(RgMonths * months, TimestampTz at, Oid *sequence)
+rg_month_partition_open(RgMonths *months, TimestampTz at, Oid *sequence)
 {
 	for (;;)
 	{
@@ -156,7 +156,7 @@ overlaps(const PartitionBoundInfo bounds, int bound, TimestampTz from, Timestamp
 
 /* Bound i ends partition indexes[i]; the last index is for what is beyond the last bound. */
 List *
-rg_month_partitions(RgMonths * months, TimestampTz from, TimestampTz until)
+rg_month_partitions(RgMonths *months, TimestampTz from, TimestampTz until)
 {
 	Relation	table = table_open(rg_own_relation_required(months->table), AccessShareLock);
 	PartitionDesc partitions = RelationGetPartitionDesc(table, false);

@@ -31,20 +31,20 @@ typedef struct RgMonths
 	TimestampTz from;
 	TimestampTz until;
 	bool		fits;			/* it has been seen to have the columns */
-}			RgMonths;
+} RgMonths;
 
 /*
  * Opens it for writing; the lock stays until the end of the transaction.
  * *sequence is that of the table's ids.  Error 55000 when there is no partition and
  * none can be made, or when it has other columns.
  */
-extern Relation rg_month_partition_open(RgMonths * months, TimestampTz at, Oid *sequence);
+extern Relation rg_month_partition_open(RgMonths *months, TimestampTz at, Oid *sequence);
 
 /*
  * The partitions, as a list of oids, that may hold rows from from on and before
  * until, in order of time: those too that are being detached.  They are locked
  * for reading, and so is the table.
  */
-extern List *rg_month_partitions(RgMonths * months, TimestampTz from, TimestampTz until);
+extern List *rg_month_partitions(RgMonths *months, TimestampTz from, TimestampTz until);
 
 #endif

@@ -10,8 +10,6 @@
 #include "rate_block.h"
 #include "rate_headers.h"
 
-StaticAssertDecl(RG_RATE_LIMITS_MAX == RG_RATE_MAX_HITS, "an answer names all of its limits");
-
 /* Until there is more: the cost that was refused, or all of it. */
 static RgRateLimit
 limit_of(const RgRateHit *hit)

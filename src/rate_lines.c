@@ -15,6 +15,12 @@ ceil_seconds(int64_t nanoseconds)
 	return nanoseconds / NANOSECONDS + (nanoseconds % NANOSECONDS > 0);
 }
 
+static bool
+is_lifetime(const RgRateLimit *limit)
+{
+	return limit->window == 0;
+}
+
 /* Whether a leaves less of its limit than b: a/limit < b/limit'. */
 static bool
 is_closer(const RgRateLimit *a, const RgRateLimit *b)
@@ -57,7 +63,8 @@ put_policy_line(RgText *text, const RgRateLimit *limits, int count)
 	{
 		put_item(text, &limits[i], i == 0);
 		put_parameter(text, RG_SLICE(";q="), limits[i].quota);
-		put_parameter(text, RG_SLICE(";w="), ceil_seconds(limits[i].window));
+		if (!is_lifetime(&limits[i]))
+			put_parameter(text, RG_SLICE(";w="), ceil_seconds(limits[i].window));
 	}
 	rg_text_put(text, RG_SLICE("\r\n"));
 }
@@ -70,7 +77,8 @@ put_state_line(RgText *text, const RgRateLimit *limits, int count)
 	{
 		put_item(text, &limits[i], i == 0);
 		put_parameter(text, RG_SLICE(";r="), limits[i].remaining);
-		put_parameter(text, RG_SLICE(";t="), ceil_seconds(limits[i].wait));
+		if (!is_lifetime(&limits[i]))
+			put_parameter(text, RG_SLICE(";t="), ceil_seconds(limits[i].wait));
 	}
 	rg_text_put(text, RG_SLICE("\r\n"));
 }
@@ -81,7 +89,8 @@ put_legacy_lines(RgText *text, const RgRateLimit *limit, int64_t now)
 {
 	put_parameter(text, RG_SLICE("X-RateLimit-Limit: "), limit->limit);
 	put_parameter(text, RG_SLICE("\r\nX-RateLimit-Remaining: "), limit->remaining);
-	put_parameter(text, RG_SLICE("\r\nX-RateLimit-Reset: "), now + ceil_seconds(limit->wait));
+	if (!is_lifetime(limit))
+		put_parameter(text, RG_SLICE("\r\nX-RateLimit-Reset: "), now + ceil_seconds(limit->wait));
 	rg_text_put(text, RG_SLICE("\r\n"));
 }
 
@@ -100,9 +109,25 @@ rg_rate_lines_wait(const RgRateLimit *limits, int count)
 	int64_t		seconds = 1;
 
 	for (int i = 0; i < count; i++)
-		if (limits[i].denied && ceil_seconds(limits[i].wait) > seconds)
+	{
+		if (!limits[i].denied)
+			continue;
+		if (is_lifetime(&limits[i]))
+			return 0;
+		if (ceil_seconds(limits[i].wait) > seconds)
 			seconds = ceil_seconds(limits[i].wait);
+	}
 	return seconds;
+}
+
+static void
+put_retry_line(RgText *text, int64_t seconds)
+{
+	if (seconds == 0)
+		rg_text_put(text, RG_SLICE("x-should-retry: false"));
+	else
+		put_parameter(text, RG_SLICE("Retry-After: "), seconds);
+	rg_text_put(text, RG_SLICE("\r\n"));
 }
 
 void
@@ -113,14 +138,12 @@ rg_rate_lines_put(RgText *text, const RgRateLimit *limits, int count, int64_t no
 	put_policy_line(text, limits, count);
 	put_state_line(text, limits, count);
 	put_legacy_lines(text, closest_to_denial(limits, count), now);
-	if (!any_denied(limits, count))
-		return;
-	put_parameter(text, RG_SLICE("Retry-After: "), rg_rate_lines_wait(limits, count));
-	rg_text_put(text, RG_SLICE("\r\n"));
+	if (any_denied(limits, count))
+		put_retry_line(text, rg_rate_lines_wait(limits, count));
 }
 
-static void
-put_violated(RgText *text, const RgRateLimit *limits, int count)
+void
+rg_rate_lines_violated(RgText *text, const RgRateLimit *limits, int count)
 {
 	bool		first = true;
 
@@ -148,7 +171,7 @@ rg_rate_lines_problem(const RgRateLimit *limits, int count, RgRateRefusal *words
 
 	put_parameter(&suggestion, RG_SLICE("Wait "), rg_rate_lines_wait(limits, count));
 	rg_text_put(&suggestion, RG_SLICE(" s, then try again."));
-	put_violated(&violated, limits, count);
+	rg_rate_lines_violated(&violated, limits, count);
 	problem.suggestion = rg_slice(suggestion.data, suggestion.len);
 	problem.extra = rg_slice(violated.data, violated.len);
 	return problem;

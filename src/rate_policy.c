@@ -10,6 +10,7 @@
 #include "utils/timestamp.h"
 
 #include "config_cache.h"
+#include "counter.h"
 #include "rate.h"
 
 /* The columns of relay_guard.rate_policy, in order. */
@@ -179,7 +180,7 @@ find_totals(Policies *policies)
 	Oid			extension = get_extension_oid("relay_guard", true);
 
 	for (int i = 0; i < policies->count; i++)
-		policies->by_name[i].totals = rg_rate_totals(extension, policies->by_name[i].id,
+		policies->by_name[i].totals = rg_rate_totals(extension, RG_KIND_RATE, policies->by_name[i].id,
 													 policy_exists, policies);
 }
 

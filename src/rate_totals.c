@@ -45,10 +45,11 @@ rg_rate_totals_request_shmem(void)
 
 /* From now on it counts for this policy; InvalidOid: for none. */
 static void
-label(RgRateTotals *totals, Oid database, Oid extension, int32 policy)
+label(RgRateTotals *totals, Oid database, Oid extension, int32 kind, int32 policy)
 {
 	totals->database = database;
 	totals->extension = extension;
+	totals->kind = kind;
 	totals->policy = policy;
 	pg_atomic_write_u64(&totals->admitted, 0);
 	pg_atomic_write_u64(&totals->denied, 0);
@@ -63,7 +64,7 @@ clear_places(void)
 		pg_atomic_init_u64(&places[i].totals.admitted, 0);
 		pg_atomic_init_u64(&places[i].totals.denied, 0);
 		pg_atomic_init_u64(&places[i].totals.shadow_denied, 0);
-		label(&places[i].totals, InvalidOid, InvalidOid, 0);
+		label(&places[i].totals, InvalidOid, InvalidOid, 0, 0);
 	}
 }
 
@@ -85,14 +86,14 @@ place_at(uint32 first, int probe)
 }
 
 static RgRateTotals *
-find_place(uint32 first, Oid extension, int32 policy)
+find_place(uint32 first, Oid extension, int32 kind, int32 policy)
 {
 	for (int i = 0; i < PROBES; i++)
 	{
 		RgRateTotals *totals = place_at(first, i);
 
 		if (totals->database == MyDatabaseId && totals->extension == extension &&
-			totals->policy == policy)
+			totals->kind == kind && totals->policy == policy)
 			return totals;
 	}
 	return NULL;
@@ -108,38 +109,42 @@ free_place(uint32 first)
 }
 
 static RgRateTotals *
-abandoned_place(uint32 first, Oid extension, bool (*exists) (int32 policy, void *arg), void *arg)
+abandoned_place(uint32 first, Oid extension, int32 kind,
+				bool (*exists) (int32 policy, void *arg), void *arg)
 {
 	for (int i = 0; i < PROBES; i++)
 	{
 		RgRateTotals *totals = place_at(first, i);
 
 		if (totals->database == MyDatabaseId &&
-			(totals->extension != extension || !exists(totals->policy, arg)))
+			(totals->extension != extension ||
+			 (totals->kind == kind && !exists(totals->policy, arg))))
 			return totals;
 	}
 	return NULL;
 }
 
 static RgRateTotals *
-find_or_make_place(Oid extension, int32 policy, bool (*exists) (int32 policy, void *arg), void *arg)
+find_or_make_place(Oid extension, int32 kind, int32 policy,
+				   bool (*exists) (int32 policy, void *arg), void *arg)
 {
-	uint32		first = hash_combine(murmurhash32(MyDatabaseId), murmurhash32((uint32) policy));
-	RgRateTotals *totals = find_place(first, extension, policy);
+	uint32		first = hash_combine(murmurhash32(MyDatabaseId + (uint32) kind),
+									 murmurhash32((uint32) policy));
+	RgRateTotals *totals = find_place(first, extension, kind, policy);
 
 	if (totals != NULL)
 		return totals;
 	totals = free_place(first);
 	if (totals == NULL)
-		totals = abandoned_place(first, extension, exists, arg);
+		totals = abandoned_place(first, extension, kind, exists, arg);
 	if (totals == NULL)
 		return &places[RG_RATE_TOTALS_PLACES].totals;
-	label(totals, MyDatabaseId, extension, policy);
+	label(totals, MyDatabaseId, extension, kind, policy);
 	return totals;
 }
 
 RgRateTotals *
-rg_rate_totals(Oid extension, int32 policy,
+rg_rate_totals(Oid extension, int32 kind, int32 policy,
 			   bool (*exists) (int32 policy, void *arg), void *arg)
 {
 	RgRateTotals *totals;
@@ -147,7 +152,7 @@ rg_rate_totals(Oid extension, int32 policy,
 	if (places == NULL)
 		return NULL;
 	LWLockAcquire(places_lock, LW_EXCLUSIVE);
-	totals = find_or_make_place(extension, policy, exists, arg);
+	totals = find_or_make_place(extension, kind, policy, exists, arg);
 	LWLockRelease(places_lock);
 	return totals;
 }
@@ -158,7 +163,7 @@ rg_rate_totals_purge(Oid database)
 	LWLockAcquire(places_lock, LW_EXCLUSIVE);
 	for (int i = 0; i < RG_RATE_TOTALS_PLACES; i++)
 		if (places[i].totals.database == database)
-			label(&places[i].totals, InvalidOid, InvalidOid, 0);
+			label(&places[i].totals, InvalidOid, InvalidOid, 0, 0);
 	LWLockRelease(places_lock);
 }
 
@@ -167,6 +172,7 @@ sums_of(RgRateTotals *totals)
 {
 	RgRateSums	sums;
 
+	sums.kind = totals->kind;
 	sums.policy = totals->policy;
 	sums.admitted = (int64) pg_atomic_read_u64(&totals->admitted);
 	sums.denied = (int64) pg_atomic_read_u64(&totals->denied);

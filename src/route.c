@@ -19,7 +19,7 @@ enum
 {
 	Anum_route_id, Anum_route_method, Anum_route_path, Anum_route_query,
 	Anum_route_auth, Anum_route_scopes, Anum_route_parameters,
-	Anum_route_request_body, Anum_route_rate, Anum_route_max_body,
+	Anum_route_request_body, Anum_route_rate, Anum_route_quota, Anum_route_budget, Anum_route_max_body,
 	Anum_route_result, Anum_route_result_key, Anum_route_status,
 	Anum_route_keyset, Anum_route_keyset_start, Anum_route_plan, Anum_route_max_response,
 	Anum_route_run_as, Anum_route_search_path,
@@ -89,6 +89,9 @@ rg_route_read(RgRoute *route, const Datum *values, const bool *nulls)
 	if (!nulls[Anum_route_request_body])
 		route->request_body = read_json(values[Anum_route_request_body]);
 	route->rates = rg_config_texts(values[Anum_route_rate], &route->nrates);
+	route->quotas = rg_config_texts(values[Anum_route_quota], &route->nquotas);
+	if (!nulls[Anum_route_budget])
+		route->budget = TextDatumGetCString(values[Anum_route_budget]);
 	route->max_body = DatumGetInt32(values[Anum_route_max_body]);
 	route->result = name_index(values[Anum_route_result], result_names, lengthof(result_names));
 	if (!nulls[Anum_route_result_key])

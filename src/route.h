@@ -13,6 +13,8 @@
 #include "slice.h"
 
 #define RG_ROUTE_MAX_SEGMENTS 16	/* variables of a path */
+#define RG_ROUTE_MAX_QUOTAS 4
+#define RG_ROUTE_ALL_BUDGETS "all"
 
 typedef enum RgAuth
 {
@@ -40,6 +42,10 @@ typedef struct RgRoute
 	const char *request_body;	/* JSON; NULL when there is none */
 	int			nrates;
 	char	  **rates;
+	int			nquotas;
+	char	  **quotas;
+	const char *budget;			/* a policy's name or RG_ROUTE_ALL_BUDGETS;
+								 * NULL: none */
 	int			max_body;
 	RgJsonResult result;
 	const char *result_key;		/* NULL: none */

@@ -34,7 +34,7 @@ rg_usage_row(const RgIdentity *identity)
 }
 
 void
-rg_usage_row_reserve(RgLedgerRow * row)
+rg_usage_row_reserve(RgLedgerRow *row)
 {
 	row->kind = RG_LEDGER_RESERVE;
 	row->reserved_at = rg_usage_now();

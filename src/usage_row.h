@@ -15,6 +15,6 @@ extern TimestampTz rg_usage_now(void);
 extern RgLedgerRow rg_usage_row(const RgIdentity *identity);
 
 /* Makes it the first row of a new reservation, whose windows are those of now. */
-extern void rg_usage_row_reserve(RgLedgerRow * row);
+extern void rg_usage_row_reserve(RgLedgerRow *row);
 
 #endif

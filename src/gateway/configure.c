@@ -83,6 +83,19 @@ rg_sql_look_up(PGconn *conn, const char *sql, int count, const char *const *valu
 	return true;
 }
 
+bool
+rg_sql_change(PGconn *conn, const char *sql, int count, const char *const *values, const char *what)
+{
+	char	   *now;
+
+	if (!rg_sql_look_up(conn, sql, count, values, &now))
+		return false;
+	if (now != NULL)
+		printf("%s: %s\n", what, now);
+	free(now);
+	return true;
+}
+
 /* All mistakes at once. */
 static bool
 check_settings(void)
@@ -90,6 +103,7 @@ check_settings(void)
 	bool		valid = rg_check_token_settings();
 
 	valid &= rg_check_limit_settings();
+	valid &= rg_check_budget_settings();
 	valid &= rg_check_api_key_settings();
 	return valid;
 }
@@ -101,7 +115,8 @@ configure(PGconn *conn)
 	return rg_sql_run(conn, "BEGIN", 0, NULL) &&
 		rg_sql_run(conn, "SELECT pg_advisory_xact_lock(hashtext('relay_gateway configure'))", 0, NULL) &&
 		rg_configure_tokens(conn) &&
-		rg_configure_limits(conn) && rg_configure_api_keys(conn) && rg_sql_run(conn, "COMMIT", 0, NULL);
+		rg_configure_limits(conn) && rg_configure_budget(conn) &&
+		rg_configure_api_keys(conn) && rg_sql_run(conn, "COMMIT", 0, NULL);
 }
 
 int

@@ -23,6 +23,11 @@ extern bool rg_sql_look_up(PGconn *conn, const char *sql, int count,
 						   const char *const *values, char **value)
 			__attribute__((warn_unused_result));
 
+/* The same; the row, if there is one, is what the thing named has become: told. */
+extern bool rg_sql_change(PGconn *conn, const char *sql, int count,
+						  const char *const *values, const char *what)
+			__attribute__((warn_unused_result));
+
 /*
  * Each part: whether its settings can be used, every mistake told on stderr;
  * then what they say, into the tables.
@@ -32,6 +37,9 @@ extern bool rg_configure_tokens(PGconn *conn)
 			__attribute__((warn_unused_result));
 extern bool rg_check_limit_settings(void);
 extern bool rg_configure_limits(PGconn *conn)
+			__attribute__((warn_unused_result));
+extern bool rg_check_budget_settings(void);
+extern bool rg_configure_budget(PGconn *conn)
 			__attribute__((warn_unused_result));
 extern bool rg_check_api_key_settings(void);
 extern bool rg_configure_api_keys(PGconn *conn)

@@ -62,21 +62,6 @@ rg_check_limit_settings(void)
 	return valid;
 }
 
-/* Tells what a policy has become, if it was changed. */
-static bool
-change_policy(PGconn *conn, const char *sql, int count, const char *const *values,
-			  const char *what)
-{
-	char	   *now;
-
-	if (!rg_sql_look_up(conn, sql, count, values, &now))
-		return false;
-	if (now != NULL)
-		printf("%s: %s\n", what, now);
-	free(now);
-	return true;
-}
-
 /* Either may be set without the other. */
 static bool
 configure_user_limit(PGconn *conn)
@@ -92,7 +77,7 @@ configure_user_limit(PGconn *conn)
 	};
 
 	return (values[0] == NULL && values[1] == NULL) ||
-		change_policy(conn, update, 2, values, "rate policy user");
+		rg_sql_change(conn, update, 2, values, "rate policy user");
 }
 
 static bool
@@ -104,7 +89,7 @@ configure_exec_limit(PGconn *conn)
 	"RETURNING quota || ' in ' || \"window\"";
 	const char *const values[] = {rg_setting("RATE_LIMIT_EXEC_PER_MIN", NULL)};
 
-	return values[0] == NULL || change_policy(conn, update, 1, values, "rate policy exec");
+	return values[0] == NULL || rg_sql_change(conn, update, 1, values, "rate policy exec");
 }
 
 static bool
@@ -117,7 +102,7 @@ configure_enabled(PGconn *conn)
 	"FROM changed HAVING count(*) > 0";
 	const char *const values[] = {enabled_setting()};
 
-	return values[0] == NULL || change_policy(conn, update, 1, values, "rate policies");
+	return values[0] == NULL || rg_sql_change(conn, update, 1, values, "rate policies");
 }
 
 bool

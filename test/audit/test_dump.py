@@ -7,7 +7,8 @@ import time
 import pytest
 from journal import ACCOUNTS, SCHEMA, Journal, audited, check_entries, check_seals, exported_problems, new_ratchet, problems, run, whole
 from sealing import seal
-from servers import BINDIR, Server, as_server, own_folder, sqlstate, wait_for, write
+from servers import BINDIR, as_server, own_folder, sqlstate, wait_for, write
+from standbys import base_backup, follow
 
 COLUMNS = """id, xid::text, occurred_at::text, epoch, key_id, action, resource_type, resource_id, actor, source, status,
              old::text, new::text, details::text, encode(mac, 'hex')"""
@@ -304,29 +305,11 @@ def primary(make_server):
     return server
 
 
-def base_backup(primary, *options):
-    """Another server's folder with a base backup and the ring; started it recovers."""
-    server = object.__new__(Server)
-    server.folder = own_folder(primary.folder.parent)
-    server.data, server.log_file, server.keyring = (server.folder / name for name in ("data", "log", "keyring"))
-    server.write_ring(primary.keyring.read_text())
-    server.options = {**primary.options, "unix_socket_directories": server.folder, "relay_guard.keyring_file": server.keyring,
-                      "archive_mode": "off"}
-    as_server(BINDIR / "pg_basebackup", "-h", primary.folder, "-U", "postgres", "-D", server.data, "-c", "fast", "--no-sync", *options)
-    return server
-
-
 def take_ratchet(primary, server):
     """Moves a copy of the ratchet file along, as an operator does."""
     copy = server.folder / "ratchet"
     as_server("cp", "-p", primary.options["relay_guard.audit_ratchet_file"], copy)
     server.options["relay_guard.audit_ratchet_file"] = copy
-
-
-def follow(primary, standby):
-    write(standby.data / "standby.signal", "")
-    standby.options["primary_conninfo"] = f"host={primary.folder} user=postgres"
-    standby.start()
 
 
 def test_promoted_standby(primary):

@@ -5,6 +5,8 @@ import re
 import shutil
 import subprocess
 
+import pytest
+
 from conftest import Postgres, clean_environment, gateway_binary, running, wait_until
 
 SECRET = "a secret of more than 32 characters"
@@ -104,7 +106,8 @@ def test_configure_writes_what_is_missing(postgres):
 
 def test_configure_names_every_mistake(postgres):
     mistakes = dict(SUPABASE_JWT_SECRET="short", RATE_LIMIT_REQUESTS="many", RATE_LIMIT_WINDOW="-1",
-                    RATE_LIMIT_EXEC_PER_MIN="1e3", RATE_LIMIT_ENABLED="maybe", ADMIN_API_KEY="short")
+                    RATE_LIMIT_EXEC_PER_MIN="1e3", RATE_LIMIT_ENABLED="maybe", ADMIN_API_KEY="short",
+                    LLM_BUDGET_DAILY_USD="20 USD", LLM_BUDGET_HARD_USD="-1")
     done = run("configure", DATABASE_PUBLIC_URL=postgres.url("relay_owner"), **mistakes)
     assert done.returncode == 1 and "short" not in done.stderr.replace("shorter", "")
     assert {line.split()[0] for line in done.stderr.splitlines()} == set(mistakes)
@@ -157,6 +160,64 @@ def test_configure_switches_limits(postgres):
     finally:
         postgres.sql("UPDATE relay_guard.rate_policy SET enabled = true; "
                      "UPDATE relay_guard.rate_policy SET quota = 60 WHERE name = 'exec'")
+
+
+def configured_budget(postgres, **settings):
+    done = run("configure", DATABASE_PUBLIC_URL=postgres.url("relay_owner"), **settings)
+    [row] = postgres.sql("SELECT warn, hard, version FROM relay_guard.budget_policy WHERE name = 'global_daily'")
+    return done, row
+
+
+def test_configure_sets_the_daily_budget(postgres):
+    def configure(**settings):
+        done, row = configured_budget(postgres, **settings)
+        assert (done.returncode, done.stderr) == (0, "")
+        return done.stdout, row[:2]
+
+    said = "budget policy global_daily: warns at {} USD, denies at {} USD a day\n"
+    _, before = configured_budget(postgres)
+    try:
+        assert configure(LLM_BUDGET_DAILY_USD="100") == (said.format(100, 250), (100000000, 250000000))
+        assert configure(LLM_BUDGET_DAILY_USD="100.000000") == ("", (100000000, 250000000))
+        assert configure(LLM_BUDGET_DAILY_USD="0.000001")[1] == (1, 2)
+        assert configure(LLM_BUDGET_DAILY_USD="12.5", LLM_BUDGET_HARD_USD="12.5") == \
+            (said.format(12.5, 12.5), (12500000, 12500000))
+        # the hard limit alone takes the warning down with it, and not up again
+        assert configure(LLM_BUDGET_HARD_USD="7")[1] == (7000000, 7000000)
+        assert configure(LLM_BUDGET_HARD_USD="50")[1] == (7000000, 50000000)
+        assert configure(LLM_BUDGET_DAILY_USD="0") == (said.format(0, 0), (0, 0))
+        assert configure(LLM_BUDGET_DAILY_USD="400000000")[1] == (400000000000000, 1000000000000000)
+        # nothing set, nothing changed
+        assert configure() == ("", (400000000000000, 1000000000000000))
+        assert configure(LLM_BUDGET_DAILY_USD="", LLM_BUDGET_HARD_USD="")[0] == ""
+    finally:
+        postgres.sql(f"UPDATE relay_guard.budget_policy SET warn = {before[0]}, hard = {before[1]} "
+                     "WHERE name = 'global_daily'")
+
+
+def test_configure_leaves_the_accounts_of_an_unchanged_budget(postgres):
+    _, first = configured_budget(postgres, LLM_BUDGET_DAILY_USD="20")
+    _, again = configured_budget(postgres, LLM_BUDGET_DAILY_USD="20.00")
+    assert again == first
+
+
+@pytest.mark.parametrize("amount", ["50.0000001", "1e3", "NaN", "-1", " 5", "\u221e", "5 USD", "$5", "1,000", ".5", "5.",
+                                    "infinity", "0x10", "1000000001", "9" * 40, "\u0665"])
+def test_configure_refuses_what_is_no_amount_of_money(postgres, amount):
+    _, before = configured_budget(postgres)
+    for names in (["LLM_BUDGET_DAILY_USD"], ["LLM_BUDGET_HARD_USD"], ["LLM_BUDGET_DAILY_USD", "LLM_BUDGET_HARD_USD"]):
+        done, after = configured_budget(postgres, **{name: amount for name in names})
+        assert (done.returncode, done.stdout, after) == (1, "", before)
+        assert [line.split()[0] for line in done.stderr.splitlines()] == names
+
+
+def test_configure_refuses_to_deny_before_it_warns(postgres):
+    _, before = configured_budget(postgres)
+    done, after = configured_budget(postgres, LLM_BUDGET_DAILY_USD="20", LLM_BUDGET_HARD_USD="19.999999")
+    assert (done.returncode, after) == (1, before) and done.stderr.startswith("LLM_BUDGET_HARD_USD must not be below")
+    # 2.5 times it would be more than a policy can say
+    done, after = configured_budget(postgres, LLM_BUDGET_DAILY_USD="400000000.01")
+    assert (done.returncode, after) == (1, before) and "up to 400000000" in done.stderr
 
 
 def test_configure_registers_an_issuer_whose_keys_have_a_url(postgres):

@@ -45,6 +45,34 @@ test_lines(void)
 	ok(lines_of(sample, 0, out).len == 0, "no limits, no lines");
 }
 
+/* A quota of a lifetime has no window, and no time after which there is more. */
+static void
+test_lifetime(void)
+{
+	char		out[RG_RATE_LINES_MAX];
+	RgRateLimit limits[] = {
+		sample[1],
+		{.name = {"lifetime", 8},.quota = 100,.limit = 100,.remaining = 1},
+	};
+
+	limits[0].denied = false;
+	limits[0].remaining = 20;
+	ok(rg_slice_is(lines_of(limits, 2, out),
+				   "RateLimit-Policy: \"user\";q=30;w=30, \"lifetime\";q=100\r\n"
+				   "RateLimit: \"user\";r=20;t=7, \"lifetime\";r=1\r\n"
+				   "X-RateLimit-Limit: 100\r\nX-RateLimit-Remaining: 1\r\n"),
+	   "a lifetime tells of no time");
+	limits[0].denied = limits[1].denied = true;
+	limits[0].remaining = 1;
+	ok(rg_slice_is(lines_of(limits, 2, out),
+				   "RateLimit-Policy: \"user\";q=30;w=30, \"lifetime\";q=100\r\n"
+				   "RateLimit: \"user\";r=1;t=7, \"lifetime\";r=1\r\n"
+				   "X-RateLimit-Limit: 100\r\nX-RateLimit-Remaining: 1\r\n"
+				   "x-should-retry: false\r\n"),
+	   "nor does it send anybody to wait, whatever else denied");
+	ok(rg_rate_lines_wait(limits, 2) == 0 && rg_rate_lines_wait(limits, 1) == 7, "nor says how long");
+}
+
 static void
 test_room(void)
 {
@@ -110,6 +138,7 @@ int
 main(void)
 {
 	test_lines();
+	test_lifetime();
 	test_room();
 	test_problem();
 	test_block();

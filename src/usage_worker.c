@@ -1,0 +1,206 @@
+/*
+ * usage_worker.c
+ *		The worker that looks after the usage ledger; usage_worker.h says what it
+ *		does.
+ *
+ * Each kind of its work is done in transactions of its own, and what one fails
+ * at does not keep it from the others.  Where no worker runs the ledger is as true,
+ * and slower to sum up; reservations whose lease ran out stay open, and hold what
+ * they hold.
+ */
+#include "postgres.h"
+
+#include "executor/spi.h"
+#include "miscadmin.h"
+#include "postmaster/interrupt.h"
+#include "storage/ipc.h"
+#include "utils/guc.h"
+#include "utils/timestamp.h"
+
+#include "database_worker.h"
+#include "own_relation.h"
+#include "usage_alert.h"
+#include "usage_lease.h"
+#include "usage_worker.h"
+
+#define HOUR 3600
+#define ALERT_EVERY (1 * USECS_PER_SEC)
+
+static int	usage_interval = 5;
+
+static const RgWorkKind kind = {
+	.type = "relay_guard ledger",
+	.function = "rg_usage_worker_main",
+	.purpose = "to look after the usage ledger",
+	.lock_timeout = "5s",
+	.retry = &usage_interval,
+	.every = HOUR,
+};
+
+/* When the next are due, by rg_work_now(). */
+static int64 round_at;
+static int64 alert_at;
+
+static bool failed = false;
+
+/*
+ * Set by whoever runs the server.  What was written since the last round is what
+ * an account reads row by row when it is rebuilt; a reservation that nobody ends
+ * holds its amount for that much longer than its lease.
+ */
+void
+rg_usage_worker_init(void)
+{
+	DefineCustomIntVariable("relay_guard.usage_interval",
+							"Time between two rounds of summing up a usage ledger that is written to.",
+							NULL, &usage_interval, 5, 1, 3600,
+							PGC_SIGHUP, GUC_UNIT_S, NULL, NULL, NULL);
+	rg_database_worker_define(RG_WORK_USAGE, &kind);
+}
+
+void
+rg_usage_worker_notify(uint32 what)
+{
+	(void) rg_work_notify(RG_WORK_USAGE, what);
+}
+
+static int64
+interval_from_now(void)
+{
+	return rg_work_now() + usage_interval * USECS_PER_SEC;
+}
+
+/*
+ * Work
+ */
+
+/* Scripts of an older version may be what is installed. */
+static bool
+has_ledger(void)
+{
+	return OidIsValid(rg_own_relation("usage_total"));
+}
+
+static void
+roll(void)
+{
+	if (has_ledger())
+		(void) SPI_execute("SELECT relay_guard.usage_roll()", false, 0);
+}
+
+static void
+maintain(void)
+{
+	if (has_ledger())
+		(void) SPI_execute("SELECT relay_guard.usage_maintain()", false, 0);
+}
+
+static void
+try(void (*work) (void), const char *activity)
+{
+	if (rg_work_try(work, activity, 0) != 0)
+		failed = true;
+}
+
+/* Those that found no place in time, or were being settled, are tried again. */
+static void
+expire_leases(void)
+{
+	int64		again;
+
+	if (!rg_lease_expire(interval_from_now(), &again))
+		failed = true;
+	rg_work_set_again(again);
+}
+
+/* What the totals show is only told where a crash may have kept it from being. */
+static void
+tell_alerts(uint32 pending)
+{
+	if ((pending & RG_USAGE_ALERT) == 0)
+		return;
+	if (!rg_alert_flagged())
+		failed = true;
+	alert_at = rg_work_now() + ALERT_EVERY;
+}
+
+static bool
+is_round_due(void)
+{
+	return rg_work_now() >= Min(round_at, rg_work_again());
+}
+
+/* Leases are looked at when the totals know which of them are still open. */
+static void
+sum_up(void)
+{
+	try(roll, "summing up the usage ledger");
+	expire_leases();
+	if (rg_work_is_first())
+		try(rg_alert_by_totals, "looking for budgets that reached a limit");
+	if (rg_work_upkeep_due(HOUR))
+		try(maintain, "making partitions of the usage ledger");
+	round_at = interval_from_now();
+}
+
+/* The last round before a shutdown leaves to the next start what is in the ledger. */
+static void
+run_round(void)
+{
+	uint32		pending = rg_work_take();
+
+	tell_alerts(pending);
+	if (is_round_due() && !ShutdownRequestPending)
+		sum_up();
+	else
+		rg_work_give_back(pending & RG_USAGE_ROWS);
+	if (failed)
+		proc_exit(1);
+	rg_work_done();
+}
+
+/*
+ * Rhythm
+ */
+
+static int64
+due_at(void)
+{
+	uint32		pending = rg_work_pending();
+	int64		at = rg_work_again();
+
+	if (pending & RG_USAGE_ROWS)
+		at = Min(at, round_at);
+	if (pending & RG_USAGE_ALERT)
+		at = Min(at, alert_at);
+	return at;
+}
+
+static void
+wait_for_round(void)
+{
+	do
+		rg_work_sleep(due_at());
+	while (!ShutdownRequestPending && rg_work_now() < due_at());
+}
+
+/*
+ * Who has nothing pending was started for a lease, for the upkeep, or by a server
+ * that has just started.
+ */
+void
+rg_usage_worker_main(Datum arg)
+{
+	if (!rg_work_begin(RG_WORK_USAGE, arg))
+		return;
+	if (rg_work_is_first() || rg_work_pending() == 0)
+		run_round();
+	else
+		round_at = interval_from_now();
+	for (bool last = false; rg_work_pending() != 0 && !last;)
+	{
+		wait_for_round();
+		last = ShutdownRequestPending;
+		run_round();
+	}
+}
