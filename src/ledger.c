@@ -27,6 +27,7 @@
 #include "ledger.h"
 #include "ledger_columns.h"
 #include "own_relation.h"
+#include "usage_worker.h"
 #include "varlena_slice.h"
 
 /* Under way to one partition. */
@@ -190,6 +191,7 @@ rg_ledger_write(const RgLedgerRow *rows, int n)
 		write_rows(rows + i, count, now);
 	}
 	ForceSyncCommit();
+	rg_usage_worker_wrote();
 	CommandCounterIncrement();
 	MemoryContextSwitchTo(old);
 	MemoryContextDelete(context);
