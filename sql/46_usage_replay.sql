@@ -169,7 +169,7 @@ CREATE FUNCTION quota_replay(policy jsonb, since timestamptz,
     OUT units_asked bigint, OUT units_admitted bigint, OUT units_denied bigint,
     OUT first_denied_at timestamptz)
 RETURNS SETOF record
-LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
+LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
     SELECT d.value, d.window_start, CASE WHEN grouping(d.value) = 0 THEN max(d.window_end) END,
            count(*), count(*) FILTER (WHERE d.allowed), count(*) FILTER (WHERE NOT d.allowed),
@@ -289,7 +289,7 @@ CREATE FUNCTION budget_replay(policy jsonb, since timestamptz,
     OUT spent bigint, OUT would_spend bigint,
     OUT first_denied_at timestamptz, OUT first_warned_at timestamptz)
 RETURNS SETOF record
-LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
+LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
     SELECT d.value, d.window_start, CASE WHEN grouping(d.value) = 0 THEN max(d.window_end) END,
            count(d.allowed), count(*) FILTER (WHERE d.allowed), count(*) FILTER (WHERE NOT d.allowed),

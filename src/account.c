@@ -21,6 +21,8 @@
 #include "lock_class.h"
 #include "promotion.h"
 #include "scope.h"
+#include "usage_totals.h"
+#include "usage_worker.h"
 
 /*
  * Aiming
@@ -244,11 +246,17 @@ note_limits(RgCounter *counter, bool refused)
 {
 	RgAccount  *account = &counter->account;
 	int64		total = account->used + account->reserved;
+	uint8		flags = account->flags;
 
 	if (total >= account->warn)
-		account->flags |= RG_ACCOUNT_WARNED;
+		flags |= RG_ACCOUNT_WARNED;
 	if (refused || total >= account->limit)
-		account->flags |= RG_ACCOUNT_STOPPED;
+		flags |= RG_ACCOUNT_STOPPED;
+	if (flags == account->flags)
+		return;
+	account->flags = flags;
+	if (counter->kind == RG_KIND_BUDGET)
+		rg_usage_worker_notify(RG_USAGE_ALERT);
 }
 
 static bool
@@ -271,6 +279,14 @@ put_back(RgAccountUse *uses, int count, int64 used, int64 reserved)
 			rg_account_change_now(uses[i].change, -used, -reserved);
 }
 
+static void
+count_refusals(const RgAccountUse *uses, int count)
+{
+	for (int i = 0; i < count; i++)
+		if (!uses[i].allowed)
+			rg_usage_count_denied(uses[i].policy);
+}
+
 bool
 rg_account_take(RgAccountUse *uses, int count, int64 used, int64 reserved)
 {
@@ -285,6 +301,8 @@ rg_account_take(RgAccountUse *uses, int count, int64 used, int64 reserved)
 	for (int i = 0; i < count; i++)
 		read_account(&uses[i]);
 	rg_counter_unlock(&partitions);
+	if (!allowed)
+		count_refusals(uses, count);
 	return allowed;
 }
 

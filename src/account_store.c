@@ -38,7 +38,7 @@ static const Oid column_types[NBUDGET_COLUMNS] = {
 };
 
 static void
-set_limit(RgColumns * columns, int row, int column, int64 limit)
+set_limit(RgColumns *columns, int row, int column, int64 limit)
 {
 	if (limit == PG_INT64_MAX)
 		rg_columns_set_null(columns, row, column);
@@ -47,7 +47,7 @@ set_limit(RgColumns * columns, int row, int column, int64 limit)
 }
 
 static void
-add_account(RgColumns * columns, const RgCounter *counter)
+add_account(RgColumns *columns, const RgCounter *counter)
 {
 	const RgAccount *account = &counter->account;
 	int			row = rg_columns_add(columns);

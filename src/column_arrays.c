@@ -11,7 +11,7 @@
 #include "column_arrays.h"
 
 void
-rg_columns_init(RgColumns * columns, const Oid *types, int count, int room)
+rg_columns_init(RgColumns *columns, const Oid *types, int count, int room)
 {
 	Assert(count <= RG_MAX_COLUMNS);
 	columns->count = count;
@@ -26,7 +26,7 @@ rg_columns_init(RgColumns * columns, const Oid *types, int count, int room)
 }
 
 static Datum
-array_datum(const RgColumns * columns, int column)
+array_datum(const RgColumns *columns, int column)
 {
 	Oid			type = columns->types[column];
 	int			rows = columns->rows;
@@ -48,7 +48,7 @@ verify(int result, int expected, const char *statement)
 }
 
 void
-rg_columns_insert(const RgColumns * columns, const char *statement)
+rg_columns_insert(const RgColumns *columns, const char *statement)
 {
 	Oid			types[RG_MAX_COLUMNS];
 	Datum		arrays[RG_MAX_COLUMNS];

@@ -16,32 +16,32 @@ typedef struct RgColumns
 	const Oid  *types;			/* of the columns */
 	Datum	   *values[RG_MAX_COLUMNS];
 	bool	   *nulls[RG_MAX_COLUMNS];
-}			RgColumns;
+} RgColumns;
 
 /* Room for rows, in the current context; types stay the caller's. */
-extern void rg_columns_init(RgColumns * columns, const Oid *types, int count, int room);
+extern void rg_columns_init(RgColumns *columns, const Oid *types, int count, int room);
 
 /* One row more: each of its columns is 0 and not null until it is set. */
 static inline int
-rg_columns_add(RgColumns * columns)
+rg_columns_add(RgColumns *columns)
 {
 	return columns->rows++;
 }
 
 static inline void
-rg_columns_set(RgColumns * columns, int row, int column, Datum value)
+rg_columns_set(RgColumns *columns, int row, int column, Datum value)
 {
 	columns->values[column][row] = value;
 }
 
 static inline void
-rg_columns_set_null(RgColumns * columns, int row, int column)
+rg_columns_set_null(RgColumns *columns, int row, int column)
 {
 	columns->nulls[column][row] = true;
 }
 
 /* Executes an INSERT by SPI, with the columns as its parameters, if there are rows. */
-extern void rg_columns_insert(const RgColumns * columns, const char *statement);
+extern void rg_columns_insert(const RgColumns *columns, const char *statement);
 
 /* Executes a statement by SPI that has no parameters; expected: its SPI_OK_... */
 extern void rg_execute_plain(const char *statement, int expected);

@@ -25,6 +25,7 @@
 #include "decrypt_totals.h"
 #include "denial_shared.h"
 #include "rate_totals.h"
+#include "usage_worker.h"
 
 #define MAGIC 0x52474354
 #define LAYOUT 4				/* raised when anything below changes */
@@ -202,6 +203,7 @@ rg_counter_init(void)
 {
 	rg_counter_key_init();
 	rg_counter_worker_init();
+	rg_usage_worker_init();
 	rg_database_worker_init();
 	if (!process_shared_preload_libraries_in_progress)
 		return;

@@ -117,13 +117,13 @@ interval_datum(int64 nanoseconds)
 }
 
 static void
-set_text(RgColumns * columns, int row, int column, const char *value)
+set_text(RgColumns *columns, int row, int column, const char *value)
 {
 	rg_columns_set(columns, row, column, CStringGetTextDatum(value));
 }
 
 static void
-add_rate(RgColumns * columns, const RgCounter *counter)
+add_rate(RgColumns *columns, const RgCounter *counter)
 {
 	int			row = rg_columns_add(columns);
 	int64		offset = clock_offset(counter->algorithm);

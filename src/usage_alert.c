@@ -40,7 +40,7 @@ typedef struct Alert
 	bool		hard;
 	int64		spent;			/* by what is committed */
 	int64		reserved;
-}			Alert;
+} Alert;
 
 /* Accounts that a transaction tells of, and how many of either kind were news. */
 static RgCounterKey told[AT_ONCE];
@@ -60,7 +60,7 @@ typedef enum Verdict
 	TELL,
 	WAIT,
 	FORGET
-}			Verdict;
+} Verdict;
 
 static int64
 sum_of(int64 a, int64 b)
@@ -163,13 +163,13 @@ forget(RgCounter *counter, bool hard)
 
 /* The account, where its value does not tell it from others. */
 static Datum
-account_datum(const Alert * alert)
+account_datum(const Alert *alert)
 {
 	return rg_bytea_datum(&alert->key, alert->value.len > WHOLE_VALUE ? sizeof alert->key : 0);
 }
 
 static void
-tell(const Alert * alert)
+tell(const Alert *alert)
 {
 	const RgUsagePolicy *policy = alert->policy;
 	Oid			types[] = {
@@ -348,7 +348,7 @@ tell_of_policy(const RgUsagePolicy *policy)
 
 	if (SPI_execute_with_args("SELECT value, sum(used)::bigint, sum(reserved)::bigint"
 							  " FROM relay_guard.usage_total"
-							  " WHERE scope = $1 AND policy = 0 AND bucket >= $2 AND bucket < $3"
+							  " WHERE scope = $1 AND policy = 0 AND NOT daily AND bucket >= $2 AND bucket < $3"
 							  " GROUP BY value HAVING sum(used) + sum(reserved) >= $4",
 							  lengthof(types), types, values, NULL, true, 0) != SPI_OK_SELECT)
 		elog(ERROR, "totals of the ledger cannot be read");
@@ -359,8 +359,8 @@ tell_of_policy(const RgUsagePolicy *policy)
 	SPI_freetuptable(table);
 }
 
-void
-rg_alert_by_totals(void)
+static void
+tell_of_totals(void)
 {
 	const RgUsagePolicy *policies;
 	int			count;
@@ -372,4 +372,14 @@ rg_alert_by_totals(void)
 	for (int i = 0; i < count; i++)
 		if (Min(policies[i].warn, policies[i].limit) != PG_INT64_MAX)
 			tell_of_policy(&policies[i]);
+}
+
+bool
+rg_alert_by_totals(void)
+{
+	news[false] = news[true] = 0;
+	if (rg_work_try(tell_of_totals, "looking for budgets that reached a limit", 0) != 0)
+		return false;
+	count_news();
+	return true;
 }

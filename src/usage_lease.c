@@ -26,7 +26,7 @@ typedef struct Lease
 {
 	TimestampTz until;
 	pg_uuid_t	reservation;
-}			Lease;
+} Lease;
 
 static Lease leases[AT_ONCE];
 static int	nleases;

@@ -14,7 +14,7 @@ typedef struct EnvKey
 	const char *name;			/* of its row */
 	const char *role;
 	bool		in_production;	/* may it be used there? */
-}			EnvKey;
+} EnvKey;
 
 static const EnvKey keys[] = {
 	{"ADMIN_API_KEY", "env-admin", "admin", true},
@@ -24,7 +24,7 @@ static const EnvKey keys[] = {
 #define NKEYS (sizeof keys / sizeof *keys)
 
 static bool
-check_key(const EnvKey * key)
+check_key(const EnvKey *key)
 {
 	if (!rg_check_secret_setting(key->variable))
 		return false;
@@ -59,7 +59,7 @@ rg_check_api_key_settings(void)
 
 /* Registers the key that is set, or ends the one that was. */
 static bool
-configure_key(PGconn *conn, const EnvKey * key)
+configure_key(PGconn *conn, const EnvKey *key)
 {
 	const char *secret = rg_setting(key->variable, NULL);
 	const char *const set[] = {key->name, secret, key->role};

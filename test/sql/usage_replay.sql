@@ -1,28 +1,34 @@
 -- What a proposed quota or budget would have denied: cases computed by hand.
 \set VERBOSITY default
 \set SHOW_CONTEXT never
+CREATE DATABASE rg_replay;
+\c rg_replay
 SET timezone = 'UTC';
 SET datestyle = 'ISO';
+CREATE EXTENSION relay_guard;
 
 -- A ledger as told: rows of March 2031, put in behind the triggers' backs.
-SELECT relay_guard.usage_replay_partition();
+CREATE TABLE march PARTITION OF relay_guard.usage_ledger FOR VALUES FROM ('2031-03-01 UTC') TO ('2031-04-01 UTC');
 CREATE FUNCTION at(day_and_time text) RETURNS timestamptz LANGUAGE sql IMMUTABLE AS $$ SELECT ('2031-03-' || day_and_time || ' UTC')::timestamptz $$;
 CREATE PROCEDURE take(day_and_time text, who text, units bigint DEFAULT 1, policy text DEFAULT 'anon_hour', workspace text DEFAULT NULL)
 LANGUAGE sql AS $$
-    INSERT INTO relay_guard.usage_ledger (recorded_at, reserved_at, kind, policy, value, units, user_id, workspace_id)
-    SELECT at(day_and_time), at(day_and_time), 'take', p.id, who, units, who, workspace
+    INSERT INTO relay_guard.usage_ledger (id, xid, epoch, recorded_at, reserved_at, kind, policy, value, units,
+        user_id, workspace_id, reserved, spent)
+    SELECT nextval('relay_guard.usage_ledger_id_seq'), pg_current_xact_id(), 0, at(day_and_time), at(day_and_time), 'take', p.id, who, take.units, who, workspace, 0, 0
     FROM relay_guard.quota_policy p WHERE p.name = take.policy
 $$;
 -- reserved: what is held more or less from then on; spent: what is charged
 CREATE PROCEDURE entry(day_and_time text, kind text, reservation int, reserved bigint, spent bigint, who text DEFAULT 'alice', made text DEFAULT NULL)
 LANGUAGE sql AS $$
-    INSERT INTO relay_guard.usage_ledger (recorded_at, reserved_at, kind, reservation, reserved, spent, user_id)
-    SELECT at(day_and_time), at(coalesce(made, day_and_time)), kind, lpad(reservation::text, 32, '0')::uuid, reserved, spent, who
+    INSERT INTO relay_guard.usage_ledger (id, xid, epoch, recorded_at, reserved_at, kind, reservation, units,
+        usage, model, reserved, spent, user_id)
+    SELECT nextval('relay_guard.usage_ledger_id_seq'), pg_current_xact_id(), 0, at(day_and_time), at(coalesce(made, day_and_time)), kind, lpad(reservation::text, 32, '0')::uuid, 0, 'llm', 'm', reserved, spent, who
 $$;
 CREATE PROCEDURE charge(day_and_time text, spent bigint, who text DEFAULT 'alice')
 LANGUAGE sql AS $$
-    INSERT INTO relay_guard.usage_ledger (recorded_at, reserved_at, kind, reserved, spent, user_id)
-    SELECT at(day_and_time), at(day_and_time), 'charge', 0, spent, who
+    INSERT INTO relay_guard.usage_ledger (id, xid, epoch, recorded_at, reserved_at, kind, units, usage, model,
+        reserved, spent, user_id)
+    SELECT nextval('relay_guard.usage_ledger_id_seq'), pg_current_xact_id(), 0, at(day_and_time), at(day_and_time), 'charge', 0, 'llm', 'm', 0, spent, who
 $$;
 SET session_replication_role = replica;
 
@@ -185,3 +191,21 @@ CALL refused('{"budget": true, "policy": "global_daily", "warn": 50000001}');
 CALL refused('{"budget": true, "policy": "anon_hour"}');
 CALL refused('{"budget": true, "policy": null, "hard": 1}');
 SELECT count(*) > 0 AS whole_numbers_are_taken FROM relay_guard.quota_replay('{"policy": "anon_hour", "cap": 1e1}', '-infinity');
+
+-- admins replay, nobody else
+CREATE ROLE rg_replayer;
+SELECT relay_guard.grant_role('app', 'rg_replayer');
+SET ROLE rg_replayer;
+SELECT count(*) FROM relay_guard.quota_replay('{"policy": "anon_hour"}', '-infinity');
+SELECT count(*) FROM relay_guard.budget_replay('{"policy": "global_daily"}', '-infinity');
+RESET ROLE;
+SELECT relay_guard.grant_role('admin', 'rg_replayer');
+SET ROLE rg_replayer;
+SELECT asked FROM relay_guard.quota_replay('{"policy": "anon_hour"}', '-infinity') WHERE value IS NULL;
+SELECT asked FROM relay_guard.budget_replay('{"policy": "global_daily"}', '-infinity') WHERE value IS NULL;
+SELECT * FROM relay_guard.quota_decisions('{"policy": "anon_hour"}', '-infinity');
+RESET ROLE;
+
+\c contrib_regression
+DROP DATABASE rg_replay;
+DROP ROLE rg_replayer;
