@@ -48,14 +48,6 @@ rg_ledger_lock(void)
 	LockRelationOid(rg_own_relation_required("usage_ledger"), RowExclusiveLock);
 }
 
-PG_FUNCTION_INFO_V1(relay_guard_usage_epoch);
-
-Datum
-relay_guard_usage_epoch(PG_FUNCTION_ARGS)
-{
-	PG_RETURN_INT32(rg_audit_epoch());
-}
-
 /*
  * A row
  */
