@@ -47,9 +47,9 @@ COMMENT ON COLUMN open_reservation.reservation IS 'Which one, as budget_reserve(
 COMMENT ON COLUMN open_reservation.reserved_at IS 'When it was made.';
 COMMENT ON COLUMN open_reservation.lease_until IS 'When it expires unless it is settled, released or extended.';
 
-SELECT pg_catalog.pg_extension_config_dump('usage_round', ''),
-       pg_catalog.pg_extension_config_dump('usage_total', ''),
-       pg_catalog.pg_extension_config_dump('open_reservation', '');
+SELECT pg_catalog.pg_extension_config_dump('usage_round', '');
+SELECT pg_catalog.pg_extension_config_dump('usage_total', '');
+SELECT pg_catalog.pg_extension_config_dump('open_reservation', '');
 
 CREATE FUNCTION usage_epoch() RETURNS integer
 LANGUAGE C STABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'relay_guard_usage_epoch';
@@ -63,6 +63,29 @@ SELECT EXISTS (SELECT FROM relay_guard.month_partitions('relay_guard.usage_ledge
    AND NOT EXISTS (SELECT FROM relay_guard.unfinished_partitions('relay_guard.usage_ledger', 'usage_refuse'))
 $$;
 COMMENT ON FUNCTION usage_is_whole() IS 'Whether the ledger has partitions, and is not being restored.';
+
+-- In whose accounts a row counts: its policy, value and units, workspace_id, user_id,
+-- api_key, spent and reserved are given.
+CREATE FUNCTION usage_shares(integer, text, bigint, text, text, text, bigint, bigint)
+RETURNS TABLE (scope text, value text, used bigint, reserved bigint)
+LANGUAGE sql IMMUTABLE PARALLEL SAFE
+BEGIN ATOMIC
+    SELECT 'quota', $2, $3, 0::bigint WHERE $1 IS NOT NULL
+    UNION ALL
+    SELECT s.scope, s.value, $7, $8
+    FROM (VALUES ('global', '*'), ('workspace', $4), ('user', $5), ('api_key', $6)) s (scope, value)
+    WHERE $1 IS NULL AND s.value IS NOT NULL;
+END;
+COMMENT ON FUNCTION usage_shares(integer, text, bigint, text, text, text, bigint, bigint) IS 'What a row of usage_ledger adds to which accounts.';
+
+CREATE FUNCTION usage_buckets(timestamptz) RETURNS TABLE (daily boolean, bucket timestamptz)
+LANGUAGE sql IMMUTABLE PARALLEL SAFE
+BEGIN ATOMIC
+    SELECT false, pg_catalog.date_bin('15 minutes', $1, '2000-01-01 00:00:00+00'::timestamptz)
+    UNION ALL
+    SELECT true, pg_catalog.date_bin('1 day', $1, '2000-01-01 00:00:00+00'::timestamptz);
+END;
+COMMENT ON FUNCTION usage_buckets(timestamptz) IS 'The totals of which times a row of usage_ledger adds to.';
 
 -- Counts in the totals what rows of an epoch the round before did not cover; how many.
 -- One statement, so that all of it is of one snapshot.
@@ -80,20 +103,12 @@ DECLARE
     rows bigint;
 BEGIN
     EXECUTE 'WITH fresh AS MATERIALIZED (' || uncounted || '),
-        share AS (
-            SELECT ''quota'' AS scope, f.policy, f.value, f.reserved_at, f.units AS used, 0 AS reserved
-            FROM fresh f WHERE f.policy IS NOT NULL
-            UNION ALL
-            SELECT s.scope, 0, s.value, f.reserved_at, f.spent, f.reserved
-            FROM fresh f CROSS JOIN LATERAL (VALUES (''global'', ''*''), (''workspace'', f.workspace_id),
-                                                    (''user'', f.user_id), (''api_key'', f.api_key)) s (scope, value)
-            WHERE f.policy IS NULL AND s.value IS NOT NULL),
         counted AS (
             INSERT INTO relay_guard.usage_total AS t (scope, policy, value, daily, bucket, used, reserved)
-            SELECT s.scope, s.policy, s.value, b.daily, b.bucket, sum(s.used), sum(s.reserved)
-            FROM share s CROSS JOIN LATERAL (VALUES
-                (false, date_bin(''15 minutes'', s.reserved_at, ''2000-01-01 00:00+00'')),
-                (true, date_bin(''1 day'', s.reserved_at, ''2000-01-01 00:00+00''))) b (daily, bucket)
+            SELECT s.scope, coalesce(f.policy, 0), s.value, b.daily, b.bucket, sum(s.used), sum(s.reserved)
+            FROM fresh f
+            CROSS JOIN LATERAL relay_guard.usage_shares(f.policy, f.value, f.units, f.workspace_id, f.user_id, f.api_key, f.spent, f.reserved) s
+            CROSS JOIN LATERAL relay_guard.usage_buckets(f.reserved_at) b
             GROUP BY 1, 2, 3, 4, 5
             ON CONFLICT (scope, policy, value, daily, bucket) DO UPDATE
             SET used = t.used + excluded.used, reserved = t.reserved + excluded.reserved),
@@ -173,7 +188,8 @@ $$;
 COMMENT ON FUNCTION usage_roll() IS
 'Brings the totals of the ledger up to date, and says how many rows it counted; a background worker does it. It comes first in its transaction.';
 
-CREATE FUNCTION usage_day(at timestamptz) RETURNS date
-LANGUAGE sql STABLE PARALLEL SAFE
-RETURN (at AT TIME ZONE coalesce(pg_catalog.current_setting('relay_guard.timezone', true), 'UTC'))::date;
-COMMENT ON FUNCTION usage_day(timestamptz) IS 'The day of relay_guard.timezone that a time is in.';
+CREATE FUNCTION usage_sum(scope text, policy integer, value text, since timestamptz, until timestamptz,
+    OUT used bigint, OUT reserved bigint) RETURNS record
+LANGUAGE C VOLATILE STRICT PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'relay_guard_usage_sum';
+COMMENT ON FUNCTION usage_sum(text, integer, text, timestamptz, timestamptz) IS
+'What the ledger says of a scope of usage_total (and the quota''s id) for a value, from since on and before until: by what is committed now, whatever the isolation level.';

@@ -97,7 +97,7 @@ WITH global AS (
 	FROM relay_guard.usage_ledger l
 	WHERE l.reserved_at >= relay_guard.usage_period('day') AND l.policy IS NULL
 )
-SELECT (relay_guard.usage_period('day') AT TIME ZONE current_setting('relay_guard.timezone'))::date,
+SELECT relay_guard.usage_day(now()),
 	relay_guard.usd(s.llm), relay_guard.usd(s.embedding), relay_guard.usd(s.llm + s.embedding),
 	relay_guard.usd((SELECT warn FROM daily)), relay_guard.usd((SELECT hard FROM daily)),
 	coalesce((SELECT bool_or(g.at_warning) FROM global g), false),

@@ -66,6 +66,7 @@ BEGIN
             relay_guard.has_leading_index(regclass, name[]),
             relay_guard.ensure_leading_index(regclass, name[]), relay_guard.ready(),
             relay_guard.read_counters(), relay_guard.read_counter_status(),
+            relay_guard.read_accounts(), relay_guard.read_usage_status(),
             relay_guard.read_rate_totals(), relay_guard.rate_address(text), relay_guard.metrics(),
             relay_guard.read_keyring(), relay_guard.rekey_secrets(), %s TO %s', lint, grantee);
         EXECUTE format('GRANT EXECUTE ON FUNCTION relay_guard.audit_seal(), relay_guard.audit_head(), relay_guard.usage_maintain() TO %s', grantee);
@@ -90,6 +91,7 @@ BEGIN
         EXECUTE format('GRANT SELECT, DELETE ON relay_guard.revocation TO %s', grantee);
         EXECUTE format('GRANT SELECT (iss, kid, alg, public_key, source, created_at, retired_at), DELETE ON relay_guard.jwt_key TO %s', grantee);
         EXECUTE format('GRANT SELECT (name, version, created_at, expires_at) ON relay_guard.webhook_secret TO %s', grantee);
+        EXECUTE format('GRANT SELECT ON relay_guard.account, relay_guard.budget_alert, relay_guard.usage_status TO %s', grantee);
         EXECUTE format('GRANT SELECT ON relay_guard.counter, relay_guard.counter_status, relay_guard.rate_status,
             relay_guard.keyring_status, relay_guard.encrypted_column, relay_guard.rekey_progress,
             relay_guard.audited_table TO %s', grantee);

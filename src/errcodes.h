@@ -19,11 +19,4 @@
 #define RG_CODE_QUOTA_EXHAUSTED		"quota_exhausted"
 #define RG_CODE_INSUFFICIENT_QUOTA	"insufficient_quota"	/* a budget's */
 
-/*
- * What RG429 says of another try, in the field for a constraint's name: that, with
- * whole seconds behind it, or that there is none.
- */
-#define RG_RETRY_AFTER	"retry_after="
-#define RG_NO_RETRY		"no_retry"
-
 #endif

@@ -27,6 +27,7 @@
 #include "ledger.h"
 #include "ledger_columns.h"
 #include "own_relation.h"
+#include "usage_worker.h"
 #include "varlena_slice.h"
 
 /* Under way to one partition. */
@@ -45,14 +46,6 @@ rg_ledger_lock(void)
 	PreventCommandIfReadOnly("INSERT INTO relay_guard.usage_ledger");
 	PreventCommandDuringRecovery("INSERT INTO relay_guard.usage_ledger");
 	LockRelationOid(rg_own_relation_required("usage_ledger"), RowExclusiveLock);
-}
-
-PG_FUNCTION_INFO_V1(relay_guard_usage_epoch);
-
-Datum
-relay_guard_usage_epoch(PG_FUNCTION_ARGS)
-{
-	PG_RETURN_INT32(rg_audit_epoch());
 }
 
 /*
@@ -198,6 +191,7 @@ rg_ledger_write(const RgLedgerRow *rows, int n)
 		write_rows(rows + i, count, now);
 	}
 	ForceSyncCommit();
+	rg_usage_worker_wrote();
 	CommandCounterIncrement();
 	MemoryContextSwitchTo(old);
 	MemoryContextDelete(context);

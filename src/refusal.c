@@ -8,6 +8,7 @@
 #include "denial.h"
 #include "errcodes.h"
 #include "refusal.h"
+#include "retry.h"
 
 static bool
 is_of_class_rg(int sqlerrcode)
@@ -23,12 +24,6 @@ does_not_open(const ErrorData *error)
 		strcmp(error->detail, RG_CODE_DOES_NOT_OPEN) == 0;
 }
 
-static bool
-is_insufficient_quota(const ErrorData *error)
-{
-	return error->detail != NULL && strcmp(error->detail, RG_CODE_INSUFFICIENT_QUOTA) == 0;
-}
-
 /* Whoever moves values about learns nothing that a wrong id would not tell. */
 static void
 become_missing(ErrorData *error)
@@ -37,34 +32,6 @@ become_missing(ErrorData *error)
 	error->detail = RG_MISSING_CODE;
 	error->hint = NULL;
 	error->context = NULL;
-}
-
-/* The seconds of "retry_after=<seconds>", up to nine digits, or NULL. */
-static const char *
-seconds_to_wait(const char *word)
-{
-	const size_t len = strlen(RG_RETRY_AFTER);
-	const char *seconds = word + len;
-
-	if (strncmp(word, RG_RETRY_AFTER, len) != 0)
-		return NULL;
-	return *seconds != '\0' && strlen(seconds) <= 9 &&
-		strspn(seconds, "0123456789") == strlen(seconds) ? seconds : NULL;
-}
-
-/* Only those words become a header: application SQL may write there what it likes. */
-static void
-append_retry_line(StringInfo lines, const ErrorData *error)
-{
-	const char *word = error->constraint_name != NULL ? error->constraint_name : "";
-	const char *seconds = seconds_to_wait(word);
-
-	if (error->sqlerrcode != ERRCODE_RG_LIMITED)
-		return;
-	if (seconds != NULL)
-		appendStringInfo(lines, "Retry-After: %s\r\n", seconds);
-	else if (strcmp(word, RG_NO_RETRY) == 0 || is_insufficient_quota(error))
-		appendStringInfoString(lines, "x-should-retry: false\r\n");
 }
 
 /* Before the limits were taken the hits have no results. */
@@ -77,7 +44,7 @@ header_lines(const RgAnswer *answer, const ErrorData *error)
 		return NULL;
 	initStringInfo(&lines);
 	rg_answer_limit_lines(answer, &lines);
-	append_retry_line(&lines, error);
+	rg_retry_line(&lines, error);
 	return lines.len > 0 ? lines.data : NULL;
 }
 

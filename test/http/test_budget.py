@@ -213,7 +213,7 @@ def test_a_reservation_ends_once(postgres, client):
 
 def test_absurd_numbers_are_refused(client):
     alice = client()
-    for body in ({"input_tokens": 10**30}, {"input_tokens": 1.5}, {"input_tokens": "1"}, {"max_output_tokens": -1},
+    for body in ({"input_tokens": 10**12}, {"input_tokens": 1.5}, {"input_tokens": "1"}, {"max_output_tokens": -1},
                  {"max_output_tokens": None}, {"ttl_seconds": 0}, {"ttl_seconds": 10**9}, {"model": ""}, {"amount": 0}):
         assert alice.ask("POST", RESERVATIONS, **{"model": "t-chat", "input_tokens": 1, "max_output_tokens": 1, **body}).status == 422
     assert alice.ask("POST", f"{RESERVATIONS}/x/settle", input_tokens=1, output_tokens=1).status in (404, 422)

@@ -5,6 +5,7 @@ import itertools
 import time
 import uuid
 
+import psycopg2
 import pytest
 
 from conftest import running, wait_until
@@ -283,7 +284,6 @@ def test_a_refusal_is_in_the_audit_log(postgres, gateway):
 
 
 def test_a_route_names_quotas_and_budgets_that_there_are(postgres):
-    import psycopg2
     for column, value in ("quota", "{q_nowhere}"), ("budget", "nowhere"):
         with pytest.raises(psycopg2.errors.UndefinedObject):
             postgres.sql(f"UPDATE relay_guard.route SET {column} = '{value}' WHERE path = '/test/quota/user'", user="relay_owner")
