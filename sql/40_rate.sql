@@ -261,19 +261,7 @@ CREATE FUNCTION read_counters(OUT name text, OUT policy text, OUT value text,
 	OUT last_used timestamptz, OUT stored boolean, OUT ruled_by text)
 RETURNS SETOF record
 LANGUAGE C VOLATILE STRICT PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'relay_guard_read_counters';
-COMMENT ON FUNCTION read_counters() IS 'Rows of the view counter.';
-
-CREATE VIEW counter AS SELECT * FROM read_counters();
-COMMENT ON VIEW counter IS
-'The counters of this database in shared memory, exact and without lag; those that are past are left out.';
-COMMENT ON COLUMN counter.name IS 'rl:<policy>:<value>.';
-COMMENT ON COLUMN counter.value IS 'What is counted; at most 64 bytes of it. (overflow): all keys of the policy that found no place.';
-COMMENT ON COLUMN counter.class IS
-'address: addresses and anonymous users, at most half of the table; identity; overflow.';
-COMMENT ON COLUMN counter.denied IS 'Hits refused, or by a shadow policy that would have been, since the counter was made.';
-COMMENT ON COLUMN counter.stored IS 'Whether rate_counter has the same.';
-COMMENT ON COLUMN counter.ruled_by IS
-'Where its limit comes from: policy, or an override of kind key or role; a role''s counter is one of its own.';
+COMMENT ON FUNCTION read_counters() IS 'Rows of the view counter: those of rate limits.';
 
 CREATE FUNCTION read_counter_status(OUT preloaded boolean, OUT max bigint, OUT used bigint,
 	OUT used_by_addresses bigint, OUT used_by_identities bigint, OUT used_by_overflows bigint,
@@ -308,7 +296,7 @@ SELECT p.name AS policy, p.enabled, p.shadow,
 	coalesce(t.shadow_denied, 0) AS shadow_denied, coalesce(c.counters, 0) AS counters
 FROM rate_policy p
 LEFT JOIN read_rate_totals() t ON t.policy = p.id
-LEFT JOIN (SELECT policy, count(*) AS counters FROM counter GROUP BY policy) c ON c.policy = p.name;
+LEFT JOIN (SELECT policy, count(*) AS counters FROM read_counters() GROUP BY policy) c ON c.policy = p.name;
 COMMENT ON VIEW rate_status IS
 'What each policy has decided since the server started, in hits; exact, also when counters are gone.';
 COMMENT ON COLUMN rate_status.admitted IS 'Hits taken.';

@@ -32,6 +32,7 @@ CREATE TABLE usage_ledger (
     request_id    text COLLATE "C",
     CHECK ((kind = 'take') = (policy IS NOT NULL) AND (policy IS NULL) = (value IS NULL)),
     CHECK (kind IN ('take', 'charge') = (reservation IS NULL)),
+    CHECK (kind IN ('reserve', 'extend') = (lease_until IS NOT NULL)),
     CHECK ((kind = 'take') = (model IS NULL) AND (model IS NULL) = (usage IS NULL))
 ) PARTITION BY RANGE (reserved_at);
 COMMENT ON TABLE usage_ledger IS 'What quotas and budgets are counted from, one partition a month. Only relay_guard writes it.';
@@ -76,7 +77,7 @@ COMMENT ON FUNCTION usage_refuse() IS 'Trigger of the ledger: refuses to write i
 CREATE TRIGGER usage_refuse BEFORE INSERT OR UPDATE OR DELETE OR TRUNCATE ON usage_ledger
     FOR EACH STATEMENT EXECUTE FUNCTION usage_refuse();
 
--- Whose rows are new goes by (epoch, xid): usage_totals.sql.
+-- (epoch, xid): what the totals do not cover yet.
 CREATE FUNCTION usage_finish_partition(partition regclass) RETURNS void
 LANGUAGE sql SET search_path = pg_catalog, pg_temp
 AS $$

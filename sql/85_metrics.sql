@@ -7,6 +7,7 @@ LANGUAGE sql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS 
 SELECT name, type, help, labels, value FROM relay_guard.rate_metrics()
 UNION ALL SELECT name, type, help, labels, value FROM relay_guard.decrypt_metrics()
 UNION ALL SELECT name, type, help, labels, value FROM relay_guard.audit_metrics()
+UNION ALL SELECT name, type, help, labels, value FROM relay_guard.usage_metrics()
 ORDER BY name, labels
 $$;
 COMMENT ON FUNCTION metrics() IS

@@ -32,6 +32,7 @@ BEGIN
             relay_guard.budget_reserve(text, bigint, bigint, interval), relay_guard.budget_extend(uuid, bigint, interval),
             relay_guard.budget_settle(uuid, bigint, bigint), relay_guard.budget_release(uuid),
             relay_guard.budget_charge(text, bigint, bigint, bigint), relay_guard.budget_status(text),
+            relay_guard.usage_own(), relay_guard.usd(bigint),
             relay_guard.encrypt(text, bytea), relay_guard.encrypt(bytea, bytea), relay_guard.encrypt(jsonb, bytea),
             relay_guard.decrypt_text(bytea, bytea), relay_guard.decrypt_bytea(bytea, bytea),
             relay_guard.decrypt_jsonb(bytea, bytea), relay_guard.try_decrypt_text(bytea, bytea),
@@ -65,6 +66,7 @@ BEGIN
             relay_guard.has_leading_index(regclass, name[]),
             relay_guard.ensure_leading_index(regclass, name[]), relay_guard.ready(),
             relay_guard.read_counters(), relay_guard.read_counter_status(),
+            relay_guard.read_accounts(), relay_guard.read_usage_status(),
             relay_guard.read_rate_totals(), relay_guard.rate_address(text), relay_guard.metrics(),
             relay_guard.read_keyring(), relay_guard.rekey_secrets(), %s TO %s', lint, grantee);
         EXECUTE format('GRANT EXECUTE ON FUNCTION relay_guard.audit_seal(), relay_guard.audit_head(), relay_guard.usage_maintain() TO %s', grantee);
@@ -89,6 +91,7 @@ BEGIN
         EXECUTE format('GRANT SELECT, DELETE ON relay_guard.revocation TO %s', grantee);
         EXECUTE format('GRANT SELECT (iss, kid, alg, public_key, source, created_at, retired_at), DELETE ON relay_guard.jwt_key TO %s', grantee);
         EXECUTE format('GRANT SELECT (name, version, created_at, expires_at) ON relay_guard.webhook_secret TO %s', grantee);
+        EXECUTE format('GRANT SELECT ON relay_guard.account, relay_guard.budget_alert, relay_guard.usage_status TO %s', grantee);
         EXECUTE format('GRANT SELECT ON relay_guard.counter, relay_guard.counter_status, relay_guard.rate_status,
             relay_guard.keyring_status, relay_guard.encrypted_column, relay_guard.rekey_progress,
             relay_guard.audited_table TO %s', grantee);
@@ -97,7 +100,7 @@ BEGIN
         PERFORM relay_guard.grant_role('auditor', role);
     WHEN 'auditor' THEN
         EXECUTE format('GRANT SELECT ON relay_guard.audit_log, relay_guard.audit_seal TO %s', grantee);
-        EXECUTE format('GRANT EXECUTE ON FUNCTION relay_guard.audit_head(),
+        EXECUTE format('GRANT EXECUTE ON FUNCTION relay_guard.audit_head(), relay_guard.budget_report(),
             relay_guard.audit_verify(timestamptz, timestamptz) TO %s', grantee);
     WHEN 'keys' THEN
         EXECUTE format('GRANT EXECUTE ON FUNCTION relay_guard.jwks_import(text, jsonb) TO %s', grantee);

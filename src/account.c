@@ -21,6 +21,7 @@
 #include "lock_class.h"
 #include "promotion.h"
 #include "scope.h"
+#include "usage_totals.h"
 #include "usage_worker.h"
 
 /*
@@ -278,6 +279,14 @@ put_back(RgAccountUse *uses, int count, int64 used, int64 reserved)
 			rg_account_change_now(uses[i].change, -used, -reserved);
 }
 
+static void
+count_refusals(const RgAccountUse *uses, int count)
+{
+	for (int i = 0; i < count; i++)
+		if (!uses[i].allowed)
+			rg_usage_count_denied(uses[i].policy);
+}
+
 bool
 rg_account_take(RgAccountUse *uses, int count, int64 used, int64 reserved)
 {
@@ -292,6 +301,8 @@ rg_account_take(RgAccountUse *uses, int count, int64 used, int64 reserved)
 	for (int i = 0; i < count; i++)
 		read_account(&uses[i]);
 	rg_counter_unlock(&partitions);
+	if (!allowed)
+		count_refusals(uses, count);
 	return allowed;
 }
 

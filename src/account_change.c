@@ -14,7 +14,6 @@
 #include "utils/memutils.h"
 
 #include "account_change.h"
-#include "usage_worker.h"
 
 /* Of the transaction, the latest first, and those not yet in use. */
 static RgAccountChange *changes = NULL;
@@ -139,8 +138,6 @@ end_change(RgAccountChange *change, bool committed)
 static void
 end_all(bool committed)
 {
-	if (committed && changes != NULL)
-		rg_usage_worker_notify(RG_USAGE_ROWS);
 	while (changes != NULL)
 	{
 		RgAccountChange *change = changes;

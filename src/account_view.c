@@ -46,6 +46,8 @@ enum
 	NCOLUMNS
 };
 
+#define GLOBAL_COLUMNS 7
+
 static const char *
 account_name(const RgCounter *counter, const RgUsagePolicy *policy)
 {
@@ -148,8 +150,9 @@ relay_guard_read_accounts(PG_FUNCTION_ARGS)
 	uint64		owner = rg_counter_owner();
 	RgCounter  *copies;
 
-	rg_counter_require();
 	InitMaterializedSRF(fcinfo, 0);
+	if (!rg_counter_available())
+		return (Datum) 0;
 	copies = palloc_extended(rg_counter_partition_size() * sizeof *copies, MCXT_ALLOC_HUGE);
 	for (int i = 0; i < RG_COUNTER_PARTITIONS; i++)
 	{
@@ -158,5 +161,62 @@ relay_guard_read_accounts(PG_FUNCTION_ARGS)
 					  rg_counter_copy(i, owner, false, copies));
 	}
 	pfree(copies);
+	return (Datum) 0;
+}
+
+/*
+ * Budgets for everybody
+ */
+
+/* False when it is not in shared memory, or not summed yet. */
+static bool
+find_account(const RgUsagePolicy *policy, RgWindow window, RgAccount *account)
+{
+	RgCounterKey key = rg_counter_account_key(policy->version, window.from, RG_SLICE("*"));
+	RgPartitions partitions = {0};
+	RgCounter  *counter;
+
+	account->seeded = false;
+	rg_partitions_add(&partitions, &key);
+	rg_counter_lock(&partitions, LW_SHARED);
+	counter = rg_counter_find(&key);
+	if (counter != NULL)
+		*account = counter->account;
+	rg_counter_unlock(&partitions);
+	return account->seeded;
+}
+
+static void
+put_global(ReturnSetInfo *set, const RgUsagePolicy *policy)
+{
+	RgWindow	window = rg_calendar_window(policy->calendar, GetCurrentTimestamp());
+	RgAccount	account = {0};
+	bool		known = rg_counter_available() && find_account(policy, window, &account);
+	Datum		values[GLOBAL_COLUMNS];
+	bool		nulls[GLOBAL_COLUMNS] = {0};
+
+	values[0] = CStringGetTextDatum(policy->name);
+	values[1] = TimestampTzGetDatum(window.from);
+	values[2] = TimestampTzGetDatum(window.until);
+	values[3] = Int64GetDatum(account.used);
+	values[4] = Int64GetDatum(account.reserved);
+	nulls[3] = nulls[4] = !known;
+	put_limit(values, nulls, 5, policy->warn);
+	put_limit(values, nulls, 6, policy->limit);
+	tuplestore_putvalues(set->setResult, set->setDesc, values, nulls);
+}
+
+PG_FUNCTION_INFO_V1(relay_guard_read_global_budgets);
+
+Datum
+relay_guard_read_global_budgets(PG_FUNCTION_ARGS)
+{
+	const RgUsagePolicy *policies;
+	int			count = rg_budget_policies(&policies);
+
+	InitMaterializedSRF(fcinfo, 0);
+	for (int i = 0; i < count; i++)
+		if (policies[i].scope == RG_BY_GLOBAL)
+			put_global((ReturnSetInfo *) fcinfo->resultinfo, &policies[i]);
 	return (Datum) 0;
 }

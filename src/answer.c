@@ -10,7 +10,11 @@
 #include "port/pg_bswap.h"
 
 #include "answer.h"
+#include "quota_problem.h"
 #include "rate_headers.h"
+
+StaticAssertDecl(RG_RATE_LIMITS_MAX == RG_RATE_MAX_HITS + RG_ROUTE_MAX_QUOTAS,
+				 "an answer names all of its limits");
 
 #define BODY_OFFSET (VARHDRSZ + 2 * sizeof(uint32)) /* status and body length */
 #define FIRST_SIZE 8192
@@ -25,6 +29,8 @@ rg_answer_begin(RgAnswer *answer)
 	answer->limited = false;
 	answer->admitted = false;
 	answer->nhits = 0;
+	answer->quotas_held = false;
+	answer->nquotas = 0;
 	initStringInfo(&answer->headers);
 	initStringInfo(&answer->out);
 	enlargeStringInfo(&answer->out, FIRST_SIZE);
@@ -85,6 +91,16 @@ rg_answer_limited(RgAnswer *answer, const RgRequest *request)
 	return rg_answer_problem(answer, request, &problem);
 }
 
+void
+rg_answer_limit_lines(const RgAnswer *answer, StringInfo buf)
+{
+	RgRateLimit limits[RG_RATE_LIMITS_MAX];
+	int			count = rg_rate_hit_limits(answer->hits, answer->nhits, limits);
+
+	count += rg_quota_limits(answer->quotas, answer->nquotas, answer->quotas_held, limits + count);
+	rg_rate_headers(buf, limits, count);
+}
+
 RgSlice
 rg_answer_body(const RgAnswer *answer)
 {
@@ -118,7 +134,7 @@ append_headers(RgAnswer *answer)
 		appendBinaryStringInfo(out, "\r\n", 2);
 	}
 	appendBinaryStringInfo(out, "Cache-Control: no-store\r\n", 25);
-	rg_rate_headers(out, answer->hits, answer->nhits);
+	rg_answer_limit_lines(answer, out);
 	appendBinaryStringInfo(out, answer->headers.data, answer->headers.len);
 }
 

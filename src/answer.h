@@ -10,6 +10,7 @@
 
 #include "frame.h"
 #include "problem.h"
+#include "quota.h"
 #include "rate.h"
 #include "route.h"
 
@@ -25,6 +26,9 @@ typedef struct RgAnswer
 	bool		admitted;		/* past all limits and checks of identity */
 	int			nhits;			/* limits that were asked, for the headers */
 	RgRateHit	hits[RG_RATE_MAX_HITS];
+	bool		quotas_held;	/* 1 of each is held, and may be given back */
+	int			nquotas;		/* quotas that were asked, for the headers */
+	RgQuotaTake quotas[RG_ROUTE_MAX_QUOTAS];
 } RgAnswer;
 
 /* Starts an answer of status 200 without body, in the current context. */
@@ -49,6 +53,9 @@ extern bool rg_answer_problem(RgAnswer *answer, const RgRequest *request,
  * repeats it to the same client for a few seconds.  Always false.
  */
 extern bool rg_answer_limited(RgAnswer *answer, const RgRequest *request);
+
+/* Appends the header lines about the limits and quotas that were asked. */
+extern void rg_answer_limit_lines(const RgAnswer *answer, StringInfo buf);
 
 /* The body, as far as it is written. */
 extern RgSlice rg_answer_body(const RgAnswer *answer);

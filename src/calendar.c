@@ -31,20 +31,35 @@ static RgWindow remembered[lengthof(names)];
  * The setting
  */
 
+/* What it is refused for; NULL: it can be used. */
+static const char *
+problem_of(const char *name)
+{
+	pg_tz	   *named = pg_tzset(name);
+
+	if (named == NULL)
+		return "There is no such time zone.";
+	return pg_tz_acceptable(named) ? NULL : "It appears to use leap seconds, which PostgreSQL does not know.";
+}
+
+/*
+ * A setting that is read before the library is loaded would only be warned of,
+ * and the budgets' day be one of UTC: the server does not start with it.
+ */
 static bool
 check_timezone(char **value, void **extra, GucSource source)
 {
-	pg_tz	   *named = pg_tzset(*value);
+	const char *problem = problem_of(*value);
 
-	if (named == NULL)
-		return false;
-	if (!pg_tz_acceptable(named))
-	{
-		GUC_check_errmsg("time zone \"%s\" appears to use leap seconds", *value);
-		GUC_check_errdetail("relay_guard counts days of 86400 seconds, as PostgreSQL does.");
-		return false;
-	}
-	return true;
+	if (problem == NULL)
+		return true;
+	if (process_shared_preload_libraries_in_progress)
+		ereport(FATAL,
+				errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				errmsg("invalid value for parameter \"relay_guard.timezone\": \"%s\"", *value),
+				errdetail("%s", problem));
+	GUC_check_errdetail("%s", problem);
+	return false;
 }
 
 static void

@@ -27,6 +27,7 @@
 #include "ledger.h"
 #include "ledger_columns.h"
 #include "own_relation.h"
+#include "usage_worker.h"
 #include "varlena_slice.h"
 
 /* Under way to one partition. */
@@ -121,8 +122,9 @@ is_sound(const RgLedgerRow *row)
 {
 	bool		take = row->kind == RG_LEDGER_TAKE;
 	bool		alone = take || row->kind == RG_LEDGER_CHARGE;
+	bool		hold = row->kind == RG_LEDGER_RESERVE || row->kind == RG_LEDGER_EXTEND;
 
-	return row->has_reservation != alone &&
+	return row->has_reservation != alone && hold == (row->lease_until != 0) &&
 		take == (row->value.data != NULL) && take == (row->model.data == NULL) &&
 		row->units >= 0 && row->spent >= 0 && row->input_price >= 0 && row->output_price >= 0 &&
 		row->input_tokens >= 0 && row->output_tokens >= 0;
@@ -189,6 +191,7 @@ rg_ledger_write(const RgLedgerRow *rows, int n)
 		write_rows(rows + i, count, now);
 	}
 	ForceSyncCommit();
+	rg_usage_worker_wrote();
 	CommandCounterIncrement();
 	MemoryContextSwitchTo(old);
 	MemoryContextDelete(context);

@@ -1,13 +1,15 @@
 /*
  * ledger_sum.c
- *		What an account has used and holds, from the ledger.
+ *		What an account has used and holds, from the ledger: what its totals say, and
+ *		the rows that they do not cover.
+ *
+ * All of it is read in one snapshot, in which rounds and totals belong together.
  */
 #include "postgres.h"
 
 #include "access/stratnum.h"
 #include "access/table.h"
-#include "catalog/pg_type.h"
-#include "common/int.h"
+#include "storage/bufmgr.h"
 #include "utils/fmgroids.h"
 #include "utils/inval.h"
 #include "utils/memutils.h"
@@ -16,8 +18,18 @@
 #include "utils/timestamp.h"
 
 #include "ledger.h"
+#include "ledger_round.h"
 #include "ledger_scan.h"
+#include "ledger_total.h"
 #include "varlena_slice.h"
+
+/* Rows to be looked at in each partition. */
+typedef struct Part
+{
+	const RgLedgerRound *round; /* only those that it does not cover; or NULL */
+	int			nkeys;
+	ScanKeyData keys[RG_LEDGER_KEYS];
+} Part;
 
 /* An account, and what has been counted of it so far. */
 typedef struct Sum
@@ -26,20 +38,14 @@ typedef struct Sum
 	RgLedgerIndex index;
 	ScanKeyData keys[2];		/* which rows are its own */
 	int			nkeys;
+	RgLedgerAccount account;	/* the same for its totals */
 	RgWindow	window;
 	Snapshot	snapshot;
+	RgLedgerRounds rounds;
+	List	   *parts;
 	int64		used;
 	int64		reserved;
 } Sum;
-
-static void
-add(int64 *sum, int64 change)
-{
-	if (pg_add_s64_overflow(*sum, change, sum))
-		ereport(ERROR,
-				errcode(ERRCODE_NUMERIC_VALUE_OUT_OF_RANGE),
-				errmsg("sum of usage out of range"));
-}
 
 /*
  * Which rows
@@ -52,8 +58,17 @@ add_key(Sum *sum, int column, RegProcedure equal, Datum value)
 }
 
 static void
-by_identity(Sum *sum, RgLedgerIndex index, int column, RgSlice value)
+name(Sum *sum, const char *scope, int32 policy, RgSlice value)
 {
+	sum->account.scope = scope;
+	sum->account.policy = policy;
+	sum->account.value = value;
+}
+
+static void
+by_identity(Sum *sum, const char *scope, RgLedgerIndex index, int column, RgSlice value)
+{
+	name(sum, scope, 0, value);
 	sum->index = index;
 	add_key(sum, column, F_TEXTEQ, rg_slice_datum(value));
 }
@@ -61,6 +76,7 @@ by_identity(Sum *sum, RgLedgerIndex index, int column, RgSlice value)
 static void
 by_policy(Sum *sum, int32 policy, RgSlice value)
 {
+	name(sum, "quota", policy, value);
 	sum->quota = true;
 	sum->index = RG_LEDGER_BY_QUOTA;
 	add_key(sum, Anum_ledger_policy, F_INT4EQ, Int32GetDatum(policy));
@@ -73,20 +89,82 @@ by_scope(Sum *sum, RgIdentifyBy scope, RgSlice value)
 	switch (scope)
 	{
 		case RG_BY_GLOBAL:
+			name(sum, "global", 0, RG_SLICE("*"));
 			sum->index = RG_LEDGER_BY_XID;
 			return;
 		case RG_BY_USER:
-			by_identity(sum, RG_LEDGER_BY_USER, Anum_ledger_user_id, value);
+			by_identity(sum, "user", RG_LEDGER_BY_USER, Anum_ledger_user_id, value);
 			return;
 		case RG_BY_WORKSPACE:
-			by_identity(sum, RG_LEDGER_BY_WORKSPACE, Anum_ledger_workspace_id, value);
+			by_identity(sum, "workspace", RG_LEDGER_BY_WORKSPACE, Anum_ledger_workspace_id, value);
 			return;
 		case RG_BY_API_KEY:
-			by_identity(sum, RG_LEDGER_BY_API_KEY, Anum_ledger_api_key, value);
+			by_identity(sum, "api_key", RG_LEDGER_BY_API_KEY, Anum_ledger_api_key, value);
 			return;
 		default:
 			elog(ERROR, "budgets have no scope %d", scope);
 	}
+}
+
+/*
+ * What the totals do not cover
+ */
+
+static Part *
+add_part(Sum *sum, const RgLedgerRound *round)
+{
+	Part	   *part = palloc(sizeof *part);
+
+	part->round = round;
+	part->nkeys = sum->nkeys;
+	memcpy(part->keys, sum->keys, sizeof sum->keys);
+	sum->parts = lappend(sum->parts, part);
+	return part;
+}
+
+static void
+narrow(Part *part, int column, StrategyNumber strategy, RegProcedure function, Datum value)
+{
+	ScanKeyInit(&part->keys[part->nkeys++], column + 1, strategy, function, value);
+}
+
+static void
+add_run(const RgLedgerRound *round, uint64 first, uint64 last, void *sum)
+{
+	Part	   *part = add_part(sum, round);
+
+	narrow(part, Anum_ledger_epoch, BTEqualStrategyNumber, F_INT4EQ, Int32GetDatum(round->epoch));
+	narrow(part, Anum_ledger_xid, BTGreaterEqualStrategyNumber, F_XID8GE, UInt64GetDatum(first));
+	if (last != PG_UINT64_MAX)
+		narrow(part, Anum_ledger_xid, BTLessEqualStrategyNumber, F_XID8LE, UInt64GetDatum(last));
+}
+
+/* Epochs without a round, between one that has one and the next. */
+static void
+add_unknown(Sum *sum, const RgLedgerRound *after, const RgLedgerRound *before)
+{
+	Part	   *part = add_part(sum, NULL);
+
+	if (after != NULL)
+		narrow(part, Anum_ledger_epoch, BTGreaterStrategyNumber, F_INT4GT, Int32GetDatum(after->epoch));
+	if (before != NULL)
+		narrow(part, Anum_ledger_epoch, BTLessStrategyNumber, F_INT4LT, Int32GetDatum(before->epoch));
+}
+
+static void
+add_uncovered(Sum *sum)
+{
+	const RgLedgerRound *last = NULL;
+
+	for (int i = 0; i < sum->rounds.count; i++)
+	{
+		const RgLedgerRound *round = &sum->rounds.rounds[i];
+
+		add_unknown(sum, last, round);
+		rg_ledger_uncovered(round, add_run, sum);
+		last = round;
+	}
+	add_unknown(sum, last, NULL);
 }
 
 /*
@@ -107,33 +185,68 @@ add_row(Sum *sum, const RgLedgerScan *row)
 {
 	if (!counts(sum, row))
 		return;
-	add(&sum->used, DatumGetInt64(row->values[sum->quota ? Anum_ledger_units : Anum_ledger_spent]));
-	add(&sum->reserved, DatumGetInt64(row->values[Anum_ledger_reserved]));
+	rg_ledger_add(&sum->used, DatumGetInt64(row->values[sum->quota ? Anum_ledger_units : Anum_ledger_spent]));
+	rg_ledger_add(&sum->reserved, DatumGetInt64(row->values[Anum_ledger_reserved]));
+}
+
+static bool
+is_covered(const Part *part, const RgLedgerScan *row)
+{
+	return part->round != NULL &&
+		rg_ledger_covers(part->round, DatumGetUInt64(row->values[Anum_ledger_xid]));
 }
 
 static void
-add_partition(Sum *sum, Oid oid)
+scan_part(Sum *sum, const Part *part, Relation partition, Oid index)
 {
-	Relation	partition = rg_ledger_open(oid);
-	Oid			index = sum->nkeys > 0 ? rg_ledger_index(partition, sum->index) : InvalidOid;
 	RgLedgerScan scan;
 
-	rg_ledger_scan(&scan, partition, index, sum->snapshot, sum->nkeys, sum->keys);
+	rg_ledger_scan(&scan, partition, index, sum->snapshot, part->nkeys, part->keys);
 	while (rg_ledger_next(&scan))
-		add_row(sum, &scan);
+		if (!is_covered(part, &scan))
+			add_row(sum, &scan);
 	rg_ledger_scan_end(&scan);
+}
+
+/* Those of months to come are empty. */
+static void
+scan_partition(Sum *sum, Oid oid)
+{
+	Relation	partition = rg_ledger_open(oid);
+	ListCell   *cell;
+
+	if (RelationGetNumberOfBlocks(partition) > 0)
+	{
+		Oid			index = rg_ledger_index(partition, sum->index);
+
+		foreach(cell, sum->parts)
+			scan_part(sum, lfirst(cell), partition, index);
+	}
 	table_close(partition, NoLock);
 }
 
 static void
-add_ledger(Sum *sum)
+scan_ledger(Sum *sum)
 {
 	ListCell   *cell;
 
 	/* Of a partition that is new, rows may be seen already */
 	AcceptInvalidationMessages();
 	foreach(cell, rg_month_partitions(&rg_ledger_months, sum->window.from, sum->window.until))
-		add_partition(sum, lfirst_oid(cell));
+		scan_partition(sum, lfirst_oid(cell));
+}
+
+/* Without totals that fit, nothing is covered. */
+static void
+add_up(Sum *sum)
+{
+	if (rg_ledger_has_totals(sum->window))
+	{
+		rg_ledger_rounds(sum->snapshot, &sum->rounds);
+		rg_ledger_totals(&sum->account, sum->window, sum->snapshot, &sum->used, &sum->reserved);
+	}
+	add_uncovered(sum);
+	scan_ledger(sum);
 }
 
 void
@@ -150,7 +263,7 @@ rg_ledger_sum(const RgUsagePolicy *policy, RgSlice value, RgWindow window,
 	else
 		by_scope(&sum, policy->scope, value);
 	sum.snapshot = RegisterSnapshot(GetLatestSnapshot());
-	add_ledger(&sum);
+	add_up(&sum);
 	UnregisterSnapshot(sum.snapshot);
 	MemoryContextSwitchTo(old);
 	MemoryContextDelete(context);

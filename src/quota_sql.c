@@ -17,6 +17,7 @@
 #include "errcodes.h"
 #include "quota.h"
 #include "record.h"
+#include "retry.h"
 #include "scope.h"
 #include "usage_arguments.h"
 
@@ -132,6 +133,15 @@ relay_guard_quota_take(PG_FUNCTION_ARGS)
 	return answer_row(&take);
 }
 
+/* Rounded up, at least 1; -1 for what does not come back. */
+static int64
+seconds_until(TimestampTz at)
+{
+	if (TIMESTAMP_IS_NOEND(at))
+		return -1;
+	return Max(at - GetCurrentTimestamp(), 0) / USECS_PER_SEC + 1;
+}
+
 PG_FUNCTION_INFO_V1(relay_guard_quota_require);
 
 /* quota_require(policy, n): the DETAIL is the code that clients see. */
@@ -144,7 +154,8 @@ relay_guard_quota_require(PG_FUNCTION_ARGS)
 		ereport(ERROR,
 				errcode(ERRCODE_RG_LIMITED),
 				errmsg("quota \"%s\" is used up", take.policy->name),
-				errdetail("quota_exhausted"),
+				errdetail(RG_CODE_QUOTA_EXHAUSTED),
+				rg_err_retry(seconds_until(take.resets_at)),
 				TIMESTAMP_IS_NOEND(take.resets_at) ?
 				errhint("It does not come back.") :
 				errhint("It comes back at %s.", timestamptz_to_str(take.resets_at)));

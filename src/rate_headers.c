@@ -31,25 +31,24 @@ limit_of(const RgRateHit *hit)
 	return limit;
 }
 
-static void
-collect_limits(const RgRateHit *hits, int nhits, RgRateLimit limits[RG_RATE_LIMITS_MAX])
+int
+rg_rate_hit_limits(const RgRateHit *hits, int nhits, RgRateLimit *limits)
 {
 	for (int i = 0; i < nhits; i++)
 		limits[i] = limit_of(&hits[i]);
+	return nhits;
 }
 
 void
-rg_rate_headers(StringInfo buf, const RgRateHit *hits, int nhits)
+rg_rate_headers(StringInfo buf, const RgRateLimit *limits, int count)
 {
-	RgRateLimit limits[RG_RATE_LIMITS_MAX];
 	RgText		text;
 
-	collect_limits(hits, nhits, limits);
 	enlargeStringInfo(buf, RG_RATE_LINES_MAX);
 	text.data = buf->data + buf->len;
 	text.cap = RG_RATE_LINES_MAX;
 	text.len = 0;
-	rg_rate_lines_put(&text, limits, nhits, time(NULL));
+	rg_rate_lines_put(&text, limits, count, time(NULL));
 	Assert(text.len <= text.cap);
 	buf->len += text.len;
 	buf->data[buf->len] = '\0';
@@ -60,7 +59,7 @@ rg_rate_problem(const RgRateHit *hits, int nhits)
 {
 	RgRateLimit limits[RG_RATE_LIMITS_MAX];
 
-	collect_limits(hits, nhits, limits);
+	rg_rate_hit_limits(hits, nhits, limits);
 	return rg_rate_lines_problem(limits, nhits, palloc(sizeof(RgRateRefusal)));
 }
 
@@ -69,7 +68,7 @@ rg_rate_limits(StringInfo buf, const RgRateHit *hits, int nhits)
 {
 	RgRateLimit limits[RG_RATE_LIMITS_MAX];
 
-	collect_limits(hits, nhits, limits);
+	rg_rate_hit_limits(hits, nhits, limits);
 	enlargeStringInfo(buf, RG_RATE_BLOCK_MAX);
 	buf->len += rg_rate_block_write(limits, nhits, buf->data + buf->len);
 	buf->data[buf->len] = '\0';

@@ -9,9 +9,13 @@
 
 #include "problem.h"
 #include "rate.h"
+#include "rate_lines.h"
 
-/* Appends the header lines; nothing when there are no hits. */
-extern void rg_rate_headers(StringInfo buf, const RgRateHit *hits, int nhits);
+/* Hits as the lines tell of them; returns nhits. */
+extern int	rg_rate_hit_limits(const RgRateHit *hits, int nhits, RgRateLimit *limits);
+
+/* Appends the header lines; nothing when there are no limits. */
+extern void rg_rate_headers(StringInfo buf, const RgRateLimit *limits, int count);
 
 /* The problem for hits of which one denied (palloc'd). */
 extern RgProblem rg_rate_problem(const RgRateHit *hits, int nhits);

@@ -18,6 +18,7 @@
 #include "errcodes.h"
 #include "rate.h"
 #include "record.h"
+#include "retry.h"
 #include "varlena_slice.h"
 
 #define SCRATCH_SIZE 64
@@ -241,6 +242,7 @@ raise_limited(const RgRateHit *hit)
 			errcode(ERRCODE_RG_LIMITED),
 			errmsg("rate limit \"%s\" exceeded", hit->policy->name),
 			errdetail("rate_limited"),
+			rg_err_retry(whole_seconds(hit->result.retry_after)),
 			errhint("Retry after %lld seconds.",
 					(long long) whole_seconds(hit->result.retry_after)));
 }

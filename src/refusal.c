@@ -7,8 +7,8 @@
 #include "crypt.h"
 #include "denial.h"
 #include "errcodes.h"
-#include "rate_headers.h"
 #include "refusal.h"
+#include "retry.h"
 
 static bool
 is_of_class_rg(int sqlerrcode)
@@ -36,14 +36,15 @@ become_missing(ErrorData *error)
 
 /* Before the limits were taken the hits have no results. */
 static char *
-header_lines(const RgAnswer *answer)
+header_lines(const RgAnswer *answer, const ErrorData *error)
 {
 	StringInfoData lines;
 
 	if (!answer->admitted)
 		return NULL;
 	initStringInfo(&lines);
-	rg_rate_headers(&lines, answer->hits, answer->nhits);
+	rg_answer_limit_lines(answer, &lines);
+	rg_retry_line(&lines, error);
 	return lines.len > 0 ? lines.data : NULL;
 }
 
@@ -65,6 +66,6 @@ rg_refusal_rethrow(const RgAnswer *answer, MemoryContext context)
 	rg_denial_serving(NULL);
 	if (does_not_open(error))
 		become_missing(error);
-	error->constraint_name = header_lines(answer);
+	error->constraint_name = header_lines(answer, error);
 	ReThrowError(error);
 }

@@ -18,7 +18,8 @@
  * A value that does not open becomes a row that is not there, and an error of
  * class RG carries the header lines about limits that the answer would have
  * had, in the field for a constraint's name, so that a refusal by application
- * SQL has the headers of any other answer.
+ * SQL has the headers of any other answer; RG429 says there whether and when to
+ * try again, too (retry.h).
  */
 extern _Noreturn void rg_refusal_rethrow(const RgAnswer *answer, MemoryContext context);
 

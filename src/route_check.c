@@ -16,6 +16,7 @@
 #include "rate.h"
 #include "route_plan.h"
 #include "run_as.h"
+#include "usage_policy.h"
 
 PG_FUNCTION_INFO_V1(relay_guard_route_check);
 
@@ -55,6 +56,29 @@ require_rate_policies(const RgRoute *route)
 					errcode(ERRCODE_UNDEFINED_OBJECT),
 					errmsg("rate policy \"%s\" does not exist", route->rates[i]),
 					errhint("Insert it into relay_guard.rate_policy first."));
+}
+
+static void
+require_quota_policies(const RgRoute *route)
+{
+	for (int i = 0; i < route->nquotas; i++)
+		if (rg_quota_policy(route->quotas[i]) == NULL)
+			ereport(ERROR,
+					errcode(ERRCODE_UNDEFINED_OBJECT),
+					errmsg("quota policy \"%s\" does not exist", route->quotas[i]),
+					errhint("Insert it into relay_guard.quota_policy first."));
+}
+
+static void
+require_budget_policy(const RgRoute *route)
+{
+	if (route->budget != NULL && strcmp(route->budget, RG_ROUTE_ALL_BUDGETS) != 0 &&
+		rg_budget_policy(route->budget) == NULL)
+		ereport(ERROR,
+				errcode(ERRCODE_UNDEFINED_OBJECT),
+				errmsg("budget policy \"%s\" does not exist", route->budget),
+				errhint("Insert it into relay_guard.budget_policy first, or write \"%s\" for all budgets.",
+						RG_ROUTE_ALL_BUDGETS));
 }
 
 /* Prepares the statement with the rights and the path that it will run with. */
@@ -105,6 +129,8 @@ relay_guard_route_check(PG_FUNCTION_ARGS)
 	if (!check_function_bodies)
 		return PointerGetDatum(NULL);
 	require_rate_policies(&route);
+	require_quota_policies(&route);
+	require_budget_policy(&route);
 	try_plan(&route);
 	return PointerGetDatum(NULL);
 }

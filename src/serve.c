@@ -16,6 +16,7 @@
 #include "execute.h"
 #include "log_guard.h"
 #include "refusal.h"
+#include "route_usage.h"
 #include "run_as.h"
 #include "serve.h"
 #include "statement_guard.h"
@@ -123,9 +124,21 @@ answer_violation(const RgRequest *request, const RgViolation *violation, RgAnswe
 	rg_answer_problem(answer, request, &problem);
 }
 
+/* The statement, and what it costs beside it. */
+static void
+run_statement(RgRoutePlan *plan, const RgRequest *request, const RgIdentity *identity,
+			  ParamListInfo params, uint64 limit, RgAnswer *answer)
+{
+	if (!rg_route_usage_hold(request, identity, answer))
+		return;
+	rg_execute(plan, request, params, limit, answer);
+	rg_route_usage_settle(request, answer);
+}
+
 /* The values and the statement, both with the route's rights. */
 static void
-run_route(const RgRequest *request, RgRouteMatch *match, RgAnswer *answer)
+run_route(const RgRequest *request, const RgIdentity *identity, RgRouteMatch *match,
+		  RgAnswer *answer)
 {
 	RgRoute    *route = match->route;
 	RgViolation violation;
@@ -141,7 +154,7 @@ run_route(const RgRequest *request, RgRouteMatch *match, RgAnswer *answer)
 	if (params == NULL)
 		answer_violation(request, &violation, answer);
 	else
-		rg_execute(plan, request, params, limit, answer);
+		run_statement(plan, request, identity, params, limit, answer);
 	rg_run_as_leave(before);
 }
 
@@ -161,7 +174,7 @@ serve_routed(const RgRequest *request, RgRouteMatch *match, RgAnswer *answer)
 		rg_context_save(&identity);
 	else if (rg_context() != NULL)
 		rg_context_save(NULL);
-	run_route(request, match, answer);
+	run_route(request, &identity, match, answer);
 }
 
 /* Tells the server's log which request an error belongs to. */

@@ -348,7 +348,7 @@ tell_of_policy(const RgUsagePolicy *policy)
 
 	if (SPI_execute_with_args("SELECT value, sum(used)::bigint, sum(reserved)::bigint"
 							  " FROM relay_guard.usage_total"
-							  " WHERE scope = $1 AND policy = 0 AND bucket >= $2 AND bucket < $3"
+							  " WHERE scope = $1 AND policy = 0 AND NOT daily AND bucket >= $2 AND bucket < $3"
 							  " GROUP BY value HAVING sum(used) + sum(reserved) >= $4",
 							  lengthof(types), types, values, NULL, true, 0) != SPI_OK_SELECT)
 		elog(ERROR, "totals of the ledger cannot be read");
@@ -359,8 +359,8 @@ tell_of_policy(const RgUsagePolicy *policy)
 	SPI_freetuptable(table);
 }
 
-void
-rg_alert_by_totals(void)
+static void
+tell_of_totals(void)
 {
 	const RgUsagePolicy *policies;
 	int			count;
@@ -372,4 +372,14 @@ rg_alert_by_totals(void)
 	for (int i = 0; i < count; i++)
 		if (Min(policies[i].warn, policies[i].limit) != PG_INT64_MAX)
 			tell_of_policy(&policies[i]);
+}
+
+bool
+rg_alert_by_totals(void)
+{
+	news[false] = news[true] = 0;
+	if (rg_work_try(tell_of_totals, "looking for budgets that reached a limit", 0) != 0)
+		return false;
+	count_news();
+	return true;
 }

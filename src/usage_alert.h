@@ -22,8 +22,9 @@ extern bool rg_alert_flagged(void)
 
 /*
  * Tells of what the totals of the ledger show in present windows: a crash empties
- * shared memory, flags included.  Inside a transaction with a snapshot, connected to SPI.
+ * shared memory, flags included.  As above.
  */
-extern void rg_alert_by_totals(void);
+extern bool rg_alert_by_totals(void)
+			__attribute__((warn_unused_result));
 
 #endif

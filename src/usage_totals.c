@@ -4,18 +4,23 @@
  */
 #include "postgres.h"
 
+#include "access/htup_details.h"
 #include "commands/extension.h"
 #include "fmgr.h"
 #include "funcapi.h"
 #include "utils/builtins.h"
+#include "utils/timestamp.h"
 
 #include "counter.h"
 #include "counter_key.h"
+#include "database_worker.h"
 #include "rate_totals.h"
 #include "usage_totals.h"
+#include "usage_worker.h"
 
 #define REMEMBERED 16			/* places; a power of two */
 #define TOTALS_COLUMNS 3
+#define STATUS_COLUMNS 6
 
 /* Where this backend found the totals of a policy. */
 typedef struct Place
@@ -96,4 +101,32 @@ relay_guard_read_usage_totals(PG_FUNCTION_ARGS)
 		if (sums[i].kind != RG_KIND_RATE)
 			put_sums((ReturnSetInfo *) fcinfo->resultinfo, &sums[i]);
 	return (Datum) 0;
+}
+
+PG_FUNCTION_INFO_V1(relay_guard_read_usage_status);
+
+/* Nulls where this database is not one of relay_guard.databases. */
+Datum
+relay_guard_read_usage_status(PG_FUNCTION_ARGS)
+{
+	RgWorkStatus status;
+	Datum		values[STATUS_COLUMNS] = {0};
+	bool		nulls[STATUS_COLUMNS];
+	TupleDesc	desc;
+
+	if (get_call_result_type(fcinfo, NULL, &desc) != TYPEFUNC_COMPOSITE)
+		elog(ERROR, "return type must be a row type");
+	memset(nulls, true, sizeof nulls);
+	if (rg_work_status(RG_WORK_USAGE, &status))
+	{
+		memset(nulls, false, sizeof nulls);
+		values[0] = TimestampTzGetDatum(status.done_at);
+		nulls[0] = status.done_at == 0;
+		values[1] = BoolGetDatum(status.pending);
+		values[2] = Int64GetDatum(status.failures);
+		values[3] = Int64GetDatum(status.tallies[RG_TALLY_WARNINGS]);
+		values[4] = Int64GetDatum(status.tallies[RG_TALLY_HARD]);
+		values[5] = Int64GetDatum(status.tallies[RG_TALLY_EXPIRED]);
+	}
+	return HeapTupleGetDatum(heap_form_tuple(BlessTupleDesc(desc), values, nulls));
 }

@@ -10,6 +10,7 @@
  */
 #include "postgres.h"
 
+#include "access/xact.h"
 #include "executor/spi.h"
 #include "miscadmin.h"
 #include "postmaster/interrupt.h"
@@ -43,6 +44,9 @@ static int64 alert_at;
 
 static bool failed = false;
 
+/* Whether this transaction has written the ledger. */
+static bool wrote = false;
+
 /*
  * Set by whoever runs the server.  What was written since the last round is what
  * an account reads row by row when it is rebuilt; a reservation that nobody ends
@@ -62,6 +66,28 @@ void
 rg_usage_worker_notify(uint32 what)
 {
 	(void) rg_work_notify(RG_WORK_USAGE, what);
+}
+
+/* Rows of a subtransaction that was rolled back make a round that finds nothing. */
+static void
+on_transaction(XactEvent event, void *arg)
+{
+	if (event != XACT_EVENT_COMMIT && event != XACT_EVENT_ABORT)
+		return;
+	if (wrote && event == XACT_EVENT_COMMIT)
+		rg_usage_worker_notify(RG_USAGE_ROWS);
+	wrote = false;
+}
+
+void
+rg_usage_worker_wrote(void)
+{
+	static bool registered = false;
+
+	if (!registered)
+		RegisterXactCallback(on_transaction, NULL);
+	registered = true;
+	wrote = true;
 }
 
 static int64
@@ -91,8 +117,10 @@ roll(void)
 static void
 maintain(void)
 {
-	if (has_ledger())
-		(void) SPI_execute("SELECT relay_guard.usage_maintain()", false, 0);
+	if (!has_ledger())
+		return;
+	(void) SPI_execute("SELECT relay_guard.usage_maintain()", false, 0);
+	(void) SPI_execute("SELECT relay_guard.budget_alert_forget()", false, 0);
 }
 
 static void
@@ -136,8 +164,8 @@ sum_up(void)
 {
 	try(roll, "summing up the usage ledger");
 	expire_leases();
-	if (rg_work_is_first())
-		try(rg_alert_by_totals, "looking for budgets that reached a limit");
+	if (rg_work_is_first() && !rg_alert_by_totals())
+		failed = true;
 	if (rg_work_upkeep_due(HOUR))
 		try(maintain, "making partitions of the usage ledger");
 	round_at = interval_from_now();

@@ -26,11 +26,11 @@ typedef enum RgUsageTally
 /* The setting and the kind of work; called from _PG_init. */
 extern void rg_usage_worker_init(void);
 
-/*
- * Tells this database's worker of something to do; may be called under a lock.
- * Of rows when they are committed: what is not, a round does not see.
- */
+/* Tells this database's worker of something to do; may be called under a lock. */
 extern void rg_usage_worker_notify(uint32 what);
+
+/* The same of rows, when the current transaction, which writes them, has committed. */
+extern void rg_usage_worker_wrote(void);
 
 /* Entry point of the process. */
 extern PGDLLEXPORT void rg_usage_worker_main(Datum arg);

@@ -85,14 +85,15 @@ class Server:
         """Puts another ring in the place of the one there is, as a whole."""
         write(self.folder / "keyring.new", text).rename(self.keyring)
 
-    def pg_ctl(self, *arguments, check=True):
-        return as_server(BINDIR / "pg_ctl", "-w", "-D", self.data, "-l", self.log_file, *arguments, check=check)
+    def pg_ctl(self, *arguments, check=True, **environment):
+        return as_server("env", *(f"{name}={setting}" for name, setting in environment.items()),
+                         BINDIR / "pg_ctl", "-w", "-D", self.data, "-l", self.log_file, *arguments, check=check)
 
-    def start(self):
+    def start(self, **environment):
         settings = "".join(f"{name} = '{value}'\n" for name, value in self.options.items())
         with open(self.data / "postgresql.auto.conf", "w") as file:
             file.write(settings)
-        started = self.pg_ctl("start", check=False)
+        started = self.pg_ctl("start", check=False, **environment)
         if started.returncode != 0:
             raise RuntimeError(self.log())
         return self

@@ -25,16 +25,23 @@ def policies(server, database="postgres"):
         UNION ALL SELECT id, name, scope, "window", hard, false FROM relay_guard.budget_policy WHERE enabled""", database=database)]
 
 
+def midnight(day, zone):
+    """Where clocks show it twice the second, and where they skip it when they do."""
+    return max(datetime.datetime(day.year, day.month, day.day, tzinfo=zone, fold=fold).astimezone(UTC) for fold in (0, 1))
+
+
 def window_start(window, at, zone=UTC):
-    """When the calendar's window of that time began, in a zone."""
+    """When the calendar's window of that time began, in a zone whose clocks are set by whole hours."""
     local = at.astimezone(zone)
     if window == "lifetime":
         return None
     if window == "hour":
         offset = local.utcoffset()
-        return ((at.astimezone(UTC) + offset).replace(minute=0, second=0, microsecond=0) - offset).astimezone(UTC)
-    day = local.replace(hour=0, minute=0, second=0, microsecond=0, fold=0)
-    return (day.replace(day=1) if window == "month" else day).astimezone(UTC)
+        return (at.astimezone(UTC) + offset).replace(minute=0, second=0, microsecond=0) - offset
+    day = local.date()
+    if midnight(day, zone) > at:
+        day -= datetime.timedelta(days=1)
+    return midnight(day.replace(day=1) if window == "month" else day, zone)
 
 
 def value_of(policy, row):

@@ -1,5 +1,4 @@
 """Servers whose wall clock a test sets, by libfaketime, of Debian's package faketime."""
-import contextlib
 import datetime
 import glob
 import os
@@ -34,18 +33,6 @@ class Clock:
 
     def start(self):
         """Starts the server under this clock."""
-        with environment(LD_PRELOAD=LIBRARY[0], FAKETIME_TIMESTAMP_FILE=str(self.file), FAKETIME_NO_CACHE="1",
-                         FAKETIME_DONT_FAKE_MONOTONIC="1"):
-            self.server.start()
+        self.server.start(LD_PRELOAD=LIBRARY[0], FAKETIME_TIMESTAMP_FILE=self.file, FAKETIME_NO_CACHE=1,
+                          FAKETIME_DONT_FAKE_MONOTONIC=1)
         assert abs((self.server.value("SELECT clock_timestamp()") - self.now()).total_seconds()) < 5
-
-
-@contextlib.contextmanager
-def environment(**settings):
-    before = dict(os.environ)
-    os.environ.update(settings)
-    try:
-        yield
-    finally:
-        os.environ.clear()
-        os.environ.update(before)

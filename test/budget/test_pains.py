@@ -10,6 +10,7 @@ import pytest
 
 from accounts import (CHARGE, EXTEND, RELEASE, RESERVE, SETTLE, STATUS, TAKE, Client, Watcher, budget, clients, fresh, install, model,
                       problems, quota, spend_in_ledger, taken_in_ledger, together)
+from clocks import UTC, Clock, needs_faketime
 from servers import run, wait_for
 
 
@@ -265,29 +266,31 @@ def test_litellm_27989_accounts_taken_in_any_order_neither_deadlock_nor_lose(ser
     assert problems(server) == []
 
 
-def timezone_whose_hour_ends_in(seconds):
-    """A zone in which it is so many seconds before the hour, as POSIX writes it: behind UTC is positive."""
-    now = time.time()
-    offset = int(-(now + seconds) % 3600)
-    return f"<TEST>-{offset // 3600:02}:{offset // 60 % 60:02}:{offset % 60:02}"
-
-
+@needs_faketime
 def test_litellm_36941_a_window_is_over_at_once_and_waits_for_no_job(make_server):
     """No worker runs here; the window is part of the account's key."""
-    server = make_server({"relay_guard.timezone": timezone_whose_hour_ends_in(8)})
+    server = make_server(started=False)
+    clock = Clock(server)
+    clock.set(datetime.datetime(2027, 3, 31, 23, 59, 58, tzinfo=UTC))
+    clock.start()
     install(server)
-    policy = quota(server, 3, window="hour")
-    with Client(server) as client:
-        before = [client.take(policy) for _ in range(5)]
-        assert [row.allowed for row in before] == [True] * 3 + [False] * 2
-        end = before[0].resets_at
-        wait = (end - datetime.datetime.now(datetime.timezone.utc)).total_seconds()
-        assert 0 < wait < 10
-        time.sleep(wait + 0.02)
-        after = [client.take(policy) for _ in range(5)]
-        assert [row.allowed for row in after] == [True] * 3 + [False] * 2
-        assert after[0].resets_at == end + datetime.timedelta(hours=1)
-    assert taken_in_ledger(server, policy) == 6
+    policies = [quota(server, 3, window=window) for window in ("hour", "day", "month")]
+    with budget(server, 30, window="day") as daily, budget(server, 60, window="month") as monthly, Client(server) as client:
+        clock.set(datetime.datetime(2027, 3, 31, 23, 59, 0, tzinfo=UTC))
+        midnight = datetime.datetime(2027, 4, 1, tzinfo=UTC)
+        for policy in policies:
+            before = [client.take(policy) for _ in range(5)]
+            assert [(row.allowed, row.resets_at) for row in before] == [(True, midnight)] * 3 + [(False, midnight)] * 2
+        held = client.reserve(30)
+        assert client.reserve(1).blocked_by == daily
+        clock.set(midnight + datetime.timedelta(milliseconds=1))
+        for policy in policies:
+            assert [client.take(policy).allowed for _ in range(5)] == [True] * 3 + [False] * 2
+        assert client.money(daily) == client.money(monthly) == (0, 0)
+        assert client.reserve(30).allowed
+        assert client.settle(held.reservation, 30).outcome == "settled"
+        assert client.money(daily) == client.money(monthly) == (0, 30)
+    assert [taken_in_ledger(server, policy) for policy in policies] == [6] * 3
     assert problems(server) == []
     server.stop("immediate")
 

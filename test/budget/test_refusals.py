@@ -119,16 +119,17 @@ def test_sums_of_an_account_do_not_overflow(server):
     """Charges are never refused for a limit, and so may come near the end of bigint: then they are refused for that."""
     name = fresh("model")
     model(server, name, PRICE_MOST)
-    tokens = MOST // (PRICE_MOST // 1_000_000)
-    charge = "SELECT * FROM relay_guard.budget_charge(%s, 0, %s)"
+    charge = "SELECT count(relay_guard.budget_charge(%s, 0, 1000000)) FROM generate_series(1, %s)"
     with budget(server, PRICE_MOST) as policy, Client(server) as client:
-        states = [client.fails(charge, name, tokens // 4) for _ in range(6)]
-        assert set(states) <= {None, "22003", "22023"}
-        assert states[-1] is not None
-        spent, reserved = client.money(policy)
-        assert spent == spend_in_ledger(server, client.user)[0] > 0
+        assert client.call("SELECT amount FROM relay_guard.budget_charge(%s, 0, 1000000)", name).amount == PRICE_MOST
+        assert client.fails(charge, name, 3000) is None
+        assert client.fails(charge, name, 7000) == "22003"
+        assert client.money(policy) == spend_in_ledger(server, client.user) == (3001 * PRICE_MOST, 0)
         assert not client.reserve(1).allowed
+        assert client.call(CHARGE, 0, 1).over == policy
         assert problems(server) == []
+    with budget(server, PRICE_MOST), Client(server) as client:
+        assert client.fails("SELECT relay_guard.budget_charge(%s, 0, 1000001)", name) == "22003"
 
 
 @pytest.mark.parametrize("price", [-1, PRICE_MOST + 1, MOST])
@@ -208,8 +209,9 @@ def test_null_is_an_error_and_admits_nothing(server, function, at):
 
 # Names
 
-@pytest.mark.parametrize("name", ["", "no such policy", "M", "m ", "m\u200b", "'; DROP TABLE relay_guard.usage_ledger; --", "x" * 10 ** 6])
+@pytest.mark.parametrize("name", ["", "no such policy", "M", "m ", "m\u200b", "'; DROP TABLE relay_guard.usage_ledger; --", "long"])
 def test_policies_and_models_that_are_not_there(server, name):
+    name = "x" * 10 ** 6 if name == "long" else name
     with Client(server) as client, nothing_moves(server, client, "m"):
         for statement in ("SELECT relay_guard.quota_take(%s)", "SELECT relay_guard.quota_require(%s)", "SELECT relay_guard.quota_status(%s)"):
             assert client.fails(statement, name) == "42704"

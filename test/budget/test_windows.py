@@ -5,7 +5,7 @@ import zoneinfo
 
 import pytest
 from acting import User
-from books import Books, check_accounts, check_reservations, ledger, policies, sums
+from books import Books, check_accounts, check_reservations, ledger, midnight, policies, sums
 from clocks import UTC, Clock, needs_faketime
 from crashes import heir, kill_server  # noqa: F401
 from load import Crowd, Watcher, start_clients, with_limits
@@ -162,38 +162,37 @@ def test_a_load_over_midnight_of_a_months_end(clock):
 
 
 ZONES = {
-    "Asia/Beirut": datetime.datetime(2021, 3, 28),  # there is no midnight: 24:00 is 1:00
-    "America/Havana": datetime.datetime(2021, 11, 7),  # there are two: at 1:00 it is 0:00 again
-    "Asia/Kolkata": datetime.datetime(2021, 6, 1),  # hours begin at half past UTC's
-    "America/New_York": datetime.datetime(2021, 11, 1)}
+    "Asia/Beirut": datetime.date(2021, 3, 28),  # there is no midnight: 24:00 is 1:00
+    "America/Havana": datetime.date(2021, 11, 7),  # there are two: at 1:00 it is 0:00 again
+    "Asia/Kolkata": datetime.date(2021, 6, 1),  # hours begin at half past UTC's
+    "America/New_York": datetime.date(2021, 11, 7)}  # has 25 hours
 
 
 @pytest.mark.parametrize("name", ZONES)
 def test_days_of_a_time_zone(make_server, name):
+    """They end once, at its midnight, and not an hour before or after."""
     zone = zoneinfo.ZoneInfo(name)
+    begin, end = midnight(ZONES[name], zone), midnight(ZONES[name] + datetime.timedelta(days=1), zone)
     server = make_server({"relay_guard.timezone": name}, started=False)
     clock = Clock(server)
-    midnight = ZONES[name].replace(tzinfo=zone).astimezone(UTC)
-    clock.set(midnight - datetime.timedelta(seconds=30))
+    clock.set(begin - datetime.timedelta(hours=1, seconds=30))
     clock.start()
     with_limits(server, QUOTAS, BUDGETS)
     user = User(server)
-    assert user.take("per_day", 5)["resets_at"] == user.take("per_hour", 5)["resets_at"] == midnight
+    assert user.take("per_day", 5)["resets_at"] == begin
+    assert user.take("per_hour", 5)["resets_at"] == begin - datetime.timedelta(hours=1)
     reservation = user.reserve(TOKENS)["reservation"]
-    assert not user.take("per_day")["allowed"] and not user.take("per_hour")["allowed"] and not user.reserve(1)["allowed"]
+    clock.step(3600)
+    assert not user.take("per_day")["allowed"] and not user.reserve(1)["allowed"]
+    assert user.take("per_hour", 5)["resets_at"] == begin and not user.take("per_hour")["allowed"]
     clock.step(60)
-    next_day = (ZONES[name] + datetime.timedelta(days=1)).replace(tzinfo=zone).astimezone(UTC)
-    assert user.take("per_day", 5)["resets_at"] == next_day
-    assert user.take("per_hour", 5)["resets_at"] == midnight + datetime.timedelta(hours=1)
-    assert user.reserve(TOKENS)["allowed"]
-    clock.set(midnight + datetime.timedelta(hours=1, seconds=30))  # the second midnight where there are two
-    assert not user.take("per_day")["allowed"] and user.take("per_hour", 5)["allowed"]
+    assert user.take("per_day", 5)["resets_at"] == end and user.reserve(TOKENS)["resets_at"] == end
+    assert user.take("per_hour", 5)["resets_at"] == begin + datetime.timedelta(hours=1)
     user.settle(reservation, 1)
-    wanted = check_accounts(server)
-    assert wanted["user_day", "alice", midnight] == [0, 1000]
-    clock.set(next_day - datetime.timedelta(seconds=10))
-    assert not user.take("per_day")["allowed"]
-    clock.step(20)
-    assert user.take("per_day", 5)["allowed"]
+    clock.set(end - datetime.timedelta(seconds=30))
+    assert not user.take("per_day")["allowed"] and not user.reserve(1)["allowed"]
+    assert check_accounts(server)["user_day", "alice", begin] == [0, 1000]
+    clock.step(60)
+    assert user.take("per_day", 5)["allowed"] and user.reserve(TOKENS)["allowed"]
     check_accounts(server)
     server.stop("immediate")

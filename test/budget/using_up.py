@@ -7,7 +7,7 @@ from servers import run
 
 USED_UP = [("'full'", "budget_reserve('m', 1, 0)", "NOT allowed AND reservation IS NULL AND blocked_by = 'user_day'"),
            ("'holder'", "budget_reserve('m', 1, 0)", "NOT allowed AND reservation IS NULL AND blocked_by = 'user_day'"),
-           ("'lost', NULL, 'anonymous'", "quota_take('anon_lifetime')", "NOT allowed AND used = 100 AND remaining = 0")]
+           ("'anon:lost', NULL, 'anonymous'", "quota_take('anon_lifetime')", "NOT allowed AND used = 100 AND remaining = 0")]
 
 
 class Filler(Client):
@@ -26,7 +26,7 @@ class Filler(Client):
             self.reserve(held, tokens)
         assert sum(reservation.held for reservation in held.values()) == BUDGETS["user_day"][2]
         self.commit()
-        self.start("fill-3", "lost", "anonymous")
+        self.start("fill-3", "anon:lost", "anonymous")
         assert self.ask("quota_take('anon_lifetime', 100)")["allowed"]
         self.wrote("take", "anon_lifetime", units=100)
         self.commit()

@@ -74,3 +74,15 @@ def test_a_refused_value_costs_no_more_than_a_request(limited):
     headers = {"Authorization": f"Bearer {token}", **origin}
     assert limited.get(FILES + "?limit=x", headers).header("X-RateLimit-Remaining") == "29"
     assert list_files(limited, token, origin).header("X-RateLimit-Remaining") == "28"
+
+
+def test_a_limit_that_a_statement_requires_says_when_to_come_back(postgres, limited):
+    postgres.sql("""INSERT INTO relay_guard.rate_policy (name, identify_by, quota, "window") VALUES ('required', 'user', 1, '5 min');
+                    INSERT INTO relay_guard.route (method, path, query, auth, result, run_as) VALUES
+                        ('GET', '/test/required', 'SELECT allowed FROM relay_guard.rate_require(''required'')', 'anonymous', 'value', 'relay_app')""",
+                 user="relay_owner")
+    who = {"Authorization": f"Bearer {session(limited)}", **address()}
+    assert limited.get("/test/required", who).status == 200
+    refused = limited.get("/test/required", who)
+    assert (refused.status, refused.json()["code"]) == (429, "rate_limited")
+    assert 0 < int(refused.header("Retry-After")) <= 301

@@ -72,7 +72,7 @@ def test_down_to_nothing_and_up_again():
 
 
 def test_each_step_down_and_up():
-    for _ in range(6):
+    for _ in range(7):
         alembic("downgrade", "-1")
         alembic("upgrade", "+1")
         alembic("downgrade", "-1")

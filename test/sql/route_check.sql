@@ -12,10 +12,11 @@ ALTER TABLE rg_note ENABLE ROW LEVEL SECURITY;
 GRANT SELECT ON rg_note TO rg_app;
 CREATE FUNCTION rg_add(query text, run_as text DEFAULT 'rg_app', result text DEFAULT 'row',
                        parameters jsonb DEFAULT '[{"name":"id","in":"query","schema":{"type":"integer"}}]',
-                       keyset name[] DEFAULT '{}', path text DEFAULT '/t', rate text[] DEFAULT '{}') RETURNS void
+                       keyset name[] DEFAULT '{}', path text DEFAULT '/t', rate text[] DEFAULT '{}',
+                       quota text[] DEFAULT '{}', budget text DEFAULT NULL) RETURNS void
 LANGUAGE sql AS $$
-    INSERT INTO relay_guard.route (method, path, query, auth, run_as, result, result_key, parameters, keyset, rate)
-    VALUES ('GET', $6, $1, 'none', $2::regrole, $3, CASE $3 WHEN 'rows' THEN 'items' END, $4, $5, $7)
+    INSERT INTO relay_guard.route (method, path, query, auth, run_as, result, result_key, parameters, keyset, rate, quota, budget)
+    VALUES ('GET', $6, $1, 'none', $2::regrole, $3, CASE $3 WHEN 'rows' THEN 'items' END, $4, $5, $7, $8, $9)
 $$;
 
 -- statements
@@ -62,6 +63,11 @@ SELECT rg_add('SELECT 1 AS a', parameters => '[{"name":"id","in":"path","require
 SELECT rg_add('SELECT 1 AS a', path => '/t/{id}', parameters => '[]');
 SELECT rg_add('SELECT 1 AS a', path => 't');
 SELECT rg_add('SELECT 1 AS a', rate => '{nope}');
+SELECT rg_add('SELECT 1 AS a', quota => '{anon_hour,nope}');
+SELECT rg_add('SELECT 1 AS a', quota => '{anon_hour,NULL}');
+SELECT rg_add('SELECT 1 AS a', quota => '{anon_hour,anon_hour,anon_hour,anon_hour,anon_hour}');
+SELECT rg_add('SELECT 1 AS a', budget => 'nope');
+SELECT rg_add('SELECT 1 AS a', budget => '');
 
 -- pages
 SELECT rg_add('SELECT id FROM public.rg_note', result => 'rows', keyset => '{id}');
