@@ -30,6 +30,13 @@ typedef enum RgLedgerKind
 	RG_LEDGER_CHARGE
 } RgLedgerKind;
 
+/* Whether a reservation ends with it. */
+static inline bool
+rg_ledger_is_final(RgLedgerKind kind)
+{
+	return kind == RG_LEDGER_SETTLE || kind == RG_LEDGER_RELEASE || kind == RG_LEDGER_EXPIRE;
+}
+
 /* Slices whose data is NULL are absent. */
 typedef struct RgLedgerRow
 {
