@@ -72,10 +72,10 @@ BEGIN
             used := used || sums.used;
             reserved := reserved || sums.reserved;
         END LOOP;
-        after := ARRAY(SELECT DISTINCT ON (b.place) n
-                       FROM unnest(before) WITH ORDINALITY b(name, kind, policy, policy_id, scope, value, class, "window", window_start)
+        after := ARRAY(SELECT DISTINCT ON (b.ordinality) n
+                       FROM unnest(before) WITH ORDINALITY b
                        LEFT JOIN relay_guard.account n USING (kind, policy_id, value, window_start)
-                       ORDER BY b.place);
+                       ORDER BY b.ordinality);
         FOR i IN 1..cardinality(before) LOOP
             IF (after[i]).changes = (before[i]).changes AND (before[i]).pending = 0 AND (after[i]).pending = 0 THEN
                 RETURN QUERY SELECT * FROM relay_guard.account_problems(before[i], used[i], reserved[i]);
@@ -108,13 +108,16 @@ WITH actual AS MATERIALIZED (
     GROUP BY 1, 2, 3, 4, 5),
 kept AS (
     SELECT * FROM relay_guard.usage_total t
-    WHERE t.bucket >= (SELECT min(p.lower) FROM relay_guard.month_partitions('relay_guard.usage_ledger') p))
-SELECT p.problem, CASE scope WHEN 'quota' THEN 'quota' ELSE 'budget' END,
-       CASE scope WHEN 'quota' THEN coalesce(q.name, policy::text) ELSE scope END, value, bucket, p.counter, p.ledger
-FROM kept k FULL JOIN actual a USING (scope, policy, value, daily, bucket)
-LEFT JOIN relay_guard.quota_policy q ON scope = 'quota' AND q.id = policy
-CROSS JOIN LATERAL (VALUES ('total_used', coalesce(k.used, 0), coalesce(a.used, 0)::bigint),
-                           ('total_reserved', coalesce(k.reserved, 0), coalesce(a.reserved, 0)::bigint)) p (problem, counter, ledger)
+    WHERE t.bucket >= (SELECT min(p.lower) FROM relay_guard.month_partitions('relay_guard.usage_ledger') p)),
+total AS (
+    SELECT scope, policy, value, bucket, coalesce(k.used, 0) AS used, coalesce(k.reserved, 0) AS reserved,
+           coalesce(a.used, 0)::bigint AS actually_used, coalesce(a.reserved, 0)::bigint AS actually_reserved
+    FROM kept k FULL JOIN actual a USING (scope, policy, value, daily, bucket))
+SELECT p.problem, CASE t.scope WHEN 'quota' THEN 'quota' ELSE 'budget' END,
+       CASE t.scope WHEN 'quota' THEN coalesce(q.name, t.policy::text) ELSE t.scope END, t.value, t.bucket, p.counter, p.ledger
+FROM total t LEFT JOIN relay_guard.quota_policy q ON t.scope = 'quota' AND q.id = t.policy
+CROSS JOIN LATERAL (VALUES ('total_used', t.used, t.actually_used),
+                           ('total_reserved', t.reserved, t.actually_reserved)) p (problem, counter, ledger)
 WHERE p.counter <> p.ledger
 $$;
 COMMENT ON FUNCTION check_totals() IS 'The part of check_ledger() that compares totals with the rows that they cover.';

@@ -26,6 +26,7 @@
 #include "audit_write.h"
 #include "ledger.h"
 #include "ledger_columns.h"
+#include "ledger_index.h"
 #include "own_relation.h"
 #include "usage_worker.h"
 #include "varlena_slice.h"
@@ -35,16 +36,17 @@ typedef struct Writer
 {
 	Relation	partition;
 	Oid			sequence;
-	RgInsert	insert;
+	RgLedgerIndexes indexes;
+	RgInsert	insert;			/* where it has others, too */
 	TupleTableSlot *slot;
 	TimestampTz now;
 } Writer;
 
+/* Of a parallel worker nobody would hear how its transaction ended. */
 void
 rg_ledger_lock(void)
 {
-	PreventCommandIfReadOnly("INSERT INTO relay_guard.usage_ledger");
-	PreventCommandDuringRecovery("INSERT INTO relay_guard.usage_ledger");
+	PreventCommandIfParallelMode("functions of quotas and budgets");
 	LockRelationOid(rg_own_relation_required("usage_ledger"), RowExclusiveLock);
 }
 
@@ -143,7 +145,10 @@ write_row(Writer *writer, const RgLedgerRow *row)
 	set_row(writer, row);
 	ExecStoreVirtualTuple(slot);
 	table_tuple_insert(writer->partition, slot, GetCurrentCommandId(true), 0, NULL);
-	rg_insert_index_entries(&writer->insert, slot);
+	if (writer->indexes.others)
+		rg_insert_index_entries(&writer->insert, slot);
+	else
+		rg_ledger_index_row(writer->partition, &writer->indexes, row, slot);
 }
 
 /*
@@ -168,10 +173,13 @@ write_rows(const RgLedgerRow *rows, int n, TimestampTz now)
 
 	writer.partition = rg_month_partition_open(&rg_ledger_months, rows[0].reserved_at, &writer.sequence);
 	writer.slot = table_slot_create(writer.partition, NULL);
-	rg_insert_open(&writer.insert, writer.partition);
+	rg_ledger_indexes(writer.partition, &writer.indexes);
+	if (writer.indexes.others)
+		rg_insert_open(&writer.insert, writer.partition);
 	for (int i = 0; i < n; i++)
 		write_row(&writer, &rows[i]);
-	rg_insert_close(&writer.insert);
+	if (writer.indexes.others)
+		rg_insert_close(&writer.insert);
 	ExecDropSingleTupleTableSlot(writer.slot);
 	table_close(writer.partition, NoLock);
 }
@@ -185,6 +193,8 @@ rg_ledger_write(const RgLedgerRow *rows, int n)
 	TimestampTz now = GetCurrentTimestamp();
 	int			count;
 
+	PreventCommandIfReadOnly("INSERT INTO relay_guard.usage_ledger");
+	PreventCommandDuringRecovery("INSERT INTO relay_guard.usage_ledger");
 	for (int i = 0; i < n; i += count)
 	{
 		count = rows_of_time(rows + i, n - i);

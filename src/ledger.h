@@ -30,6 +30,13 @@ typedef enum RgLedgerKind
 	RG_LEDGER_CHARGE
 } RgLedgerKind;
 
+/* Whether a reservation ends with it. */
+static inline bool
+rg_ledger_is_final(RgLedgerKind kind)
+{
+	return kind == RG_LEDGER_SETTLE || kind == RG_LEDGER_RELEASE || kind == RG_LEDGER_EXPIRE;
+}
+
 /* Slices whose data is NULL are absent. */
 typedef struct RgLedgerRow
 {
@@ -57,8 +64,9 @@ typedef struct RgLedgerRow
 } RgLedgerRow;
 
 /*
- * To be called before a policy is looked up for rows that are to be written: from
- * here to the end of the transaction no policy changes.
+ * To be called before a policy is looked up for rows that are to be written, or
+ * for an account: from here to the end of the transaction no policy changes.  A
+ * read-only transaction may, too.
  */
 extern void rg_ledger_lock(void);
 

@@ -10,16 +10,7 @@
 #include "access/skey.h"
 
 #include "ledger_columns.h"
-
-typedef enum RgLedgerIndex
-{
-	RG_LEDGER_BY_XID,
-	RG_LEDGER_BY_QUOTA,
-	RG_LEDGER_BY_USER,
-	RG_LEDGER_BY_WORKSPACE,
-	RG_LEDGER_BY_API_KEY,
-	RG_LEDGER_BY_RESERVATION
-} RgLedgerIndex;
+#include "ledger_index.h"
 
 /* Conditions that a scan has at most. */
 #define RG_LEDGER_KEYS 5

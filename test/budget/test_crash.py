@@ -14,9 +14,9 @@ pytestmark = pytest.mark.usefixtures("heir")
 LONG = os.environ.get("RG_LONG", "0") != "0"
 ROUNDS = 50 if LONG else 3
 CLIENTS = 64
-OPTIONS = {"max_connections": 100, "relay_guard.databases": "postgres", "relay_guard.timezone": forenoon()}
+OPTIONS = {"max_connections": 100, "relay_guard.databases": "postgres", "relay_guard.usage_interval": 1, "relay_guard.timezone": forenoon()}
 BACKENDS = "SELECT pid FROM pg_stat_activity WHERE usename = 'client'"
-WORKER = "SELECT pid FROM pg_stat_activity WHERE backend_type = 'relay_guard worker'"
+WORKER = "SELECT pid FROM pg_stat_activity WHERE backend_type = 'relay_guard ledger'"
 
 
 def kill_all(server):

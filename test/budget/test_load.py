@@ -13,7 +13,7 @@ LONG = os.environ.get("RG_LONG", "0") != "0"
 SECONDS = 60 if LONG else 8
 PART = 5 if LONG else 3  # seconds of the first and the last of a run under a held snapshot
 CLIENTS = 64
-OPTIONS = {"max_connections": 100, "relay_guard.databases": "postgres", "relay_guard.timezone": forenoon(),
+OPTIONS = {"max_connections": 100, "relay_guard.databases": "postgres", "relay_guard.usage_interval": 1, "relay_guard.timezone": forenoon(),
            "autovacuum_naptime": "5s"}
 OPEN = """SELECT reservation FROM relay_guard.usage_ledger WHERE reservation IS NOT NULL
     GROUP BY 1 HAVING NOT bool_or(kind IN ('settle', 'release', 'expire'))"""

@@ -12,7 +12,7 @@ from using_up import USED_UP, Filler, check_rebuilt, inherited
 
 pytestmark = pytest.mark.usefixtures("heir")
 CLIENTS = 64
-OPTIONS = {"max_connections": 100, "relay_guard.databases": "postgres", "relay_guard.timezone": forenoon(), "wal_keep_size": "1GB"}
+OPTIONS = {"max_connections": 100, "relay_guard.databases": "postgres", "relay_guard.usage_interval": 1, "relay_guard.timezone": forenoon(), "wal_keep_size": "1GB"}
 RECEIVER = "SELECT pid FROM pg_stat_wal_receiver"
 
 

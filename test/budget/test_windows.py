@@ -31,7 +31,7 @@ ENDS = {"hour": lambda end: end - datetime.timedelta(hours=3), "day": lambda end
 @pytest.fixture(scope="module")
 def clock(make_server):
     """A server's clock, shortly before the end of a month."""
-    server = make_server({"relay_guard.databases": "postgres", "max_connections": 40}, started=False)
+    server = make_server({"relay_guard.databases": "postgres", "relay_guard.usage_interval": 1, "max_connections": 40}, started=False)
     clock = Clock(server)
     clock.end = months_end(datetime.datetime.now(UTC))
     clock.set(clock.end - datetime.timedelta(days=2))
@@ -186,7 +186,8 @@ def test_days_of_a_time_zone(make_server, name):
     assert not user.take("per_day")["allowed"] and not user.reserve(1)["allowed"]
     assert user.take("per_hour", 5)["resets_at"] == begin and not user.take("per_hour")["allowed"]
     clock.step(60)
-    assert user.take("per_day", 5)["resets_at"] == end and user.reserve(TOKENS)["resets_at"] == end
+    assert user.take("per_day", 5)["resets_at"] == end and user.reserve(TOKENS)["allowed"]
+    assert user.reserve(1)["resets_at"] == end
     assert user.take("per_hour", 5)["resets_at"] == begin + datetime.timedelta(hours=1)
     user.settle(reservation, 1)
     clock.set(end - datetime.timedelta(seconds=30))

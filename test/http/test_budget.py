@@ -1,7 +1,6 @@
 """Budgets as clients and admins see them: reservations, one's own usage, the day's budget.
 
-Budgets of users and workspaces are of months.  The shipped one of a day is looked at
-where a day has time left."""
+Budgets of users and workspaces are of months, the shipped one is of a day."""
 import concurrent.futures
 import itertools
 import json
@@ -64,6 +63,14 @@ def gateway(postgres):
         yield gateway
 
 
+@pytest.fixture(autouse=True)
+def away_from_midnight():
+    """No day and no month ends during a test."""
+    left = 86400 - time.time() % 86400
+    if left < 30:
+        time.sleep(left + 0.1)
+
+
 class Client:
     """A user with an address of its own."""
 
@@ -110,12 +117,6 @@ def exact(answer):
 
 def usd(micro):
     return Decimal(micro) / 1000000
-
-
-def within_the_day(seconds=30):
-    left = 86400 - time.time() % 86400
-    if left < seconds:
-        time.sleep(left + 0.1)
 
 
 def ledger(postgres, where="true"):
@@ -282,7 +283,6 @@ def test_a_limit_that_is_raised_counts_at_once(postgres, client):
 
 
 def test_ones_own_usage_and_nobody_elses(postgres, client):
-    within_the_day()
     alice, bob = client(workspace="w2"), client(workspace="w2")
     stranger = client(workspace="w3")
     alice.settle(alice.reserved(100, 100), 100, 40)
@@ -331,7 +331,6 @@ def test_the_days_budget_is_for_admins(postgres, gateway, client):
 
 
 def test_the_days_budget_is_what_the_ledger_says(postgres, gateway, client):
-    within_the_day()
     alice = client()
     alice.settle(alice.reserved(100, 100), 7, 3)
     alice.ask("POST", "/test/budget/embed")
@@ -344,7 +343,6 @@ def test_the_days_budget_is_what_the_ledger_says(postgres, gateway, client):
 
 
 def test_the_days_budget_warns_blocks_and_opens_again(postgres, gateway, client):
-    within_the_day()
     alice = client()
     alice.settle(alice.reserved(100, 100), 100, 100)
     llm, embedding, held = ledger(postgres)
