@@ -115,12 +115,13 @@ roll(void)
 		(void) SPI_execute("SELECT relay_guard.usage_roll()", false, 0);
 }
 
+/* While a ledger is restored, partitions would stand in the way of those to come. */
 static void
 maintain(void)
 {
 	if (!has_ledger())
 		return;
-	(void) SPI_execute("SELECT relay_guard.usage_maintain()", false, 0);
+	(void) SPI_execute("SELECT relay_guard.usage_maintain() WHERE relay_guard.usage_is_whole()", false, 0);
 	(void) SPI_execute("SELECT relay_guard.budget_alert_forget()", false, 0);
 }
 
