@@ -70,7 +70,7 @@ BEGIN
             relay_guard.read_rate_totals(), relay_guard.rate_address(text), relay_guard.metrics(),
             relay_guard.read_keyring(), relay_guard.rekey_secrets(), %s TO %s', lint, grantee);
         EXECUTE format('GRANT EXECUTE ON FUNCTION relay_guard.audit_seal(), relay_guard.audit_head(), relay_guard.usage_maintain(),
-            relay_guard.usage_roll(), relay_guard.usage_day(timestamptz), relay_guard.check_ledger(boolean) TO %s', grantee);
+            relay_guard.usage_roll(), relay_guard.usage_day(timestamptz), relay_guard.check_ledger(), relay_guard.check_ledger(boolean) TO %s', grantee);
         EXECUTE format('GRANT SELECT ON relay_guard.usage_ledger, relay_guard.usage_total, relay_guard.usage_round, relay_guard.open_reservation,
             relay_guard.usage_by_day, relay_guard.usage_by_workspace, relay_guard.usage_by_user, relay_guard.usage_by_model TO %s', grantee);
         EXECUTE format('GRANT EXECUTE ON FUNCTION relay_guard.encrypt_column(regclass, name, name[], text, regtype),
@@ -115,7 +115,7 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION grant_role(text, regrole) IS
-'Gives a role what its kind needs: gateway (serve), app (what routes run as), trusted (assume, issue_token), admin (routes, policies, issuers, protect), auditor (reads the audit log as its identity may, and verifies it), keys (jwks_import alone: whoever fetches the key sets).';
+'Gives a role what its kind needs: gateway (serve), app (what routes run as), trusted (assume, issue_token), admin (routes, policies, issuers, protect), auditor (reads the audit log as its identity may, verifies it, and sees what language models have cost), keys (jwks_import alone: whoever fetches the key sets).';
 
 -- From everybody: ALTER DEFAULT PRIVILEGES may have granted to anyone
 DO $$

@@ -149,6 +149,23 @@ def test_reserve_extend_settle(postgres, client):
     assert ledger(postgres, f"user_id = '{alice.name}'") == (7995, 0, 0)
 
 
+def test_the_ledger_tells_which_request_of_whom_a_row_is_of(postgres, client):
+    alice = client(workspace="w1")
+    ids = [f"ledger-{uuid.uuid4()}" for _ in range(4)]
+    alice.headers["X-Request-ID"] = ids[0]
+    first, second = alice.reserved(), alice.reserved()
+    alice.headers["X-Request-ID"] = ids[1]
+    assert alice.ask("POST", f"{RESERVATIONS}/{first}/extend", tokens=1).status == 200
+    alice.headers["X-Request-ID"] = ids[2]
+    alice.settle(first)
+    alice.headers["X-Request-ID"] = ids[3]
+    assert alice.ask("DELETE", f"{RESERVATIONS}/{second}").status == 204
+    assert postgres.sql("SELECT kind, reservation::text, request_id, workspace_id, api_key FROM relay_guard.usage_ledger "
+                        f"WHERE user_id = '{alice.name}' ORDER BY id") == [
+        ("reserve", first, ids[0], "w1", None), ("reserve", second, ids[0], "w1", None), ("extend", first, ids[1], "w1", None),
+        ("settle", first, ids[2], "w1", None), ("release", second, ids[3], "w1", None)]
+
+
 def test_an_unknown_model_is_told_the_allowed_ones(client):
     for model in "nowhere", "t-off":
         refused = client().reserve(model=model)
