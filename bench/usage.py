@@ -17,6 +17,8 @@ from report import middle, print_table, ratio, verdict
 
 DATABASE = "bench_usage"
 GROWTH = inside.GROWTH
+# The rate counters of all sizes stay, and identities may have 7/8 of the table
+SETTINGS = {"relay_guard.max_counters": sum(GROWTH) * 5 // 4 + 200_000}
 KEPT = 1_000_000    # with so many keys, a database is kept for the next time
 FILLED = 1_000_000  # users in a transaction
 CALLS = 250         # of a sample, each on a key of its own, and not those of the last

@@ -151,7 +151,7 @@ COMMENT ON FUNCTION check_reservations() IS
 'The part of check_ledger() that looks for reservations that did not begin once, ended twice, hold something after their end, or are not in open_reservation as they should be.';
 
 -- Whoever writes the ledger holds a lock on it until the accounts are right.
-CREATE FUNCTION check_ledger("exclusive" boolean DEFAULT false) RETURNS SETOF ledger_problem
+CREATE FUNCTION check_ledger("exclusive" boolean) RETURNS SETOF ledger_problem
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
@@ -164,4 +164,10 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION check_ledger(boolean) IS
-'Where live accounts, totals and reservations differ from the ledger: no rows where nothing does. counter is what they say, ledger what it should be. Accounts that somebody uses all the time cannot be compared and are told as account_in_use; exclusive waits for whoever uses quotas and budgets to be done, and lets nobody begin meanwhile.';
+'As check_ledger(); when true, it waits for whoever uses quotas and budgets to be done, and lets nobody begin meanwhile, so that no account is in use.';
+
+CREATE FUNCTION check_ledger() RETURNS SETOF ledger_problem
+LANGUAGE sql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$ SELECT * FROM relay_guard.check_ledger(false) $$;
+COMMENT ON FUNCTION check_ledger() IS
+'Where live accounts, totals and reservations differ from the ledger: no rows where nothing does. counter is what they say, ledger what it should be. Accounts that somebody uses all the time cannot be compared and are told as account_in_use.';

@@ -70,7 +70,7 @@ BEGIN
             relay_guard.read_rate_totals(), relay_guard.rate_address(text), relay_guard.metrics(),
             relay_guard.read_keyring(), relay_guard.rekey_secrets(), %s TO %s', lint, grantee);
         EXECUTE format('GRANT EXECUTE ON FUNCTION relay_guard.audit_seal(), relay_guard.audit_head(), relay_guard.usage_maintain(),
-            relay_guard.usage_roll(), relay_guard.usage_day(timestamptz), relay_guard.check_ledger(boolean) TO %s', grantee);
+            relay_guard.usage_roll(), relay_guard.usage_day(timestamptz), relay_guard.check_ledger(), relay_guard.check_ledger(boolean) TO %s', grantee);
         EXECUTE format('GRANT SELECT ON relay_guard.usage_ledger, relay_guard.usage_total, relay_guard.usage_round, relay_guard.open_reservation,
             relay_guard.usage_by_day, relay_guard.usage_by_workspace, relay_guard.usage_by_user, relay_guard.usage_by_model TO %s', grantee);
         EXECUTE format('GRANT EXECUTE ON FUNCTION relay_guard.encrypt_column(regclass, name, name[], text, regtype),

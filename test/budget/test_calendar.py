@@ -26,6 +26,8 @@ ODD_ZONES = {
     "America/Havana": "midnights that come twice",
     "Pacific/Apia": "a day that does not exist",
     "Africa/Monrovia": "seconds, until 1972",
+    "America/Caracas": "clocks set by half an hour, at half past two",
+    "Asia/Colombo": "clocks set back by half an hour, from half past midnight",
     "Antarctica/Troll": "clocks set by two hours",
     "America/Scoresbysund": "midnights that do not exist, then another zone",
 }

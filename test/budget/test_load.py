@@ -59,7 +59,7 @@ def settles_down(server, clients):
     wait_for(lambda: not server.run(OPEN), 30)
     rows = books.check(server)
     assert check_reservations(rows) == {}
-    wanted = check_accounts(server, rows)
+    wanted = check_accounts(server)
     for policy in policies(server):
         if policy.scope == "user" and not policy.is_quota:
             books.check_told(rows, policy)
