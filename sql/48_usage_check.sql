@@ -88,7 +88,7 @@ BEGIN
         PERFORM pg_sleep(attempt * 0.01);
     END LOOP;
     FOREACH a IN ARRAY moving LOOP
-        RETURN NEXT ('account_in_use', a.kind, a.policy, a.value, a.window_start, NULL, NULL);
+        RETURN QUERY SELECT 'account_in_use', a.kind, a.policy, a.value, a.window_start, NULL::bigint, NULL::bigint;
     END LOOP;
 END
 $$;

@@ -13,7 +13,7 @@ from using_up import USED_UP, Filler, check_rebuilt, forgets_commits, inherited
 pytestmark = pytest.mark.usefixtures("heir")
 LONG = os.environ.get("RG_LONG", "0") != "0"
 ROUNDS = 50 if LONG else 3
-CLIENTS = 64
+CLIENTS = 64 if LONG else 24
 OPTIONS = {"max_connections": 100, "relay_guard.databases": "postgres", "relay_guard.usage_interval": 1, "relay_guard.timezone": forenoon()}
 BACKENDS = "SELECT pid FROM pg_stat_activity WHERE usename = 'client'"
 WORKER = "SELECT pid FROM pg_stat_activity WHERE backend_type = 'relay_guard ledger'"
