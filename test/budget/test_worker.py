@@ -250,6 +250,19 @@ def test_database_that_is_not_named_keeps_what_is_reserved(make_server):
     server.stop("immediate")
 
 
+def test_promotion_that_nobody_confirmed_leaves_leases_open(make_server):
+    """The former primary may have settled them last."""
+    server = make(make_server, relay_guard__after_promotion="deny")
+    with budget(server, 100), Client(server) as client:
+        held = client.reserve(80, "300 ms")
+        server.run("TRUNCATE relay_guard.usage_timeline")
+        time.sleep(2.5)
+        assert ends(server, held.reservation) == [] and status(server)["failures"] == 0
+        server.run("SELECT relay_guard.usage_confirm_promotion()")
+        wait_for(lambda: is_expired(server, held.reservation, 80))
+    server.stop("immediate")
+
+
 def test_open_reservations_keep_nobody_from_dropping_the_database(server):
     server.run("CREATE DATABASE second")
     install(server, "second")
