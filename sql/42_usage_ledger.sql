@@ -87,6 +87,7 @@ SELECT relay_guard.finish_partition(partition, ARRAY[
     ['_user_idx', 'INDEX', '(user_id, epoch, xid) WITH (deduplicate_items = off) WHERE user_id IS NOT NULL AND policy IS NULL'],
     ['_workspace_idx', 'INDEX', '(workspace_id, epoch, xid) WITH (deduplicate_items = off) WHERE workspace_id IS NOT NULL AND policy IS NULL'],
     ['_api_key_idx', 'INDEX', '(api_key, epoch, xid) WITH (deduplicate_items = off) WHERE api_key IS NOT NULL AND policy IS NULL'],
+    ['_reserved_at_idx', 'INDEX', 'USING brin (reserved_at) WITH (autosummarize = on)'],
     ['_reservation_idx', 'INDEX', '(reservation) WHERE reservation IS NOT NULL'],
     ['_final_idx', 'UNIQUE INDEX', '(reservation) WHERE kind IN (''settle'', ''release'', ''expire'')']], 'usage_refuse')
 $$;

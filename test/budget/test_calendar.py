@@ -190,6 +190,13 @@ def test_a_zone_that_does_not_exist_stops_the_start(make_server, zone):
         server.start()
 
 
+def test_without_the_preload_windows_are_those_of_utc(make_server):
+    server = make_server({"shared_preload_libraries": "", "relay_guard.timezone": "Asia/Kathmandu"})
+    server.run("CREATE EXTENSION relay_guard")
+    assert server.value("SELECT window_start = '2026-11-21 00:00+00' FROM relay_guard.usage_window('day', '2026-11-21 20:00+00')")
+    server.stop("immediate")
+
+
 def test_times_beyond_the_calendar_are_refused(in_zone):
     connection = in_zone("Pacific/Apia")
     for calendar in "hour", "day", "month", "lifetime":

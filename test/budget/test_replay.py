@@ -427,3 +427,16 @@ def test_a_replay_is_not_quadratic(ledger):
     run(connection, "SET statement_timeout = '20s'")
     found = replayed(connection, "budget_replay", {"scope": "global", "window": "month", "hard": 19_990}, None, "denied, would_spend")
     assert found[-1][2:] == (10, 19_990)
+
+
+def test_windows_are_those_of_the_time_zone(make_server):
+    server = make_server({"relay_guard.timezone": "Asia/Kolkata"})
+    server.run("CREATE EXTENSION relay_guard;" + quota("q", "user", "day", 5))
+    connection = server.connect()
+    transaction(connection, "u1", TAKE, 3)
+    for window in "hour", "day", "month":
+        proposal = psycopg2.extras.Json({"policy": "q", "window": window, "cap": 2})
+        assert run(connection, """
+            SELECT window_start = date_trunc(%s, now(), 'Asia/Kolkata'), denied
+            FROM relay_guard.quota_replay(%s, '-infinity') WHERE value = 'u1'""", window, proposal) == [(True, 1)]
+    server.stop("immediate")

@@ -52,7 +52,7 @@ def check_rebuilt(server):
         run(connection, "SELECT * FROM relay_guard.budget_status()")
         run(connection, "ROLLBACK")
     connection.close()
-    check_accounts(server)
+    check_accounts(server, asked=True)
 
 
 def forgets_commits(client):

@@ -27,6 +27,8 @@ SETUP = f"""
         ('b_user', 'user', 'month', {WARN}, {HARD}), ('b_tenant', 'workspace', 'month', NULL, {2 * HARD}),
         ('b_closed', 'user', 'month', NULL, 0);
     UPDATE relay_guard.budget_policy SET enabled = false WHERE name = 'b_closed';
+    INSERT INTO relay_guard.quota_policy (name, scope, cap, "window") VALUES ('b_everybody', 'global', 1000000, 'month'),
+        ('b_tenant', 'workspace', 1000000, 'month');
     INSERT INTO relay_guard.route (method, path, query, auth, result, quota, budget, run_as) VALUES
         ('GET', '/test/budget/all', 'SELECT 1', 'anonymous', 'value', '{{anon_lifetime}}', 'all', 'relay_app'),
         ('GET', '/test/budget/user', 'SELECT 1', 'anonymous', 'value', '{{}}', 'b_user', 'relay_app'),
@@ -38,6 +40,7 @@ SETUP = f"""
 REST = """
     DELETE FROM relay_guard.route WHERE path LIKE '/test/budget/%';
     DELETE FROM relay_guard.budget_policy WHERE name LIKE 'b\\_%';
+    DELETE FROM relay_guard.quota_policy WHERE name LIKE 'b\\_%';
     DELETE FROM relay_guard.model WHERE name LIKE 't-%'
 """
 
@@ -319,7 +322,7 @@ def test_ones_own_usage_and_nobody_elses(postgres, client):
     assert budgets["b_user"]["spent_usd"] == usage["today"]["spend_usd"] and budgets["b_user"]["reserved_usd"] == usd(180)
     assert budgets["b_tenant"]["spent_usd"] == usage["today"]["spend_usd"] + usd(18000)
     assert budgets["b_user"]["hard_limit_usd"] == usd(HARD) and budgets["b_user"]["warning_threshold_usd"] == usd(WARN)
-    assert usage["quotas"] == []
+    assert [(quota["policy"], quota["used"], quota["remaining"]) for quota in usage["quotas"]] == [("b_tenant", 0, 1000000)]
     nothing = stranger.usage()
     assert nothing["this_month"]["models"] == [] and nothing["this_month"]["spend_usd"] == 0
     assert {budget["policy"]: budget["spent_usd"] for budget in nothing["budgets"]} == {"b_user": 0, "b_tenant": 0}
@@ -384,13 +387,15 @@ def test_the_days_budget_warns_blocks_and_opens_again(postgres, gateway, client)
 
 
 def test_a_stop_is_in_the_audit_log(postgres, client):
+    """By the route, and by its statement: there is room, but not for so much."""
     alice = client()
-    alice.settle(alice.reserved(0, 6000), 0, 8000)
     ids = [f"budget-{uuid.uuid4()}" for _ in range(2)]
+    reservation = alice.reserved(0, 6000)
+    alice.headers["X-Request-ID"] = ids[1]
+    assert_stopped(alice.reserve(1000, 1000), "b_user")
+    alice.settle(reservation, 0, 8000)
     alice.headers["X-Request-ID"] = ids[0]
     assert_stopped(alice.ask("GET", "/test/budget/user"), "b_user")
-    alice.headers["X-Request-ID"] = ids[1]
-    assert alice.reserve().status == 429
     query = ("SELECT actor, details ->> 'class', details ->> 'code' FROM relay_guard.audit_log "
              f"WHERE action = 'denied' AND request_id IN ('{ids[0]}', '{ids[1]}')")
     wait_until(lambda: len(postgres.sql(query)) == 2, 15, "the rows of denials")

@@ -86,6 +86,10 @@ SELECT * FROM rg_ask('/all', 'erin', workspace => 'w');
 SELECT status FROM rg_ask('/poor', 'erin');
 SELECT * FROM rg_taken('ru_ever') WHERE value = 'erin';
 
+-- Nothing passes where it could not be counted, as on a standby
+BEGIN READ ONLY; SELECT status FROM rg_ask('/ever', 'henry', 'n=x'); SELECT * FROM rg_ask('/ever', 'henry'); ROLLBACK;
+BEGIN READ ONLY; SELECT * FROM rg_ask('/poor', 'henry'); ROLLBACK;
+
 -- What a route names and is gone lets nobody pass
 DELETE FROM relay_guard.quota_policy WHERE name = 'ru_gone';
 DELETE FROM relay_guard.budget_policy WHERE name = 'ru_gone';

@@ -1,8 +1,8 @@
 -- The tables of quotas and budgets.
 \set VERBOSITY terse
 BEGIN;
-SELECT id, name, scope, cap, "window", unit, shipped, enabled FROM relay_guard.quota_policy ORDER BY id;
-SELECT id, name, scope, "window", warn, hard, shipped, enabled FROM relay_guard.budget_policy ORDER BY id;
+SELECT id, name, scope, cap, "window", unit, shipped, enabled FROM relay_guard.quota_policy WHERE shipped ORDER BY id;
+SELECT id, name, scope, "window", warn, hard, shipped, enabled FROM relay_guard.budget_policy WHERE shipped ORDER BY id;
 
 -- What a policy cannot be
 CREATE FUNCTION pg_temp.try(statement text) RETURNS text LANGUAGE plpgsql AS $$
@@ -58,7 +58,7 @@ WITH now AS (SELECT version FROM relay_guard.quota_policy UNION ALL SELECT versi
 added AS (INSERT INTO pg_temp.seen SELECT version FROM now ON CONFLICT DO NOTHING RETURNING version)
 SELECT count(*) FROM added
 $$;
-SELECT pg_temp.new_versions() AS at_first;
+SELECT pg_temp.new_versions() > 0 AS at_first;
 INSERT INTO relay_guard.quota_policy (name, scope, cap, "window", version) VALUES ('changes', 'user', 2, 'day', 1), ('changes2', 'user', 2, 'day', 1);
 INSERT INTO relay_guard.budget_policy (name, scope, "window", version) VALUES ('changes', 'user', 'day', 1);
 SELECT pg_temp.new_versions() AS of_inserts;
@@ -78,9 +78,10 @@ DELETE FROM relay_guard.quota_policy WHERE name = 'changes';
 INSERT INTO relay_guard.quota_policy (name, scope, cap, "window", version) VALUES ('changes', 'user', 2, 'day', :undone);
 SELECT pg_temp.new_versions() AS of_another;
 -- also where ordinary triggers do not fire
+SELECT max(version) AS given FROM pg_temp.seen \gset
 SET session_replication_role = replica;
-UPDATE relay_guard.quota_policy SET cap = 5, version = :undone WHERE name = 'changes';
-INSERT INTO relay_guard.budget_policy (name, scope, "window", hard, version) VALUES ('changes2', 'user', 'day', 5, :undone);
+UPDATE relay_guard.quota_policy SET cap = 5, version = 1 WHERE name = 'changes2';
+INSERT INTO relay_guard.budget_policy (name, scope, "window", hard, version) VALUES ('changes2', 'user', 'day', 5, :given);
 RESET session_replication_role;
 SELECT pg_temp.new_versions() AS of_a_replica;
 SELECT count(DISTINCT version) = count(*) AS different
@@ -117,6 +118,15 @@ SELECT allowed FROM relay_guard.quota_take('renamed', 3);
 COMMIT;
 DELETE FROM relay_guard.quota_policy WHERE name = 'renamed';
 
+-- Of budgets those that are enabled bind, by their own numbers
+INSERT INTO relay_guard.budget_policy (name, scope, "window", warn, hard, enabled) VALUES
+	('bound', 'user', 'day', 5, 10, true), ('warns', 'user', 'month', 6, NULL, true), ('off', 'user', 'day', 1, 1, false), ('denies', 'user', 'day', NULL, 7, true);
+BEGIN;
+SELECT relay_guard.assume('usage_policy');
+SELECT policy, "window", warn, hard, remaining FROM relay_guard.budget_status('user');
+ROLLBACK;
+DELETE FROM relay_guard.budget_policy WHERE scope = 'user';
+
 -- A shipped policy that was changed is the user's; an UPDATE that changes
 -- nothing leaves it; an INSERT replaces it, once, and is never shipped itself
 BEGIN;
@@ -130,7 +140,7 @@ INSERT INTO relay_guard.quota_policy (name, scope, cap, "window") VALUES ('anon_
 ROLLBACK TO s;
 -- as a dump brings a changed shipped policy back
 INSERT INTO relay_guard.budget_policy (id, name, scope, "window", hard, version) OVERRIDING SYSTEM VALUE VALUES (1, 'daily', 'global', 'day', 9, 3);
-SELECT id, name, hard, shipped FROM relay_guard.budget_policy;
+SELECT id, name, hard, shipped FROM relay_guard.budget_policy WHERE id = 1;
 ROLLBACK;
 
 -- What is dumped
