@@ -11,8 +11,8 @@ WHERE to_regrole('relay_owner') IS NULL \gexec
 SELECT 'CREATE ROLE relay_app NOLOGIN'
 WHERE to_regrole('relay_app') IS NULL \gexec
 
--- relay_auditor is what the routes of the audit log run as: no login, owns
--- nothing, and reads what the identity may
+-- relay_auditor is what the routes of the audit log and of the day's budget run
+-- as: no login, owns nothing, and reads what the identity may
 SELECT 'CREATE ROLE relay_auditor NOLOGIN'
 WHERE to_regrole('relay_auditor') IS NULL \gexec
 

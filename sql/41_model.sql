@@ -17,7 +17,7 @@ CREATE TABLE model (
 	max_output_tokens token_count NOT NULL,
 	enabled boolean NOT NULL DEFAULT true,
 	version int NOT NULL DEFAULT 1 CHECK (version > 0),
-	since timestamptz NOT NULL DEFAULT now()
+	since timestamptz NOT NULL DEFAULT clock_timestamp()
 );
 COMMENT ON TABLE model IS
 'The models that calls may reserve or charge for; any other is refused. None comes with relay_guard: prices would lie.';
@@ -43,7 +43,7 @@ CREATE TABLE model_version (
 	max_output_tokens token_count NOT NULL,
 	enabled boolean NOT NULL,
 	since timestamptz NOT NULL,
-	until timestamptz NOT NULL DEFAULT now(),
+	until timestamptz NOT NULL,
 	PRIMARY KEY (model, version)
 );
 COMMENT ON TABLE model_version IS
@@ -64,7 +64,7 @@ BEGIN
 		RETURN NEW;
 	END IF;
 	NEW.version := greatest(CASE WHEN NEW.name = OLD.name THEN OLD.version ELSE 0 END, last) + 1;
-	NEW.since := now();
+	NEW.since := clock_timestamp();
 	RETURN NEW;
 END $$;
 COMMENT ON FUNCTION model_changed() IS 'Trigger: a model that is new or was changed has a new version.';
@@ -73,9 +73,10 @@ CREATE FUNCTION model_replaced() RETURNS trigger
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
 	INSERT INTO relay_guard.model_version (model, version, provider, input_price, output_price,
-		embedding_price, max_input_tokens, max_output_tokens, enabled, since)
+		embedding_price, max_input_tokens, max_output_tokens, enabled, since, until)
 	VALUES (OLD.name, OLD.version, OLD.provider, OLD.input_price, OLD.output_price,
-		OLD.embedding_price, OLD.max_input_tokens, OLD.max_output_tokens, OLD.enabled, OLD.since);
+		OLD.embedding_price, OLD.max_input_tokens, OLD.max_output_tokens, OLD.enabled, OLD.since,
+		CASE TG_OP WHEN 'DELETE' THEN clock_timestamp() ELSE NEW.since END);
 	RETURN NULL;
 END $$;
 COMMENT ON FUNCTION model_replaced() IS 'Trigger: what a model was goes to model_version.';

@@ -28,7 +28,8 @@ COMMENT ON COLUMN budget_alert."limit" IS 'What was reached, in micro-USD.';
 SELECT pg_catalog.pg_extension_config_dump('budget_alert', '');
 CREATE INDEX budget_alert_window_end_idx ON budget_alert (window_end);
 
--- The row and the message are of one transaction: neither is without the other.
+-- The row and the message are of one transaction: neither is without the other.  Of
+-- messages that are the same a transaction sends one: the account tells them apart.
 CREATE FUNCTION budget_alert_tell(policy text, scope text, value text, account bytea, kind text,
 	window_start timestamptz, window_end timestamptz, spent bigint, reserved bigint, "limit" bigint)
 RETURNS boolean
@@ -41,7 +42,7 @@ WITH told AS (
 	RETURNING *
 )
 SELECT count(pg_notify('relay_guard_budget', json_build_object(
-	'policy', t.policy, 'scope', t.scope, 'value', t.value, 'kind', t.kind,
+	'policy', t.policy, 'scope', t.scope, 'value', t.value, 'account', encode(t.account, 'hex'), 'kind', t.kind,
 	'window_start', t.window_start, 'window_end', t.window_end, 'at', t.at,
 	'spent_usd', t.spent * 0.000001, 'reserved_usd', t.reserved * 0.000001,
 	'limit_usd', t."limit" * 0.000001)::text)) > 0

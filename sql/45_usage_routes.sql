@@ -83,6 +83,7 @@ COMMENT ON FUNCTION usage_own() IS
 'What the current identity has used: {"today", "this_month", "quotas", "budgets", "blocked"}; blocked also by a global budget, of which nothing else is told.';
 
 -- Of several global budgets of a day the tightest is shown; any that is used up blocks.
+-- The sub-select makes the day be computed once, not for each row.
 CREATE FUNCTION budget_report(OUT date date, OUT llm_spend_usd numeric, OUT embedding_spend_usd numeric,
 	OUT total_spend_usd numeric, OUT warning_threshold_usd numeric, OUT hard_limit_usd numeric,
 	OUT at_warning boolean, OUT blocked boolean)
@@ -95,7 +96,7 @@ WITH global AS (
 	SELECT coalesce(sum(l.spent) FILTER (WHERE l.usage = 'llm'), 0)::bigint AS llm,
 		coalesce(sum(l.spent) FILTER (WHERE l.usage = 'embedding'), 0)::bigint AS embedding
 	FROM relay_guard.usage_ledger l
-	WHERE l.reserved_at >= relay_guard.usage_period('day') AND l.policy IS NULL
+	WHERE l.reserved_at >= (SELECT relay_guard.usage_period('day')) AND l.policy IS NULL
 )
 SELECT relay_guard.usage_day(now()),
 	relay_guard.usd(s.llm), relay_guard.usd(s.embedding), relay_guard.usd(s.llm + s.embedding),

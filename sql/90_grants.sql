@@ -115,7 +115,7 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION grant_role(text, regrole) IS
-'Gives a role what its kind needs: gateway (serve), app (what routes run as), trusted (assume, issue_token), admin (routes, policies, issuers, protect), auditor (reads the audit log as its identity may, and verifies it), keys (jwks_import alone: whoever fetches the key sets).';
+'Gives a role what its kind needs: gateway (serve), app (what routes run as), trusted (assume, issue_token), admin (routes, policies, issuers, protect), auditor (reads the audit log as its identity may, verifies it, and sees what language models have cost), keys (jwks_import alone: whoever fetches the key sets).';
 
 -- From everybody: ALTER DEFAULT PRIVILEGES may have granted to anyone
 DO $$

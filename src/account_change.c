@@ -59,15 +59,34 @@ take_spare(void)
 	return change;
 }
 
-RgAccountChange *
-rg_account_change(RgCounter *counter)
+static void
+put_spare(RgAccountChange *change)
 {
-	SubTransactionId subid = GetCurrentSubTransactionId();
+	memset(change, 0, sizeof *change);
+	change->next = spare;
+	spare = change;
+	nspare++;
+}
+
+static RgAccountChange *
+find_change(const RgCounter *counter, SubTransactionId subid)
+{
 	RgAccountChange *change;
 
 	for (change = changes; change != NULL; change = change->next)
 		if (change->counter == counter && change->subid == subid)
-			return change;
+			break;
+	return change;
+}
+
+RgAccountChange *
+rg_account_change(RgCounter *counter)
+{
+	SubTransactionId subid = GetCurrentSubTransactionId();
+	RgAccountChange *change = find_change(counter, subid);
+
+	if (change != NULL)
+		return change;
 	change = take_spare();
 	change->counter = counter;
 	change->subid = subid;
@@ -171,14 +190,63 @@ on_transaction(XactEvent event, void *arg)
 }
 
 static void
-abort_changes_of(SubTransactionId subid)
+unpin(RgCounter *counter)
+{
+	RgPartitions partitions = {0};
+
+	rg_partitions_add(&partitions, &counter->key);
+	rg_counter_lock(&partitions, LW_EXCLUSIVE);
+	counter->pins--;
+	rg_counter_unlock(&partitions);
+}
+
+/* Adds what a subtransaction has done to what the one around it had. */
+static void
+merge(RgAccountChange *into, RgAccountChange *change)
+{
+	into->used += change->used;
+	into->reserved += change->reserved;
+	into->used_then += change->used_then;
+	into->reserved_then += change->reserved_then;
+	unpin(change->counter);
+}
+
+static void
+abort_change(RgAccountChange *change, SubTransactionId parent)
+{
+	end_change(change, false);
+	put_spare(change);
+}
+
+/* One change of an account is left, however many subtransactions there were. */
+static void
+pass_on_change(RgAccountChange *change, SubTransactionId parent)
+{
+	RgAccountChange *into = find_change(change->counter, parent);
+
+	if (into != NULL)
+	{
+		merge(into, change);
+		put_spare(change);
+		return;
+	}
+	change->subid = parent;
+	change->next = changes;
+	changes = change;
+	nchanges++;
+}
+
+/* Takes each change of a subtransaction out of the list. */
+static void
+end_changes_of(SubTransactionId subid, SubTransactionId parent,
+			   void (*end) (RgAccountChange *, SubTransactionId))
 {
 	RgAccountChange **link = &changes;
+	RgAccountChange *ended = NULL;
+	RgAccountChange *change;
 
-	while (*link != NULL)
+	while ((change = *link) != NULL)
 	{
-		RgAccountChange *change = *link;
-
 		if (change->subid != subid)
 		{
 			link = &change->next;
@@ -186,7 +254,13 @@ abort_changes_of(SubTransactionId subid)
 		}
 		*link = change->next;
 		nchanges--;
-		end_change(change, false);
+		change->next = ended;
+		ended = change;
+	}
+	while ((change = ended) != NULL)
+	{
+		ended = change->next;
+		end(change, parent);
 	}
 }
 
@@ -194,11 +268,9 @@ static void
 on_subtransaction(SubXactEvent event, SubTransactionId subid, SubTransactionId parent, void *arg)
 {
 	if (event == SUBXACT_EVENT_ABORT_SUB)
-		abort_changes_of(subid);
+		end_changes_of(subid, parent, abort_change);
 	else if (event == SUBXACT_EVENT_COMMIT_SUB)
-		for (RgAccountChange *change = changes; change != NULL; change = change->next)
-			if (change->subid == subid)
-				change->subid = parent;
+		end_changes_of(subid, parent, pass_on_change);
 }
 
 void

@@ -132,43 +132,9 @@ local_day(TimestampTz at)
 	return date2j(tm.tm_year, tm.tm_mon, tm.tm_mday);
 }
 
-/* Whether clocks show midnight then. */
-static bool
-is_midnight(TimestampTz at)
-{
-	struct pg_tm tm;
-	fsec_t		fsec;
-	int			offset;
-
-	if (timestamp2tm(at, &offset, &tm, &fsec, NULL, zone) != 0)
-		refuse_time();
-	return tm.tm_hour == 0 && tm.tm_min == 0 && tm.tm_sec == 0;
-}
-
-/* The last time within a day, up to at, that clocks were set; at if they were not. */
-static TimestampTz
-last_change(TimestampTz at)
-{
-	pg_time_t	after = unix_seconds(at) - SECS_PER_DAY;
-	TimestampTz change = at;
-	pg_time_t	found;
-	long int	old_offset;
-	long int	offset;
-	int			isdst;
-
-	while (pg_next_dst_boundary(&after, &old_offset, &isdst, &found, &offset, &isdst, zone) == 1 &&
-		   timestamp_of(found) <= at)
-	{
-		after = found;
-		if (offset != old_offset)
-			change = timestamp_of(found);
-	}
-	return change;
-}
-
 /*
- * When a Julian day begins.  Of a midnight that is skipped PostgreSQL thinks as
- * if clocks had not been set, which may be a while after they were.
+ * When a Julian day begins.  Clocks that skip midnight are set at midnight, and
+ * PostgreSQL takes it for that moment; of two midnights it takes the second.
  */
 static TimestampTz
 midnight(int day)
@@ -181,7 +147,7 @@ midnight(int day)
 	offset = DetermineTimeZoneOffset(&tm, zone);
 	if (tm2timestamp(&tm, 0, &offset, &at) != 0)
 		refuse_time();
-	return is_midnight(at) ? at : last_change(at);
+	return at;
 }
 
 /*

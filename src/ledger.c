@@ -43,11 +43,11 @@ typedef struct Writer
 	int32		epoch;
 } Writer;
 
+/* Of a parallel worker nobody would hear how its transaction ended. */
 void
 rg_ledger_lock(void)
 {
-	PreventCommandIfReadOnly("INSERT INTO relay_guard.usage_ledger");
-	PreventCommandDuringRecovery("INSERT INTO relay_guard.usage_ledger");
+	PreventCommandIfParallelMode("functions of quotas and budgets");
 	LockRelationOid(rg_own_relation_required("usage_ledger"), RowExclusiveLock);
 }
 
@@ -194,6 +194,8 @@ rg_ledger_write(const RgLedgerRow *rows, int n)
 	TimestampTz now = GetCurrentTimestamp();
 	int			count;
 
+	PreventCommandIfReadOnly("INSERT INTO relay_guard.usage_ledger");
+	PreventCommandDuringRecovery("INSERT INTO relay_guard.usage_ledger");
 	for (int i = 0; i < n; i += count)
 	{
 		count = rows_of_time(rows + i, n - i);

@@ -64,8 +64,9 @@ typedef struct RgLedgerRow
 } RgLedgerRow;
 
 /*
- * To be called before a policy is looked up for rows that are to be written: from
- * here to the end of the transaction no policy changes.
+ * To be called before a policy is looked up for rows that are to be written, or
+ * for an account: from here to the end of the transaction no policy changes.  A
+ * read-only transaction may, too.
  */
 extern void rg_ledger_lock(void);
 

@@ -79,10 +79,17 @@ is_confirmed(int32 timeline)
 	return false;
 }
 
+bool
+rg_promotion_is_confirmed(void)
+{
+	return after_promotion == AFTER_PROMOTION_ADMIT ||
+		is_confirmed((int32) GetWALInsertionTimeLine());
+}
+
 void
 rg_promotion_require_confirmed(void)
 {
-	if (after_promotion == AFTER_PROMOTION_ADMIT || is_confirmed((int32) GetWALInsertionTimeLine()))
+	if (rg_promotion_is_confirmed())
 		return;
 	ereport(ERROR,
 			errcode(ERRCODE_RG_UNAVAILABLE),

@@ -12,6 +12,9 @@
 /* The setting, and the cache of relay_guard.usage_timeline; called from _PG_init. */
 extern void rg_promotion_init(void);
 
+/* Whether quotas and budgets go by the ledger as it is. */
+extern bool rg_promotion_is_confirmed(void);
+
 /*
  * Error RG503 where the server has been promoted, nobody has confirmed it yet, and
  * the setting is deny.

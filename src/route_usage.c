@@ -4,6 +4,8 @@
  */
 #include "postgres.h"
 
+#include "access/xact.h"
+
 #include "admission.h"
 #include "budget_scope.h"
 #include "denial.h"
@@ -130,8 +132,6 @@ hold_quotas(const RgRequest *request, const RgIdentity *identity, RgAnswer *answ
 	RgIdentity	counted = *identity;
 	int			count;
 
-	if (answer->route->nquotas == 0)
-		return true;
 	if (counted.user_id.data == NULL)
 		counted = anonymous_of_address(request);
 	count = aim_quotas(&counted, answer);
@@ -140,10 +140,25 @@ hold_quotas(const RgRequest *request, const RgIdentity *identity, RgAnswer *answ
 	return answer->quotas_held || refuse_quotas(request, identity, answer);
 }
 
+/* On a standby as in a transaction that may only read: nothing passes uncounted. */
+static void
+require_writable(void)
+{
+	if (XactReadOnly)
+		ereport(ERROR,
+				errcode(ERRCODE_RG_UNAVAILABLE),
+				errmsg("requests that are counted need the primary server"),
+				errdetail("needs_primary"),
+				errhint("Send the request again after a moment."));
+}
+
 /* The budget first: it only asks, and whom it stops nothing else would help. */
 bool
 rg_route_usage_hold(const RgRequest *request, const RgIdentity *identity, RgAnswer *answer)
 {
+	if (answer->route->nquotas == 0 && answer->route->budget == NULL)
+		return true;
+	require_writable();
 	return has_room(request, identity, answer) && hold_quotas(request, identity, answer);
 }
 

@@ -13,7 +13,8 @@
  * quota that binds the request, of all or of none.  False when that is refused; the
  * answer is then its problem, which the gateway must not repeat: a limit that is
  * raised counts at once.  identity is who asks, user_id.data NULL for nobody, who is
- * counted as the anonymous user of the address.
+ * counted as the anonymous user of the address.  Error RG503 where nothing can be
+ * written.
  */
 extern bool rg_route_usage_hold(const RgRequest *request, const RgIdentity *identity,
 								RgAnswer *answer)

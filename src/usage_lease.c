@@ -14,6 +14,7 @@
 
 #include "database_worker.h"
 #include "own_relation.h"
+#include "promotion.h"
 #include "usage_lease.h"
 #include "usage_worker.h"
 
@@ -39,7 +40,8 @@ static bool expired;
 static TimestampTz round_time;
 static TimestampTz next_end;
 
-/* When to try those again that were locked, by rg_work_now(). */
+/* By rg_work_now(): when this round is to stop, and when the next is to begin. */
+static int64 stop_at;
 static int64 again_at;
 
 static void
@@ -51,6 +53,24 @@ take_lease(uint64 row)
 
 	lease->until = DatumGetTimestampTz(SPI_getbinval(table->vals[row], table->tupdesc, 1, &isnull));
 	lease->reservation = *DatumGetUUIDP(SPI_getbinval(table->vals[row], table->tupdesc, 2, &isnull));
+}
+
+static void
+try_again_at(int64 at)
+{
+	again_at = Min(again_at, at);
+}
+
+/* None where budgets are closed: what the former primary settled may be missing. */
+static bool
+is_closed(void)
+{
+	if (!OidIsValid(rg_own_relation("open_reservation")))
+		return true;
+	if (rg_promotion_is_confirmed())
+		return false;
+	try_again_at(stop_at);
+	return true;
 }
 
 /* The next batch, after the last lease of the one before. */
@@ -66,7 +86,7 @@ read_leases(void)
 	};
 
 	nleases = 0;
-	if (!OidIsValid(rg_own_relation("open_reservation")))
+	if (is_closed())
 		return;
 	if (SPI_execute_with_args("SELECT lease_until, reservation FROM relay_guard.open_reservation"
 							  " WHERE lease_until <= $1 AND (lease_until, reservation) > ($2, $3)"
@@ -92,15 +112,9 @@ expire(void)
 	expired = outcome != NULL && strcmp(outcome, "expired") == 0;
 }
 
-static void
-try_again_at(int64 at)
-{
-	again_at = Min(again_at, at);
-}
-
 /* Whether it went well; one that is locked does. */
 static bool
-try_to_expire(int64 stop_at)
+try_to_expire(void)
 {
 	int			code;
 
@@ -115,23 +129,23 @@ try_to_expire(int64 stop_at)
 }
 
 static bool
-is_time_over(int64 stop_at)
+is_time_over(void)
 {
 	return rg_work_now() >= stop_at || ShutdownRequestPending;
 }
 
 /* False in well once one did not go well. */
 static void
-expire_batch(int64 stop_at, bool *well)
+expire_batch(bool *well)
 {
-	for (current = 0; current < nleases && !is_time_over(stop_at); current++)
-		*well &= try_to_expire(stop_at);
-	if (nleases > 0 && is_time_over(stop_at))
+	for (current = 0; current < nleases && !is_time_over(); current++)
+		*well &= try_to_expire();
+	if (nleases > 0 && is_time_over())
 		try_again_at(rg_work_now());
 }
 
 static bool
-expire_all(int64 stop_at)
+expire_all(void)
 {
 	bool		well = true;
 
@@ -140,8 +154,8 @@ expire_all(int64 stop_at)
 	{
 		if (rg_work_try(read_leases, "looking for reservations to end", 0) != 0)
 			return false;
-		expire_batch(stop_at, &well);
-	} while (nleases == AT_ONCE && !is_time_over(stop_at));
+		expire_batch(&well);
+	} while (nleases == AT_ONCE && !is_time_over());
 	return well;
 }
 
@@ -169,15 +183,16 @@ work_time(TimestampTz time)
 }
 
 bool
-rg_lease_expire(int64 stop_at, int64 *again)
+rg_lease_expire(int64 until, int64 *again)
 {
 	bool		well;
 
+	stop_at = until;
 	round_time = GetCurrentTimestamp();
 	next_end = DT_NOEND;
 	again_at = PG_INT64_MAX;
 	rg_work_set_lock_timeout(LOCK_TIMEOUT);
-	well = expire_all(stop_at);
+	well = expire_all();
 	rg_work_set_lock_timeout(NULL);
 	if (rg_work_try(read_next_end, "looking for the next lease to end", 0) != 0)
 		well = false;

@@ -38,8 +38,8 @@ static const RgWorkKind kind = {
 	.every = HOUR,
 };
 
-/* When the next are due, by rg_work_now(). */
-static int64 round_at;
+/* When the last round was, or the worker began, and when the next alerts are due. */
+static int64 rounded_at;
 static int64 alert_at;
 
 static bool failed = false;
@@ -90,10 +90,11 @@ rg_usage_worker_wrote(void)
 	wrote = true;
 }
 
+/* The interval may have been changed since that time. */
 static int64
-interval_from_now(void)
+interval_after(int64 time)
 {
-	return rg_work_now() + usage_interval * USECS_PER_SEC;
+	return time + usage_interval * USECS_PER_SEC;
 }
 
 /*
@@ -137,12 +138,11 @@ expire_leases(void)
 {
 	int64		again;
 
-	if (!rg_lease_expire(interval_from_now(), &again))
+	if (!rg_lease_expire(interval_after(rg_work_now()), &again))
 		failed = true;
 	rg_work_set_again(again);
 }
 
-/* What the totals show is only told where a crash may have kept it from being. */
 static void
 tell_alerts(uint32 pending)
 {
@@ -156,10 +156,13 @@ tell_alerts(uint32 pending)
 static bool
 is_round_due(void)
 {
-	return rg_work_now() >= Min(round_at, rg_work_again());
+	return rg_work_now() >= Min(interval_after(rounded_at), rg_work_again());
 }
 
-/* Leases are looked at when the totals know which of them are still open. */
+/*
+ * Leases are looked at when it is known which of them are still open.  What the
+ * totals show is told where a crash may have kept it from being.
+ */
 static void
 sum_up(void)
 {
@@ -169,7 +172,7 @@ sum_up(void)
 		failed = true;
 	if (rg_work_upkeep_due(HOUR))
 		try(maintain, "making partitions of the usage ledger");
-	round_at = interval_from_now();
+	rounded_at = rg_work_now();
 }
 
 /* The last round before a shutdown leaves to the next start what is in the ledger. */
@@ -199,7 +202,7 @@ due_at(void)
 	int64		at = rg_work_again();
 
 	if (pending & RG_USAGE_ROWS)
-		at = Min(at, round_at);
+		at = Min(at, interval_after(rounded_at));
 	if (pending & RG_USAGE_ALERT)
 		at = Min(at, alert_at);
 	return at;
@@ -222,10 +225,10 @@ rg_usage_worker_main(Datum arg)
 {
 	if (!rg_work_begin(RG_WORK_USAGE, arg))
 		return;
-	if (rg_work_is_first() || rg_work_pending() == 0)
-		run_round();
+	if (rg_work_pending() != 0 && !rg_work_is_first())
+		rounded_at = rg_work_now();
 	else
-		round_at = interval_from_now();
+		run_round();
 	for (bool last = false; rg_work_pending() != 0 && !last;)
 	{
 		wait_for_round();

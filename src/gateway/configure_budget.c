@@ -63,7 +63,23 @@ rg_check_budget_settings(void)
 }
 
 #define WANTED_WARN "coalesce($1::bigint, CASE WHEN warn > $2::bigint THEN $2::bigint ELSE warn END)"
-#define DIFFERS "name = 'global_daily' AND (warn, hard) IS DISTINCT FROM (" WANTED_WARN ", $2::bigint)"
+#define DIFFERS "(warn, hard) IS DISTINCT FROM (" WANTED_WARN ", $2::bigint)"
+#define OF_POLICY "name = 'global_daily'"
+
+/* "t" or "f"; NULL, told, on error. */
+static char *
+differs(PGconn *conn, const char *const *values)
+{
+	static const char look[] =
+	"SELECT " DIFFERS " FROM relay_guard.budget_policy WHERE " OF_POLICY;
+	char	   *answer;
+
+	if (!rg_sql_look_up(conn, look, 2, values, &answer))
+		return NULL;
+	if (answer == NULL)
+		fprintf(stderr, DAILY " and " HARD " limit nothing: there is no budget policy global_daily\n");
+	return answer;
+}
 
 /*
  * Looked at before it is written: an UPDATE, even of nothing, waits for whoever
@@ -72,19 +88,17 @@ rg_check_budget_settings(void)
 static bool
 write_budget(PGconn *conn, const char *const *values)
 {
-	static const char look[] = "SELECT 1 FROM relay_guard.budget_policy WHERE " DIFFERS;
 	static const char update[] =
-	"UPDATE relay_guard.budget_policy SET warn = " WANTED_WARN ", hard = $2::bigint WHERE " DIFFERS
+	"UPDATE relay_guard.budget_policy SET warn = " WANTED_WARN ", hard = $2::bigint WHERE " OF_POLICY
 	" RETURNING 'warns at ' || coalesce(trim_scale(warn / 1000000.0)::text, 'no') || ' USD, denies at ' || "
 	"trim_scale(hard / 1000000.0) || ' USD a day'";
-	char	   *differs;
+	char	   *answer = differs(conn, values);
+	bool		done = answer != NULL;
 
-	if (!rg_sql_look_up(conn, look, 2, values, &differs))
-		return false;
-	if (differs == NULL)
-		return true;
-	free(differs);
-	return rg_sql_change(conn, update, 2, values, "budget policy global_daily");
+	if (done && *answer == 't')
+		done = rg_sql_change(conn, update, 2, values, "budget policy global_daily");
+	free(answer);
+	return done;
 }
 
 bool

@@ -137,7 +137,6 @@ class Client:
         self.entries = {}
         self.opens = collections.defaultdict(dict, {user: dict(held) for user, held in opens})
         self.denied = collections.Counter()
-        self.slots = collections.Counter()
         self.failure = None
         self.connection = self.transaction = None
         self.random = random.Random(name + str(os.urandom(8)))
@@ -156,7 +155,6 @@ class Client:
                 except Cut:
                     self.connect()
                 crowd.tick()
-                self.slots[int((time.monotonic() - crowd.begin) * 10)] += 1
         except Exception as error:  # pylint: disable=broad-except
             self.failure = None if lost(error) else f"{self.name}: {type(error).__name__}: {error}"
 
@@ -383,9 +381,8 @@ class Crowd:
 
     def __init__(self):
         self.stopping = FORK.Event()
-        self.begin = time.monotonic()
         self.members = []
-        self.ticks = FORK.RawArray("q", 128)
+        self.ticks = FORK.RawArray("q", 128)  # how often each has done what it does
         self.me = None
 
     def goes_on(self):

@@ -26,6 +26,8 @@ ODD_ZONES = {
     "America/Havana": "midnights that come twice",
     "Pacific/Apia": "a day that does not exist",
     "Africa/Monrovia": "seconds, until 1972",
+    "America/Caracas": "clocks set by half an hour, at half past two",
+    "Asia/Colombo": "clocks set back by half an hour, from half past midnight",
     "Antarctica/Troll": "clocks set by two hours",
     "America/Scoresbysund": "midnights that do not exist, then another zone",
 }
@@ -186,6 +188,13 @@ def test_a_zone_that_does_not_exist_stops_the_start(make_server, zone):
     server = make_server({"relay_guard.timezone": zone}, started=False)
     with pytest.raises(RuntimeError, match="relay_guard.timezone"):
         server.start()
+
+
+def test_without_the_preload_windows_are_those_of_utc(make_server):
+    server = make_server({"shared_preload_libraries": "", "relay_guard.timezone": "Asia/Kathmandu"})
+    server.run("CREATE EXTENSION relay_guard")
+    assert server.value("SELECT window_start = '2026-11-21 00:00+00' FROM relay_guard.usage_window('day', '2026-11-21 20:00+00')")
+    server.stop("immediate")
 
 
 def test_times_beyond_the_calendar_are_refused(in_zone):

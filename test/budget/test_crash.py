@@ -4,7 +4,8 @@ import random
 import time
 
 import pytest
-from books import Books, ledger
+from acting import User
+from books import Books, check_accounts, ledger
 from crashes import heir, kill_process, kill_server  # noqa: F401
 from load import Asker, Crowd, forenoon, start_clients, with_limits
 from servers import run, wait_for
@@ -13,10 +14,10 @@ from using_up import USED_UP, Filler, check_rebuilt, forgets_commits, inherited
 pytestmark = pytest.mark.usefixtures("heir")
 LONG = os.environ.get("RG_LONG", "0") != "0"
 ROUNDS = 50 if LONG else 3
-CLIENTS = 64
-OPTIONS = {"max_connections": 100, "relay_guard.databases": "postgres", "relay_guard.timezone": forenoon()}
+CLIENTS = 64 if LONG else 24
+OPTIONS = {"max_connections": 100, "relay_guard.databases": "postgres", "relay_guard.usage_interval": 1, "relay_guard.timezone": forenoon()}
 BACKENDS = "SELECT pid FROM pg_stat_activity WHERE usename = 'client'"
-WORKER = "SELECT pid FROM pg_stat_activity WHERE backend_type = 'relay_guard worker'"
+WORKER = "SELECT pid FROM pg_stat_activity WHERE backend_type = 'relay_guard ledger'"
 
 
 def kill_all(server):
@@ -65,6 +66,24 @@ def test_kill_9_under_load(crashing, kill):
     print(f"{ROUNDS} kills, {dict(fates)}, {asker.answers} answers in {asker.lives} lives: nothing is free")
     assert asker.lives == ROUNDS + 1
     assert fates["acknowledged"] > ROUNDS * CLIENTS
+
+
+@pytest.mark.parametrize("broken", ["usage_total", "usage_round"])
+def test_who_cannot_be_summed_from_the_ledger_is_not_admitted(crashing, broken):
+    """After a crash, as long as it lasts; then there is what was left before, and no more."""
+    user, full = User(crashing, "u1", "w1"), User(crashing, "full", "elsewhere")
+    Filler("fill", crashing).fill()
+    user.take("few", 3)
+    kill_all(crashing)
+    crashing.run(f"ALTER TABLE relay_guard.{broken} RENAME TO away")
+    for _ in range(2):
+        assert user.sqlstate("quota_take", "few") == user.sqlstate("budget_reserve", "m", 1, 1) == "42P01"
+        assert full.sqlstate("budget_reserve", "m", 1, 0) == full.sqlstate("budget_charge", "m", 1) == "42P01"
+    assert crashing.run("SELECT 1 FROM relay_guard.account WHERE seeded") == []
+    crashing.run(f"ALTER TABLE relay_guard.away RENAME TO {broken}")
+    assert user.reserve(1, 1)["allowed"] and not full.reserve(1)["allowed"]
+    assert [user.take("few")["allowed"] for _ in range(3)] == [True, True, False]
+    check_accounts(crashing)
 
 
 @pytest.fixture(scope="module")

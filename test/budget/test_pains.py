@@ -202,7 +202,7 @@ def test_litellm_34805_38157_35531_spend_is_not_lost_at_shutdown_or_crash(make_s
     install(server)
     user = fresh()
     with budget(server, 10 ** 12) as policy:
-        for _ in range(2):
+        for _ in range(10 if os.environ.get("RG_LONG") else 1):
             before = spend_in_ledger(server, user)[0]
             spenders = [Spender(server, user) for _ in range(6)]
             for spender in spenders:
@@ -295,22 +295,23 @@ def test_litellm_36941_a_window_is_over_at_once_and_waits_for_no_job(make_server
     server.stop("immediate")
 
 
-@pytest.mark.parametrize("slices", [0, 3])
-def test_litellm_14457_6633_kuadrant_2199_a_stream_without_an_end_is_billed(server, slices):
+def test_litellm_14457_6633_kuadrant_2199_a_stream_without_an_end_is_billed(server):
     """The client leaves, or no usage frame ever comes: nobody settles, and it is charged at what was held."""
-    user = fresh()
+    held = {fresh(): 100, fresh(): 250}
+    reservations = {}
     with budget(server, 1000) as policy:
-        with Client(server, user) as client:
-            reserved = client.reserve(100, "1 s")
-            for _ in range(slices):
-                assert client.call(EXTEND, reserved.reservation, 50).outcome == "extended"
-        held = 100 + 50 * slices
-        with Client(server, user) as other:
-            wait_for(lambda: other.money(policy) == (held, 0))
-            assert spend_in_ledger(server, user) == (held, 0)
-            assert other.settle(reserved.reservation, 0).outcome == "expired"
-            assert other.release(reserved.reservation).outcome == "expired"
-            assert other.money(policy) == (held, 0)
+        for user, amount in held.items():
+            with Client(server, user) as client:
+                reservations[user] = client.reserve(100, "1 s").reservation
+                for _ in range((amount - 100) // 50):
+                    assert client.call(EXTEND, reservations[user], 50).outcome == "extended"
+        for user, amount in held.items():
+            with Client(server, user) as other:
+                wait_for(lambda: other.money(policy) == (amount, 0))
+                assert spend_in_ledger(server, user) == (amount, 0)
+                assert other.settle(reservations[user], 0).outcome == "expired"
+                assert other.release(reservations[user]).outcome == "expired"
+                assert other.money(policy) == (amount, 0)
 
 
 def test_envoy_ai_gateway_2248_wso2_2932_tokens_are_charged_and_not_requests(server):

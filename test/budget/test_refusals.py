@@ -316,7 +316,7 @@ def test_the_same_user_in_another_workspace_acts_on_the_workspace_that_reserved(
 
 
 def test_what_is_reserved_without_identity_belongs_to_transactions_without(server):
-    with budget(server, 1000, "global", "month") as policy:
+    with budget(server, None, "global"):
         nobody = server.connect()
         held = run(nobody, RESERVE, 0, 10, "1 min")[0][0]
         with Client(server) as client:

@@ -1,7 +1,7 @@
 """What is used up and stays so, whatever dies; and what a crash must leave behind."""
 import random
 
-from books import check_reservations, ledger, live, policies, sums, zone_of
+from books import check_accounts, check_reservations
 from load import BUDGETS, Client, Open, workspace_of
 from servers import run
 
@@ -52,13 +52,7 @@ def check_rebuilt(server):
         run(connection, "SELECT * FROM relay_guard.budget_status()")
         run(connection, "ROLLBACK")
     connection.close()
-    wanted, have = [], [None]
-    while wanted != have:  # the worker may end leases just then
-        wanted = ledger(server)
-        accounts = live(server)
-        have = ledger(server)
-    wanted = sums(have, policies(server), zone_of(server))
-    assert accounts == {key: wanted.get(key, [0, 0]) for key in accounts}
+    check_accounts(server, asked=True)
 
 
 def forgets_commits(client):

@@ -1,7 +1,6 @@
 """Budgets as clients and admins see them: reservations, one's own usage, the day's budget.
 
-Budgets of users and workspaces are of months.  The shipped one of a day is looked at
-where a day has time left."""
+Budgets of users and workspaces are of months, the shipped one is of a day."""
 import concurrent.futures
 import itertools
 import json
@@ -28,6 +27,8 @@ SETUP = f"""
         ('b_user', 'user', 'month', {WARN}, {HARD}), ('b_tenant', 'workspace', 'month', NULL, {2 * HARD}),
         ('b_closed', 'user', 'month', NULL, 0);
     UPDATE relay_guard.budget_policy SET enabled = false WHERE name = 'b_closed';
+    INSERT INTO relay_guard.quota_policy (name, scope, cap, "window") VALUES ('b_everybody', 'global', 1000000, 'month'),
+        ('b_tenant', 'workspace', 1000000, 'month');
     INSERT INTO relay_guard.route (method, path, query, auth, result, quota, budget, run_as) VALUES
         ('GET', '/test/budget/all', 'SELECT 1', 'anonymous', 'value', '{{anon_lifetime}}', 'all', 'relay_app'),
         ('GET', '/test/budget/user', 'SELECT 1', 'anonymous', 'value', '{{}}', 'b_user', 'relay_app'),
@@ -39,6 +40,7 @@ SETUP = f"""
 REST = """
     DELETE FROM relay_guard.route WHERE path LIKE '/test/budget/%';
     DELETE FROM relay_guard.budget_policy WHERE name LIKE 'b\\_%';
+    DELETE FROM relay_guard.quota_policy WHERE name LIKE 'b\\_%';
     DELETE FROM relay_guard.model WHERE name LIKE 't-%'
 """
 
@@ -62,6 +64,14 @@ def gateway(postgres):
     with running(postgres.url("relay_gateway"), TRUSTED_PROXIES="127.0.0.1") as gateway:
         wait_until(gateway.is_ready, what="readiness")
         yield gateway
+
+
+@pytest.fixture(autouse=True)
+def away_from_midnight():
+    """No day and no month ends during a test."""
+    left = 86400 - time.time() % 86400
+    if left < 30:
+        time.sleep(left + 0.1)
 
 
 class Client:
@@ -112,12 +122,6 @@ def usd(micro):
     return Decimal(micro) / 1000000
 
 
-def within_the_day(seconds=30):
-    left = 86400 - time.time() % 86400
-    if left < seconds:
-        time.sleep(left + 0.1)
-
-
 def ledger(postgres, where="true"):
     """Spend and holds of today, in micro-USD."""
     return postgres.sql("SELECT coalesce(sum(spent) FILTER (WHERE usage = 'llm'), 0)::bigint, "
@@ -146,6 +150,23 @@ def test_reserve_extend_settle(postgres, client):
     budget = alice.budget("b_user")
     assert (budget["spent_usd"], budget["reserved_usd"]) == (usd(7995), 0)
     assert ledger(postgres, f"user_id = '{alice.name}'") == (7995, 0, 0)
+
+
+def test_the_ledger_tells_which_request_of_whom_a_row_is_of(postgres, client):
+    alice = client(workspace="w1")
+    ids = [f"ledger-{uuid.uuid4()}" for _ in range(4)]
+    alice.headers["X-Request-ID"] = ids[0]
+    first, second = alice.reserved(), alice.reserved()
+    alice.headers["X-Request-ID"] = ids[1]
+    assert alice.ask("POST", f"{RESERVATIONS}/{first}/extend", tokens=1).status == 200
+    alice.headers["X-Request-ID"] = ids[2]
+    alice.settle(first)
+    alice.headers["X-Request-ID"] = ids[3]
+    assert alice.ask("DELETE", f"{RESERVATIONS}/{second}").status == 204
+    assert postgres.sql("SELECT kind, reservation::text, request_id, workspace_id, api_key FROM relay_guard.usage_ledger "
+                        f"WHERE user_id = '{alice.name}' ORDER BY id") == [
+        ("reserve", first, ids[0], "w1", None), ("reserve", second, ids[0], "w1", None), ("extend", first, ids[1], "w1", None),
+        ("settle", first, ids[2], "w1", None), ("release", second, ids[3], "w1", None)]
 
 
 def test_an_unknown_model_is_told_the_allowed_ones(client):
@@ -282,7 +303,6 @@ def test_a_limit_that_is_raised_counts_at_once(postgres, client):
 
 
 def test_ones_own_usage_and_nobody_elses(postgres, client):
-    within_the_day()
     alice, bob = client(workspace="w2"), client(workspace="w2")
     stranger = client(workspace="w3")
     alice.settle(alice.reserved(100, 100), 100, 40)
@@ -302,7 +322,7 @@ def test_ones_own_usage_and_nobody_elses(postgres, client):
     assert budgets["b_user"]["spent_usd"] == usage["today"]["spend_usd"] and budgets["b_user"]["reserved_usd"] == usd(180)
     assert budgets["b_tenant"]["spent_usd"] == usage["today"]["spend_usd"] + usd(18000)
     assert budgets["b_user"]["hard_limit_usd"] == usd(HARD) and budgets["b_user"]["warning_threshold_usd"] == usd(WARN)
-    assert usage["quotas"] == []
+    assert [(quota["policy"], quota["used"], quota["remaining"]) for quota in usage["quotas"]] == [("b_tenant", 0, 1000000)]
     nothing = stranger.usage()
     assert nothing["this_month"]["models"] == [] and nothing["this_month"]["spend_usd"] == 0
     assert {budget["policy"]: budget["spent_usd"] for budget in nothing["budgets"]} == {"b_user": 0, "b_tenant": 0}
@@ -331,7 +351,6 @@ def test_the_days_budget_is_for_admins(postgres, gateway, client):
 
 
 def test_the_days_budget_is_what_the_ledger_says(postgres, gateway, client):
-    within_the_day()
     alice = client()
     alice.settle(alice.reserved(100, 100), 7, 3)
     alice.ask("POST", "/test/budget/embed")
@@ -344,7 +363,6 @@ def test_the_days_budget_is_what_the_ledger_says(postgres, gateway, client):
 
 
 def test_the_days_budget_warns_blocks_and_opens_again(postgres, gateway, client):
-    within_the_day()
     alice = client()
     alice.settle(alice.reserved(100, 100), 100, 100)
     llm, embedding, held = ledger(postgres)
@@ -369,13 +387,15 @@ def test_the_days_budget_warns_blocks_and_opens_again(postgres, gateway, client)
 
 
 def test_a_stop_is_in_the_audit_log(postgres, client):
+    """By the route, and by its statement: there is room, but not for so much."""
     alice = client()
-    alice.settle(alice.reserved(0, 6000), 0, 8000)
     ids = [f"budget-{uuid.uuid4()}" for _ in range(2)]
+    reservation = alice.reserved(0, 6000)
+    alice.headers["X-Request-ID"] = ids[1]
+    assert_stopped(alice.reserve(1000, 1000), "b_user")
+    alice.settle(reservation, 0, 8000)
     alice.headers["X-Request-ID"] = ids[0]
     assert_stopped(alice.ask("GET", "/test/budget/user"), "b_user")
-    alice.headers["X-Request-ID"] = ids[1]
-    assert alice.reserve().status == 429
     query = ("SELECT actor, details ->> 'class', details ->> 'code' FROM relay_guard.audit_log "
              f"WHERE action = 'denied' AND request_id IN ('{ids[0]}', '{ids[1]}')")
     wait_until(lambda: len(postgres.sql(query)) == 2, 15, "the rows of denials")

@@ -5,6 +5,7 @@ import re
 import shutil
 import subprocess
 
+import psycopg2
 import pytest
 
 from conftest import Postgres, clean_environment, gateway_binary, running, wait_until
@@ -195,10 +196,39 @@ def test_configure_sets_the_daily_budget(postgres):
                      "WHERE name = 'global_daily'")
 
 
-def test_configure_leaves_the_accounts_of_an_unchanged_budget(postgres):
+def test_configure_neither_waits_nor_writes_when_the_budget_is_what_it_was(postgres):
     _, first = configured_budget(postgres, LLM_BUDGET_DAILY_USD="20")
-    _, again = configured_budget(postgres, LLM_BUDGET_DAILY_USD="20.00")
-    assert again == first
+    spending = psycopg2.connect(postgres.url("postgres"))
+    spending.cursor().execute("LOCK TABLE ONLY relay_guard.usage_ledger IN ROW EXCLUSIVE MODE")
+    try:
+        same, again = configured_budget(postgres, LLM_BUDGET_DAILY_USD="20.00", PGOPTIONS="-c lock_timeout=100")
+        assert (same.returncode, again) == (0, first)
+        other, again = configured_budget(postgres, LLM_BUDGET_DAILY_USD="21", PGOPTIONS="-c lock_timeout=100")
+        assert (other.returncode, again) == (1, first) and "lock timeout" in other.stderr
+    finally:
+        spending.close()
+
+
+def test_configure_leaves_a_budget_that_warns_of_nothing_silent(postgres):
+    _, before = configured_budget(postgres)
+    try:
+        postgres.sql("UPDATE relay_guard.budget_policy SET warn = NULL WHERE name = 'global_daily'")
+        done, row = configured_budget(postgres, LLM_BUDGET_HARD_USD="3")
+        assert done.stdout.endswith("warns at no USD, denies at 3 USD a day\n") and row[:2] == (None, 3000000)
+    finally:
+        postgres.sql(f"UPDATE relay_guard.budget_policy SET warn = {before[0]}, hard = {before[1]} "
+                     "WHERE name = 'global_daily'")
+
+
+def test_configure_refuses_to_limit_by_a_budget_that_is_gone(postgres):
+    postgres.sql("UPDATE relay_guard.budget_policy SET name = 'renamed' WHERE name = 'global_daily'")
+    try:
+        for setting in "LLM_BUDGET_DAILY_USD", "LLM_BUDGET_HARD_USD":
+            done = run("configure", DATABASE_PUBLIC_URL=postgres.url("relay_owner"), **{setting: "1"})
+            assert (done.returncode, done.stdout) == (1, "") and "no budget policy global_daily" in done.stderr
+        assert run("configure", DATABASE_PUBLIC_URL=postgres.url("relay_owner")).returncode == 0
+    finally:
+        postgres.sql("UPDATE relay_guard.budget_policy SET name = 'global_daily' WHERE name = 'renamed'")
 
 
 @pytest.mark.parametrize("amount", ["50.0000001", "1e3", "NaN", "-1", " 5", "\u221e", "5 USD", "$5", "1,000", ".5", "5.",

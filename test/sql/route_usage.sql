@@ -1,6 +1,8 @@
 -- Quotas and budgets of routes, in transactions of SQL's own.
 \set VERBOSITY terse
 \set SHOW_CONTEXT never
+-- No day and no month ends while this runs
+SELECT FROM pg_sleep(CASE WHEN date_trunc('day', now() + interval '15 s', 'UTC') > now() THEN 16 ELSE 0 END);
 CREATE ROLE rg_app;
 SELECT relay_guard.grant_role('app', 'rg_app');
 INSERT INTO relay_guard.quota_policy (name, scope, cap, "window") VALUES
@@ -10,7 +12,7 @@ INSERT INTO relay_guard.budget_policy (name, scope, "window", warn, hard) VALUES
 	('ru_poor', 'workspace', 'month', NULL, 0), ('ru_gone', 'user', 'month', NULL, 0);
 INSERT INTO relay_guard.route (method, path, query, auth, quota, budget, parameters, result, run_as) VALUES
 	('GET', '/ever', 'SELECT 1 / request.n', 'anonymous', '{ru_ever}', NULL, '[{"name":"n","in":"query","schema":{"type":"integer","default":1}}]', 'value', 'rg_app'),
-	('GET', '/month', 'SELECT 1', 'anonymous', '{ru_ever,ru_month}', NULL, '[]', 'value', 'rg_app'),
+	('GET', '/month', 'SELECT 1', 'anonymous', '{ru_month,ru_ever}', NULL, '[]', 'value', 'rg_app'),
 	('GET', '/nobody', 'SELECT 1', 'none', '{ru_ever,ru_ip}', NULL, '[]', 'value', 'rg_app'),
 	('GET', '/poor', 'SELECT 1', 'user', '{ru_ever}', 'ru_poor', '[]', 'value', 'rg_app'),
 	('GET', '/all', 'SELECT 1', 'user', '{}', 'all', '[]', 'value', 'rg_app'),
@@ -84,6 +86,10 @@ SELECT * FROM rg_ask('/all', 'erin', workspace => 'w');
 SELECT status FROM rg_ask('/poor', 'erin');
 SELECT * FROM rg_taken('ru_ever') WHERE value = 'erin';
 
+-- Nothing passes where it could not be counted, as on a standby
+BEGIN READ ONLY; SELECT status FROM rg_ask('/ever', 'henry', 'n=x'); SELECT * FROM rg_ask('/ever', 'henry'); ROLLBACK;
+BEGIN READ ONLY; SELECT * FROM rg_ask('/poor', 'henry'); ROLLBACK;
+
 -- What a route names and is gone lets nobody pass
 DELETE FROM relay_guard.quota_policy WHERE name = 'ru_gone';
 DELETE FROM relay_guard.budget_policy WHERE name = 'ru_gone';
@@ -92,7 +98,7 @@ SELECT * FROM rg_ask('/gone-too', 'frank');
 
 -- What is raised in SQL says when to try again, and nothing else that it likes
 CREATE FUNCTION rg_refuse(code text, word text) RETURNS int LANGUAGE plpgsql AS $$
-BEGIN RAISE EXCEPTION USING ERRCODE = 'RG429', MESSAGE = 'no', DETAIL = code, CONSTRAINT = word; END $$;
+BEGIN RAISE EXCEPTION USING ERRCODE = CASE code WHEN 'conflict' THEN 'RG409' ELSE 'RG429' END, MESSAGE = 'no', DETAIL = code, CONSTRAINT = word; END $$;
 INSERT INTO relay_guard.route (method, path, query, auth, quota, parameters, result, run_as) VALUES
 	('GET', '/refuse', 'SELECT public.rg_refuse(request.code, request.word)', 'user', '{ru_month}',
 	 '[{"name":"code","in":"query","schema":{"type":"string","default":"rate_limited"}},{"name":"word","in":"query","schema":{"type":"string","default":""}}]', 'value', 'rg_app');
@@ -100,14 +106,19 @@ CREATE FUNCTION rg_lines(query text) RETURNS text LANGUAGE plpgsql AS $$
 DECLARE lines text;
 BEGIN
 	PERFORM relay_guard.serve('GET', '/refuse', query, ARRAY['authorization', 'Bearer ' || relay_guard.issue_token('grace')]);
-EXCEPTION WHEN SQLSTATE 'RG429' THEN
+EXCEPTION WHEN SQLSTATE 'RG429' OR SQLSTATE 'RG409' THEN
 	GET STACKED DIAGNOSTICS lines = CONSTRAINT_NAME;
 	RETURN substring(regexp_replace(lines, '\r\n', ' / ', 'g') FROM 'X-RateLimit-Reset: \d+ / (.*)$');
 END $$;
 SELECT word, rg_lines('word=' || word) FROM (VALUES ('retry_after=30'), ('no_retry'), ('retry_after='), ('retry_after=-1'), ('retry_after=1.5'),
 	('retry_after=0123456789'), ('Evil:%20x'), ('retry_after=1%0d%0aEvil:%20x'), ('no_retry%0d%0aEvil:%20x'), ('')) w (word);
 SELECT rg_lines('code=insufficient_quota');
+SELECT rg_lines('code=conflict&word=no_retry');
 SELECT rg_lines('code=insufficient_quota&word=retry_after=30');
+
+-- Dollars are exact
+SELECT micro, relay_guard.usd(micro) FROM (VALUES (0::bigint), (1), (20000000), (123456), (999999999999999999),
+	(9223372036854775807), (-9223372036854775807), (NULL)) m (micro);
 
 DELETE FROM relay_guard.route;
 DELETE FROM relay_guard.quota_policy WHERE name LIKE 'ru%';

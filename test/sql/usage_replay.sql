@@ -21,8 +21,9 @@ $$;
 CREATE PROCEDURE entry(day_and_time text, kind text, reservation int, reserved bigint, spent bigint, who text DEFAULT 'alice', made text DEFAULT NULL)
 LANGUAGE sql AS $$
     INSERT INTO relay_guard.usage_ledger (id, xid, epoch, recorded_at, reserved_at, kind, reservation, units,
-        usage, model, reserved, spent, user_id)
-    SELECT nextval('relay_guard.usage_ledger_id_seq'), pg_current_xact_id(), 0, at(day_and_time), at(coalesce(made, day_and_time)), kind, lpad(reservation::text, 32, '0')::uuid, 0, 'llm', 'm', reserved, spent, who
+        usage, model, reserved, spent, user_id, lease_until)
+    SELECT nextval('relay_guard.usage_ledger_id_seq'), pg_current_xact_id(), 0, at(day_and_time), at(coalesce(made, day_and_time)), kind, lpad(reservation::text, 32, '0')::uuid, 0, 'llm', 'm', reserved, spent, who,
+        CASE WHEN kind IN ('reserve', 'extend') THEN at(day_and_time) + interval '10 min' END
 $$;
 CREATE PROCEDURE charge(day_and_time text, spent bigint, who text DEFAULT 'alice')
 LANGUAGE sql AS $$
