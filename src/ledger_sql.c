@@ -41,7 +41,8 @@ set_policy(RgUsagePolicy *policy, const char *scope, int32 id)
 		return;
 	}
 	policy->kind = RG_BUDGET;
-	if (!rg_scope_named(scope, &policy->scope))
+	if (!rg_scope_named(scope, &policy->scope) ||
+		policy->scope == RG_BY_IP || policy->scope == RG_BY_ANONYMOUS)
 		ereport(ERROR,
 				errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				errmsg("\"%s\" is no scope of usage", scope),
