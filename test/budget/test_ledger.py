@@ -7,7 +7,7 @@ import time
 import psycopg2
 import pytest
 from accounts import TAKE, Client, clients, install, quota, together
-from servers import BINDIR, Server, as_server, key_line, own_folder, run, sqlstate, wait_for
+from servers import run, sqlstate, wait_for
 
 ROLL = "SELECT relay_guard.usage_roll()"
 SUM_OF_QUOTA = """SELECT s.used FROM relay_guard.quota_policy p,
@@ -410,22 +410,25 @@ def test_a_partition_that_is_being_detached_still_counts(server):
 # Dumps
 
 
-@pytest.fixture(scope="module")
-def make_cluster(home):
-    """Servers each with a system identifier of its own."""
+@pytest.fixture
+def make_copy(make_server):
+    """Servers from one image: with the same system identifier, and databases of the same numbers."""
     servers = []
 
     def make(options=()):
-        folder = own_folder(home)
-        as_server(BINDIR / "initdb", "-D", folder / "template", "-U", "postgres", "--auth=trust", "--no-sync",
-                  "--encoding=UTF8", "--locale=C.UTF-8")
-        servers.append(Server(folder / "template", own_folder(home), {"relay_guard.databases": "", **dict(options)}))
-        servers[-1].write_ring(key_line(1, "primary"))
-        return servers[-1].start()
+        servers.append(make_server({"relay_guard.databases": "", **dict(options)}))
+        return servers[-1]
 
     yield make
     for server in servers:
         server.stop("immediate")
+
+
+def use_up_transactions(server, many=5000):
+    server.run("""CREATE PROCEDURE use_up(many int) LANGUAGE plpgsql AS
+        $$ BEGIN FOR i IN 1..many LOOP PERFORM pg_current_xact_id(); COMMIT; END LOOP; END $$""")
+    server.run(f"CALL use_up({many})")
+    server.run("DROP PROCEDURE use_up(int)")
 
 
 def move(source, target, folder, jobs=1):
@@ -441,10 +444,12 @@ def facts(server):
         GROUP BY 1, 2, 3 ORDER BY 1, 2, 3""")
 
 
-def test_a_ledger_that_moves_to_other_clusters_keeps_its_sums_and_open_reservations(make_cluster, tmp_path):
-    """Twice; with rows that the totals have and others, and a transaction under way during a round and the dump."""
-    first, second, third = make_cluster(), make_cluster(), make_cluster({"relay_guard.databases": "postgres", "relay_guard.usage_interval": 1})
+def test_a_ledger_that_moves_to_other_clusters_keeps_its_sums_and_open_reservations(make_copy, tmp_path):
+    """Twice; with rows that the totals have and others, and a transaction under way during a round and the dump;
+    to servers whose own transactions have lower numbers."""
+    first, second, third = make_copy(), make_copy(), make_copy({"relay_guard.databases": "postgres", "relay_guard.usage_interval": 1})
     install(first)
+    use_up_transactions(first)
     policy = quota(first, 10**6, scope="global")
     still_open = spend_a_little(first)
     with Client(first) as early, Client(first) as client:
@@ -480,9 +485,9 @@ def test_a_ledger_that_moves_to_other_clusters_keeps_its_sums_and_open_reservati
     assert summed(third, policy, "*") == 110_112
 
 
-def test_a_round_waits_for_a_ledger_that_is_being_restored(make_cluster, tmp_path):
+def test_a_round_waits_for_a_ledger_that_is_being_restored(make_copy, tmp_path):
     """Rows of transactions before those that are there may yet come."""
-    source, target = make_cluster(), make_cluster()
+    source, target = make_copy(), make_copy()
     install(source)
     spend_a_little(source)
     source.run(ROLL)
@@ -498,9 +503,9 @@ def test_a_round_waits_for_a_ledger_that_is_being_restored(make_cluster, tmp_pat
     check(target)
 
 
-def test_rows_without_the_totals_that_cover_them_count(make_cluster, tmp_path):
+def test_rows_without_the_totals_that_cover_them_count(make_copy, tmp_path):
     """A ledger alone, copied into a database that has rows of its own."""
-    source, target = make_cluster(), make_cluster()
+    source, target = make_copy(), make_copy()
     for server in source, target:
         install(server)
         spend_a_little(server)
