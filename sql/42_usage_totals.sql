@@ -64,26 +64,26 @@ SELECT EXISTS (SELECT FROM relay_guard.month_partitions('relay_guard.usage_ledge
 $$;
 COMMENT ON FUNCTION usage_is_whole() IS 'Whether the ledger has partitions, and is not being restored.';
 
--- In whose accounts a row counts: its policy, value and units, workspace_id, user_id,
--- api_key, spent and reserved are given.
-CREATE FUNCTION usage_shares(integer, text, bigint, text, text, text, bigint, bigint)
+-- In whose accounts a row counts.
+CREATE FUNCTION usage_shares(row_policy integer, row_value text, row_units bigint, row_workspace text, row_user text,
+    row_api_key text, row_spent bigint, row_reserved bigint)
 RETURNS TABLE (scope text, value text, used bigint, reserved bigint)
 LANGUAGE sql IMMUTABLE PARALLEL SAFE
 BEGIN ATOMIC
-    SELECT 'quota', $2, $3, 0::bigint WHERE $1 IS NOT NULL
+    SELECT 'quota', row_value, row_units, 0::bigint WHERE row_policy IS NOT NULL
     UNION ALL
-    SELECT s.scope, s.value, $7, $8
-    FROM (VALUES ('global', '*'), ('workspace', $4), ('user', $5), ('api_key', $6)) s (scope, value)
-    WHERE $1 IS NULL AND s.value IS NOT NULL;
+    SELECT s.scope, s.value, row_spent, row_reserved
+    FROM (VALUES ('global', '*'), ('workspace', row_workspace), ('user', row_user), ('api_key', row_api_key)) s (scope, value)
+    WHERE row_policy IS NULL AND s.value IS NOT NULL;
 END;
 COMMENT ON FUNCTION usage_shares(integer, text, bigint, text, text, text, bigint, bigint) IS 'What a row of usage_ledger adds to which accounts.';
 
-CREATE FUNCTION usage_buckets(timestamptz) RETURNS TABLE (daily boolean, bucket timestamptz)
+CREATE FUNCTION usage_buckets(at timestamptz) RETURNS TABLE (daily boolean, bucket timestamptz)
 LANGUAGE sql IMMUTABLE PARALLEL SAFE
 BEGIN ATOMIC
-    SELECT false, pg_catalog.date_bin('15 minutes', $1, '2000-01-01 00:00:00+00'::timestamptz)
+    SELECT false, pg_catalog.date_bin('15 minutes', at, '2000-01-01 00:00:00+00'::timestamptz)
     UNION ALL
-    SELECT true, pg_catalog.date_bin('1 day', $1, '2000-01-01 00:00:00+00'::timestamptz);
+    SELECT true, pg_catalog.date_bin('1 day', at, '2000-01-01 00:00:00+00'::timestamptz);
 END;
 COMMENT ON FUNCTION usage_buckets(timestamptz) IS 'The totals of which times a row of usage_ledger adds to.';
 
