@@ -19,6 +19,7 @@ BOGUS = "00000000-0000-7000-8000-000000000000"
 def server(make_server):
     server = make_server(SETTINGS)
     install(server)
+    server.run("SELECT relay_guard.usage_maintain()")
     yield server
     assert problems(server) == []
     server.stop("immediate")
@@ -110,6 +111,7 @@ def test_reservation_that_commits_after_its_lease_is_charged_then(server):
     with budget(server, 1000) as policy, Client(server) as slow, Client(server) as other:
         held = slow.begin().do("SELECT * FROM relay_guard.budget_reserve('m', 0, 70, '300 ms')")
         let_a_lease_end(server, other)
+        settled_down(server)
         assert ends(server, held.reservation) == []
         slow.commit()
         wait_for(lambda: is_expired(server, held.reservation, 70))
