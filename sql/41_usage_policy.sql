@@ -36,7 +36,7 @@ COMMENT ON COLUMN quota_policy.version IS 'New at every change, and never used a
 -- Its columns are read by position in src/usage_policy.c.
 CREATE TABLE budget_policy (
 	id int GENERATED ALWAYS AS IDENTITY (START WITH 1000 MINVALUE 1) PRIMARY KEY,
-	name text NOT NULL UNIQUE CHECK (name ~ '^[A-Za-z0-9_.-]{1,63}$'),
+	name text NOT NULL UNIQUE CHECK (name ~ '^[A-Za-z0-9_.-]{1,63}$' AND name <> 'all'),
 	scope text NOT NULL CHECK (scope IN ('global', 'workspace', 'user', 'api_key')),
 	"window" text NOT NULL CHECK ("window" IN ('day', 'month')),
 	warn micro_usd,

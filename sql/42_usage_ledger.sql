@@ -37,8 +37,8 @@ CREATE TABLE usage_ledger (
 ) PARTITION BY RANGE (reserved_at);
 COMMENT ON TABLE usage_ledger IS 'What quotas and budgets are counted from, one partition a month. Only relay_guard writes it.';
 COMMENT ON COLUMN usage_ledger.id IS 'From a sequence: neither without gaps nor in the order of commits.';
-COMMENT ON COLUMN usage_ledger.xid IS 'The transaction; ids of another cluster have another epoch.';
-COMMENT ON COLUMN usage_ledger.epoch IS 'The cluster and database that wrote it, as a number.';
+COMMENT ON COLUMN usage_ledger.xid IS 'The transaction; ids of another database have another epoch.';
+COMMENT ON COLUMN usage_ledger.epoch IS 'The database that wrote it, as a number.';
 COMMENT ON COLUMN usage_ledger.recorded_at IS 'When it was written, by the clock of the server.';
 COMMENT ON COLUMN usage_ledger.reserved_at IS 'In whose windows it counts: when it was taken, or for all rows of a reservation when that was made.';
 COMMENT ON COLUMN usage_ledger.kind IS 'take of a quota; reserve, extend, then settle, release or expire of a reservation; charge without one.';
@@ -60,6 +60,13 @@ COMMENT ON COLUMN usage_ledger.reserved IS 'By how much it changes what is held,
 COMMENT ON COLUMN usage_ledger.spent IS 'By how much it changes what is spent, in micro-USD.';
 COMMENT ON COLUMN usage_ledger.lease_until IS 'When the reservation expires unless it is settled, released or extended.';
 COMMENT ON COLUMN usage_ledger.request_id IS 'The request, as in logs and answers.';
+
+-- Not dumped: a restored ledger is another one's until it is written here.
+CREATE TABLE usage_origin (id uuid NOT NULL DEFAULT gen_random_uuid());
+CREATE UNIQUE INDEX usage_origin_one_row ON usage_origin ((true));
+COMMENT ON TABLE usage_origin IS 'What tells this database''s ledger from any other.';
+COMMENT ON COLUMN usage_origin.id IS 'Drawn when the extension was created.';
+INSERT INTO usage_origin DEFAULT VALUES;
 
 -- Origin-enabled, as audit_refuse
 CREATE FUNCTION usage_refuse() RETURNS trigger
@@ -87,6 +94,7 @@ SELECT relay_guard.finish_partition(partition, ARRAY[
     ['_user_idx', 'INDEX', '(user_id, epoch, xid) WITH (deduplicate_items = off) WHERE user_id IS NOT NULL AND policy IS NULL'],
     ['_workspace_idx', 'INDEX', '(workspace_id, epoch, xid) WITH (deduplicate_items = off) WHERE workspace_id IS NOT NULL AND policy IS NULL'],
     ['_api_key_idx', 'INDEX', '(api_key, epoch, xid) WITH (deduplicate_items = off) WHERE api_key IS NOT NULL AND policy IS NULL'],
+    ['_reserved_at_idx', 'INDEX', 'USING brin (reserved_at) WITH (autosummarize = on)'],
     ['_reservation_idx', 'INDEX', '(reservation) WHERE reservation IS NOT NULL'],
     ['_final_idx', 'UNIQUE INDEX', '(reservation) WHERE kind IN (''settle'', ''release'', ''expire'')']], 'usage_refuse')
 $$;

@@ -87,9 +87,7 @@ BEGIN
         before := moving;
         PERFORM pg_sleep(attempt * 0.01);
     END LOOP;
-    FOREACH a IN ARRAY moving LOOP
-        RETURN QUERY SELECT 'account_in_use', a.kind, a.policy, a.value, a.window_start, NULL::bigint, NULL::bigint;
-    END LOOP;
+    RETURN QUERY SELECT 'account_in_use', m.kind, m.policy, m.value, m.window_start, NULL::bigint, NULL::bigint FROM unnest(moving) m;
 END
 $$;
 COMMENT ON FUNCTION check_accounts() IS 'The part of check_ledger() that compares accounts with the ledger.';

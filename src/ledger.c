@@ -23,9 +23,9 @@
 #include "utils/xid8.h"
 
 #include "audit_insert.h"
-#include "audit_write.h"
 #include "ledger.h"
 #include "ledger_columns.h"
+#include "ledger_epoch.h"
 #include "ledger_index.h"
 #include "own_relation.h"
 #include "usage_worker.h"
@@ -40,6 +40,7 @@ typedef struct Writer
 	RgInsert	insert;			/* where it has others, too */
 	TupleTableSlot *slot;
 	TimestampTz now;
+	int32		epoch;
 } Writer;
 
 /* Of a parallel worker nobody would hear how its transaction ended. */
@@ -73,7 +74,7 @@ set_own(Writer *writer)
 {
 	set(writer, Anum_ledger_id, Int64GetDatum(nextval_internal(writer->sequence, false)));
 	set(writer, Anum_ledger_xid, FullTransactionIdGetDatum(GetTopFullTransactionId()));
-	set(writer, Anum_ledger_epoch, Int32GetDatum(rg_audit_epoch()));
+	set(writer, Anum_ledger_epoch, Int32GetDatum(writer->epoch));
 	set(writer, Anum_ledger_recorded_at, TimestampTzGetDatum(writer->now));
 }
 
@@ -169,7 +170,7 @@ rows_of_time(const RgLedgerRow *rows, int n)
 static void
 write_rows(const RgLedgerRow *rows, int n, TimestampTz now)
 {
-	Writer		writer = {.now = now};
+	Writer		writer = {.now = now,.epoch = rg_ledger_epoch()};
 
 	writer.partition = rg_month_partition_open(&rg_ledger_months, rows[0].reserved_at, &writer.sequence);
 	writer.slot = table_slot_create(writer.partition, NULL);

@@ -9,8 +9,8 @@
 #include "utils/builtins.h"
 #include "utils/timestamp.h"
 
-#include "audit_write.h"
 #include "ledger.h"
+#include "ledger_epoch.h"
 #include "record.h"
 #include "scope.h"
 #include "varlena_slice.h"
@@ -27,7 +27,7 @@ PG_FUNCTION_INFO_V1(relay_guard_usage_epoch);
 Datum
 relay_guard_usage_epoch(PG_FUNCTION_ARGS)
 {
-	PG_RETURN_INT32(rg_audit_epoch());
+	PG_RETURN_INT32(rg_ledger_epoch());
 }
 
 /* Of a quota, rows name the policy; of a budget, the scope says whose they are. */
@@ -41,7 +41,8 @@ set_policy(RgUsagePolicy *policy, const char *scope, int32 id)
 		return;
 	}
 	policy->kind = RG_BUDGET;
-	if (!rg_scope_named(scope, &policy->scope))
+	if (!rg_scope_named(scope, &policy->scope) ||
+		policy->scope == RG_BY_IP || policy->scope == RG_BY_ANONYMOUS)
 		ereport(ERROR,
 				errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				errmsg("\"%s\" is no scope of usage", scope),

@@ -36,14 +36,15 @@ window_of(const RgQuotaTake *take)
 	return NANOSECONDS_OF(window.until - window.from);
 }
 
+/* A refusal tells it three times, and each time the same; a handler may take its time. */
 static int64
 wait_of(const RgQuotaTake *take)
 {
-	TimestampTz now = GetCurrentTimestamp();
+	TimestampTz since = take->allowed ? GetCurrentTimestamp() : take->taken_at;
 
-	if (is_lifetime(take) || take->resets_at <= now)
+	if (is_lifetime(take) || take->resets_at <= since)
 		return 0;
-	return NANOSECONDS_OF(take->resets_at - now);
+	return NANOSECONDS_OF(take->resets_at - since);
 }
 
 static RgRateLimit

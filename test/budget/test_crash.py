@@ -4,7 +4,8 @@ import random
 import time
 
 import pytest
-from books import Books, ledger
+from acting import User
+from books import Books, check_accounts, ledger
 from crashes import heir, kill_process, kill_server  # noqa: F401
 from load import Asker, Crowd, forenoon, start_clients, with_limits
 from servers import run, wait_for
@@ -65,6 +66,24 @@ def test_kill_9_under_load(crashing, kill):
     print(f"{ROUNDS} kills, {dict(fates)}, {asker.answers} answers in {asker.lives} lives: nothing is free")
     assert asker.lives == ROUNDS + 1
     assert fates["acknowledged"] > ROUNDS * CLIENTS
+
+
+@pytest.mark.parametrize("broken", ["usage_total", "usage_round"])
+def test_who_cannot_be_summed_from_the_ledger_is_not_admitted(crashing, broken):
+    """After a crash, as long as it lasts; then there is what was left before, and no more."""
+    user, full = User(crashing, "u1", "w1"), User(crashing, "full", "elsewhere")
+    Filler("fill", crashing).fill()
+    user.take("few", 3)
+    kill_all(crashing)
+    crashing.run(f"ALTER TABLE relay_guard.{broken} RENAME TO away")
+    for _ in range(2):
+        assert user.sqlstate("quota_take", "few") == user.sqlstate("budget_reserve", "m", 1, 1) == "42P01"
+        assert full.sqlstate("budget_reserve", "m", 1, 0) == full.sqlstate("budget_charge", "m", 1) == "42P01"
+    assert crashing.run("SELECT 1 FROM relay_guard.account WHERE seeded") == []
+    crashing.run(f"ALTER TABLE relay_guard.away RENAME TO {broken}")
+    assert user.reserve(1, 1)["allowed"] and not full.reserve(1)["allowed"]
+    assert [user.take("few")["allowed"] for _ in range(3)] == [True, True, False]
+    check_accounts(crashing)
 
 
 @pytest.fixture(scope="module")

@@ -226,7 +226,8 @@ def test_two_changes_of_policies_follow_one_another(server):
     assert second.end() is None
     with Client(server) as client:
         assert client.call(STATUS, policy).limit == 202
-    assert server.value("SELECT count(DISTINCT version) = count(*) FROM (SELECT version FROM relay_guard.quota_policy UNION ALL SELECT version FROM relay_guard.budget_policy) v")
+    assert server.value("""SELECT count(DISTINCT version) = count(*)
+        FROM (SELECT version FROM relay_guard.quota_policy UNION ALL SELECT version FROM relay_guard.budget_policy) v""")
     one.close()
     two.close()
 

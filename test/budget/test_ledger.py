@@ -7,7 +7,7 @@ import time
 import psycopg2
 import pytest
 from accounts import TAKE, Client, clients, install, quota, together
-from servers import BINDIR, Server, as_server, key_line, own_folder, run, sqlstate, wait_for
+from servers import run, sqlstate, wait_for
 
 ROLL = "SELECT relay_guard.usage_roll()"
 SUM_OF_QUOTA = """SELECT s.used FROM relay_guard.quota_policy p,
@@ -36,6 +36,7 @@ def server(make_server):
     """Without workers: nobody sums up but who says so."""
     server = make_server({"relay_guard.databases": "", "max_connections": 40})
     install(server)
+    server.run("SELECT relay_guard.usage_maintain()")
     yield server
     server.stop("immediate")
 
@@ -88,10 +89,12 @@ def rolling(server, pause=0.0):
 
     thread = threading.Thread(target=roll)
     thread.start()
-    yield rounds
-    ended.set()
-    thread.join()
-    assert sum(rounds) > 0
+    try:
+        yield rounds
+    finally:
+        ended.set()
+        thread.join()
+    assert rounds
 
 
 # Sums
@@ -275,12 +278,11 @@ def test_indexes_may_be_made_anew_beside_writers(server):
 def test_a_sum_that_does_not_fit_is_an_error(server):
     insert = """SET session_replication_role = replica;
         INSERT INTO relay_guard.usage_ledger (id, xid, epoch, recorded_at, reserved_at, kind, policy, value, units, reserved, spent)
-        SELECT -n, '3', relay_guard.usage_epoch(), now(), now(), 'take', -1, 'much', 9e18, 0, 0 FROM generate_series(1, 2) n"""
-    connection = server.connect()
-    run(connection, "BEGIN")
-    run(connection, insert)
-    assert sqlstate(connection, "SELECT relay_guard.usage_sum('quota', -1, 'much', '-infinity', 'infinity')") == "22003"
-    connection.close()
+        SELECT -n, pg_current_xact_id(), relay_guard.usage_epoch(), now(), now(), 'take', -1, 'much', 9e18, 0, 0 FROM generate_series(1, 2) n"""
+    with contextlib.closing(server.connect()) as connection:
+        run(connection, "BEGIN")
+        run(connection, insert)
+        assert sqlstate(connection, "SELECT relay_guard.usage_sum('quota', -1, 'much', '-infinity', 'infinity')") == "22003"
 
 
 # Rounds
@@ -316,8 +318,9 @@ def test_a_round_of_an_old_snapshot_counts_nothing_twice(server, client):
 
 def test_rounds_of_several_sessions_count_once(server):
     policy = quota(server, 10**6, scope="global")
-    with rolling(server), rolling(server), clients(server, 4) as crowd:
+    with rolling(server) as some, rolling(server) as others, clients(server, 4) as crowd:
         together(lambda client: [client.take(policy, 1) for _ in range(50)], *crowd)
+    assert sum(some) > 0 and sum(others) > 0
     assert summed(server, policy, "*") == 200
     check(server)
 
@@ -407,22 +410,25 @@ def test_a_partition_that_is_being_detached_still_counts(server):
 # Dumps
 
 
-@pytest.fixture(scope="module")
-def make_cluster(home):
-    """Servers each with a system identifier of its own."""
+@pytest.fixture
+def make_copy(make_server):
+    """Servers from one image: with the same system identifier, and databases of the same numbers."""
     servers = []
 
     def make(options=()):
-        folder = own_folder(home)
-        as_server(BINDIR / "initdb", "-D", folder / "template", "-U", "postgres", "--auth=trust", "--no-sync",
-                  "--encoding=UTF8", "--locale=C.UTF-8")
-        servers.append(Server(folder / "template", own_folder(home), {"relay_guard.databases": "", **dict(options)}))
-        servers[-1].write_ring(key_line(1, "primary"))
-        return servers[-1].start()
+        servers.append(make_server({"relay_guard.databases": "", **dict(options)}))
+        return servers[-1]
 
     yield make
     for server in servers:
         server.stop("immediate")
+
+
+def use_up_transactions(server, many=5000):
+    server.run("""CREATE PROCEDURE use_up(many int) LANGUAGE plpgsql AS
+        $$ BEGIN FOR i IN 1..many LOOP PERFORM pg_current_xact_id(); COMMIT; END LOOP; END $$""")
+    server.run(f"CALL use_up({many})")
+    server.run("DROP PROCEDURE use_up(int)")
 
 
 def move(source, target, folder, jobs=1):
@@ -438,10 +444,12 @@ def facts(server):
         GROUP BY 1, 2, 3 ORDER BY 1, 2, 3""")
 
 
-def test_a_ledger_that_moves_to_other_clusters_keeps_its_sums_and_open_reservations(make_cluster, tmp_path):
-    """Twice; with rows that the totals have and others, and a transaction under way during a round and the dump."""
-    first, second, third = make_cluster(), make_cluster(), make_cluster({"relay_guard.databases": "*", "relay_guard.usage_interval": 1})
+def test_a_ledger_that_moves_to_other_clusters_keeps_its_sums_and_open_reservations(make_copy, tmp_path):
+    """Twice; with rows that the totals have and others, and a transaction under way during a round and the dump;
+    to servers whose own transactions have lower numbers."""
+    first, second, third = make_copy(), make_copy(), make_copy({"relay_guard.databases": "postgres", "relay_guard.usage_interval": 1})
     install(first)
+    use_up_transactions(first)
     policy = quota(first, 10**6, scope="global")
     still_open = spend_a_little(first)
     with Client(first) as early, Client(first) as client:
@@ -469,15 +477,17 @@ def test_a_ledger_that_moves_to_other_clusters_keeps_its_sums_and_open_reservati
     move(second, third, tmp_path / "second")
     assert facts(third) == facts(second)
     assert third.run(WRONG) == []
+    with Client(third) as client:
+        client.take(policy, 1)
     wait_for(lambda: third.value(OPEN.replace("reservation::text", "count(*)").replace("ORDER BY 1", "")) ==
              len(still_open) + 3)
     assert third.run(PROBLEMS) == []
-    assert summed(third, policy, "*") == 110_111
+    assert summed(third, policy, "*") == 110_112
 
 
-def test_a_round_waits_for_a_ledger_that_is_being_restored(make_cluster, tmp_path):
+def test_a_round_waits_for_a_ledger_that_is_being_restored(make_copy, tmp_path):
     """Rows of transactions before those that are there may yet come."""
-    source, target = make_cluster(), make_cluster()
+    source, target = make_copy(), make_copy()
     install(source)
     spend_a_little(source)
     source.run(ROLL)
@@ -493,9 +503,9 @@ def test_a_round_waits_for_a_ledger_that_is_being_restored(make_cluster, tmp_pat
     check(target)
 
 
-def test_rows_without_the_totals_that_cover_them_count(make_cluster, tmp_path):
+def test_rows_without_the_totals_that_cover_them_count(make_copy, tmp_path):
     """A ledger alone, copied into a database that has rows of its own."""
-    source, target = make_cluster(), make_cluster()
+    source, target = make_copy(), make_copy()
     for server in source, target:
         install(server)
         spend_a_little(server)

@@ -356,6 +356,23 @@ def test_litellm_40398_a_refreshed_token_is_the_same_account(server):
     connection.close()
 
 
+def test_an_api_key_has_an_account_of_its_own_whatever_it_is_called(server):
+    """By its id: a key that is made anew under the same name begins anew, and the same key does not."""
+    policy = quota(server, 3, "api_key")
+    keys = [server.value("SELECT key FROM relay_guard.api_key_create('same name')") for _ in range(2)]
+    connection = server.connect()
+
+    def take(key):
+        run(connection, "BEGIN")
+        run(connection, "SELECT relay_guard.authenticate_api_key(%s)", key)
+        allowed = run(connection, "SELECT allowed FROM relay_guard.quota_take(%s, 2)", policy)[0][0]
+        run(connection, "COMMIT")
+        return allowed
+
+    assert [take(keys[n]) for n in (0, 0, 1, 1)] == [True, False, True, False]
+    connection.close()
+
+
 def test_litellm_20615_a_wrong_price_is_in_the_ledger_and_what_is_under_way_keeps_its_own(server):
     """A price a thousand times too high: what it did can be told from the ledger, and mended."""
     model(server, "wrong", 1_000_000_000)
@@ -411,7 +428,6 @@ def test_litellm_28864_spend_of_others_is_not_seen(server):
     with budget(server, 1000), budget(server, 1000, "workspace"):
         with Client(server, workspace=fresh("workspace")) as mine, Client(server, workspace=fresh("workspace")) as other:
             other.call(CHARGE, 0, 77)
-            shown = []
             mine.begin()
             shown = run(mine.connection, "SELECT value, spent FROM relay_guard.budget_status() WHERE scope <> 'global'")
             mine.rollback()

@@ -21,6 +21,7 @@ RECEIVER = "SELECT pid FROM pg_stat_wal_receiver"
 def primary(make_server):
     server = with_limits(make_server(OPTIONS))
     yield server
+    server.restart("immediate")  # lest its shared memory stays, if it was killed
     server.stop("immediate")
 
 

@@ -1,6 +1,8 @@
 """Numbers that no honest caller sends, reservations that are not one's own, and calls
 that come twice: each has a defined answer, and none admits anything."""
 import contextlib
+import random
+import string
 import time
 import uuid
 
@@ -64,7 +66,8 @@ def test_units_that_cannot_be_taken(server, function, n):
             assert client.fails(f"SELECT relay_guard.{function}(%s, %s)", policy, n) == "22023"
 
 
-@pytest.mark.parametrize("n", ["1.5", "'NaN'::numeric", "'Infinity'::numeric", "1e30::numeric", "'NaN'::float8", "1e300::float8", "true", "'one'", "9223372036854775808"])
+@pytest.mark.parametrize("n", ["1.5", "'NaN'::numeric", "'Infinity'::numeric", "1e30::numeric", "'NaN'::float8", "1e300::float8",
+                               "true", "'one'", "9223372036854775808"])
 def test_units_that_are_no_whole_number(server, n):
     """No function takes a fraction, so none can be smuggled in."""
     with Client(server) as client, nothing_moves(server, client, "m"):
@@ -73,12 +76,13 @@ def test_units_that_are_no_whole_number(server, n):
 
 
 def test_the_largest_cap_can_be_used_up_and_not_overflown(server):
-    cap = server.value("SELECT max(cap) FROM (VALUES (1000000000000000)) v (cap)")
+    cap = 10 ** 15
     policy = quota(server, cap)
     with Client(server) as client:
         assert client.take(policy, cap).remaining == 0
         assert [client.take(policy, n).allowed for n in (1, cap)] == [False, False]
-    assert sqlstate(server.connect(), "INSERT INTO relay_guard.quota_policy (name, scope, cap, \"window\") VALUES ('large', 'user', -1, 'day')") == "23514"
+    for bad in (-1, cap + 1, MOST):
+        assert sqlstate(server.connect(), f"UPDATE relay_guard.quota_policy SET cap = {bad} WHERE name = '{policy}'") == "23514"
 
 
 @pytest.mark.parametrize("tokens", [(-1, 0), (0, -1), (LEAST, 0), (0, LEAST), (MOST, LEAST), (-5, 10)])
@@ -137,8 +141,8 @@ def test_prices_outside_the_domain(server, price):
     for column in ("input_price", "output_price", "embedding_price"):
         state = sqlstate(server.connect(), f"""INSERT INTO relay_guard.model
             (name, provider, input_price, output_price, embedding_price, max_input_tokens, max_output_tokens)
-            SELECT 'bad', 'test', CASE 'input_price' WHEN '{column}' THEN {price} ELSE 1 END, CASE 'output_price' WHEN '{column}' THEN {price} ELSE 1 END,
-                CASE 'embedding_price' WHEN '{column}' THEN {price} ELSE 1 END, 1, 1""")
+            SELECT 'bad', 'test', CASE 'input_price' WHEN '{column}' THEN {price} ELSE 1 END,
+                CASE 'output_price' WHEN '{column}' THEN {price} ELSE 1 END, CASE 'embedding_price' WHEN '{column}' THEN {price} ELSE 1 END, 1, 1""")
         assert state == "23514"
 
 
@@ -162,7 +166,8 @@ def test_no_column_of_money_is_a_float(server):
           AND (c.relname ~ '^(usage|budget|quota|model|open_res)') AND atttypid IN ('float4'::regtype, 'float8'::regtype, 'numeric'::regtype)""")
     assert inexact == []
     arguments = server.run("""SELECT p.oid::regprocedure::text FROM pg_proc p, unnest(coalesce(proallargtypes, proargtypes)) t
-        WHERE pronamespace = 'relay_guard'::regnamespace AND proname ~ '^(budget|quota)_(take|require|status|reserve|extend|settle|release|charge|expire)'
+        WHERE pronamespace = 'relay_guard'::regnamespace
+          AND proname ~ '^(budget|quota)_(take|require|status|reserve|extend|settle|release|charge|expire)'
           AND t IN ('float4'::regtype, 'float8'::regtype, 'numeric'::regtype)""")
     assert arguments == []
 
@@ -259,7 +264,8 @@ def forged(kind):
             "version 1": str(uuid.uuid1()), "other variant": v7(now, variant=0)}[kind]
 
 
-@pytest.mark.parametrize("kind", ["nil", "all ones", "version 4", "now", "future", "far future", "1970", "last month", "version 1", "other variant"])
+@pytest.mark.parametrize("kind", ["nil", "all ones", "version 4", "now", "future", "far future", "1970", "last month", "version 1",
+                                  "other variant"])
 def test_forged_reservations(server, kind):
     with budget(server, 1000) as policy, Client(server) as client, nothing_moves(server, client, policy):
         for statement, arguments in [(SETTLE, (0, 0)), (RELEASE, ()), (EXTEND, (1,))]:
@@ -282,7 +288,8 @@ def test_anothers_reservation_is_none(server):
     anonymous = "anon:" + fresh()
     with budget(server, 1000) as policy, Client(server, workspace=workspace) as owner:
         held = owner.reserve(100).reservation
-        others = [Client(server, workspace=workspace), Client(server, owner.user.upper(), workspace), Client(server, anonymous, role="anonymous")]
+        others = [Client(server, workspace=workspace), Client(server, owner.user.upper(), workspace),
+                  Client(server, anonymous, role="anonymous")]
         for other in others:
             for statement, arguments in [(SETTLE, (0, 0)), (RELEASE, ()), (EXTEND, (1,))]:
                 messages = []
@@ -331,6 +338,22 @@ def test_without_identity_nothing_of_a_user_is_taken(server):
         assert sqlstate(nobody, TAKE, "m", 1) == "RG401"
         assert sqlstate(nobody, "SELECT relay_guard.quota_require('m')") == "RG401"
     nobody.close()
+
+
+@pytest.mark.parametrize("length", [64, 65, 200, 2000, 3000, 8000])
+def test_users_whose_names_begin_alike_are_two(server, length):
+    """An account shows 64 bytes of its value, but is found by all of it; a name too long for the ledger's indexes admits nothing."""
+    begin = "".join(random.Random(length).choices(string.printable[:94], k=length))
+    policy = quota(server, 3)
+    with budget(server, 10) as money, Client(server, begin + "1") as one, Client(server, begin + "2") as two:
+        try:
+            assert [client.take(policy, 3).allowed for client in (one, two, one, two)] == [True, True, False, False]
+            assert [client.reserve(10).allowed for client in (one, two, one, two)] == [True, True, False, False]
+            server.run("SELECT relay_guard.usage_rebuild()")
+            assert [client.money(money) for client in (one, two)] == [(0, 10)] * 2
+        except psycopg2.Error as error:
+            assert length > 2000 and error.pgcode in ("54000", "22023")
+            assert taken_in_ledger(server, policy) == 0
 
 
 # Calls that come twice
@@ -424,8 +447,12 @@ def test_one_of_many_settlements_in_parallel_counts(server):
         assert owner.money(policy)[1] == 0
 
 
+def is_waiting(server, client):
+    return server.value("SELECT count(*) FROM pg_locks WHERE NOT granted AND pid = %s", client.connection.get_backend_pid()) > 0
+
+
 def test_one_of_two_settlements_waits_for_the_other(server):
-    """The second does not settle what the first may have rolled back, nor say so before it knows."""
+    """The second does not say what has become of it before the first has ended."""
     for ends, outcome, spent in [("commit", "already_settled", 10), ("rollback", "settled", 20)]:
         with budget(server, 1000) as policy, Client(server) as first, Client(server, first.user) as second:
             held = first.reserve(100).reservation
@@ -435,7 +462,7 @@ def test_one_of_two_settlements_waits_for_the_other(server):
 
             def finish(client):
                 if client is first:
-                    wait_for(lambda: server.value("SELECT count(*) FROM pg_locks WHERE NOT granted AND pid = %s", second.connection.get_backend_pid()))
+                    wait_for(lambda: is_waiting(server, second))
                     getattr(first, ends)()
                 else:
                     answers.append(second.settle(held, 20).outcome)
@@ -490,8 +517,8 @@ def small(make_server):
 
 def test_a_table_that_is_full_refuses_and_admits_nothing(small):
     """Accounts that open transactions hold cannot give way, and no account is no admission."""
-    policy, money = quota(small, 10), None
-    with budget(small, 1000) as money, clients(small, 24) as many, Client(small) as late:
+    policy = quota(small, 10)
+    with budget(small, 1000), clients(small, 24) as many, Client(small) as late:
         late.take(policy, 4)
         names = [quota(small, 10) for _ in range(60)]
         states = []

@@ -42,14 +42,17 @@ class As(Client):
 
 
 def routines(server, names):
-    return server.run("SELECT oid::regprocedure::text, proname FROM pg_proc WHERE pronamespace = 'relay_guard'::regnamespace AND proname = ANY (%s)", names)
+    return server.run("""SELECT oid::regprocedure::text, proname FROM pg_proc
+        WHERE pronamespace = 'relay_guard'::regnamespace AND proname = ANY (%s)""", names)
 
 
 def test_public_has_none_of_it(server):
     granted = server.run("""SELECT oid::regprocedure::text FROM pg_proc WHERE pronamespace = 'relay_guard'::regnamespace
-        AND proname ~ '^(quota|budget|usage|check_ledger|model|rg_|open_)' AND proname <> 'usage_window' AND has_function_privilege('nobody', oid, 'EXECUTE')
+        AND proname ~ '^(quota|budget|usage|check_ledger|model|rg_|open_)' AND proname <> 'usage_window'
+        AND has_function_privilege('nobody', oid, 'EXECUTE')
         UNION ALL SELECT oid::regclass::text FROM pg_class WHERE relnamespace = 'relay_guard'::regnamespace AND relkind IN ('r', 'p', 'v', 'm')
-        AND relname ~ '^(quota|budget|usage|open_|model|account)' AND has_any_column_privilege('nobody', oid, 'SELECT, INSERT, UPDATE, REFERENCES')
+        AND relname ~ '^(quota|budget|usage|open_|model|account)'
+        AND has_any_column_privilege('nobody', oid, 'SELECT, INSERT, UPDATE, REFERENCES')
         UNION ALL SELECT oid::regclass::text FROM pg_class WHERE relnamespace = 'relay_guard'::regnamespace AND
         CASE relkind WHEN 'S' THEN has_sequence_privilege('nobody', oid, 'USAGE, SELECT, UPDATE') END""")
     assert granted == []
@@ -87,7 +90,8 @@ def test_admins_read_and_check(server):
 
 
 def existing(server, names):
-    return [name for (name,) in server.run("SELECT relname FROM pg_class WHERE relnamespace = 'relay_guard'::regnamespace AND relname = ANY (%s)", names)]
+    return [name for name, in server.run("""SELECT relname FROM pg_class
+        WHERE relnamespace = 'relay_guard'::regnamespace AND relname = ANY (%s)""", names)]
 
 
 @pytest.mark.parametrize("role", ["web", "door", "nobody", "trusted"])
@@ -95,9 +99,9 @@ def test_who_is_no_admin_reads_and_writes_no_table_of_it(server, role):
     with As(server, role) as client:
         for table in existing(server, TABLES + VIEWS):
             assert client.fails(f"SELECT * FROM relay_guard.{table}") == "42501", table
-            for statement in (f"DELETE FROM relay_guard.{table}", f"TRUNCATE relay_guard.{table}", f"INSERT INTO relay_guard.{table} DEFAULT VALUES",
-                              f"COPY relay_guard.{table} TO STDOUT", f"LOCK TABLE relay_guard.{table}", f"ALTER TABLE relay_guard.{table} DISABLE TRIGGER ALL"):
-                assert client.fails(statement) in ("42501", "42809", "55000", "0A000"), statement
+            for statement in ("DELETE FROM {}", "TRUNCATE {}", "INSERT INTO {} DEFAULT VALUES", "COPY {} TO STDOUT", "LOCK TABLE {}",
+                              "ALTER TABLE {} DISABLE TRIGGER ALL"):
+                assert client.fails(statement.format(f"relay_guard.{table}")) in ("42501", "42809", "55000", "0A000"), statement
 
 
 def test_partitions_are_no_way_around(server):
@@ -110,7 +114,8 @@ def test_partitions_are_no_way_around(server):
                 assert client.fails(f"DELETE FROM {partition}") == "42501"
 
 
-WRITES = ["UPDATE {} SET spent = 0", "DELETE FROM {}", "TRUNCATE {}", "INSERT INTO {} SELECT * FROM {} LIMIT 1", "UPDATE {} SET reserved = 0 WHERE false",
+WRITES = ["UPDATE {} SET spent = 0", "DELETE FROM {}", "TRUNCATE {}", "INSERT INTO {} SELECT * FROM {} LIMIT 1",
+          "UPDATE {} SET reserved = 0 WHERE false",
           "MERGE INTO {} l USING (SELECT 1) s ON true WHEN MATCHED THEN DELETE", "COPY {} FROM PROGRAM 'true'"]
 
 
@@ -131,12 +136,15 @@ def test_the_ledger_is_written_by_nobody_not_even_a_superuser(server, write, tab
         assert server.value("SELECT count(*) FROM relay_guard.usage_ledger") == before
 
 
-@pytest.mark.parametrize("way", ["SET session_replication_role = replica", "ALTER TABLE relay_guard.usage_ledger DISABLE TRIGGER ALL",
-                                 "DROP TRIGGER usage_refuse ON relay_guard.usage_ledger", "ALTER TABLE relay_guard.usage_ledger DETACH PARTITION {}",
-                                 "DROP TABLE {}", "ALTER TABLE {} NO INHERIT relay_guard.usage_ledger", "CREATE RULE r AS ON INSERT TO {} DO INSTEAD NOTHING",
-                                 "CREATE TRIGGER t BEFORE INSERT ON {} FOR EACH ROW EXECUTE FUNCTION suppress_redundant_updates_trigger()",
-                                 "CREATE INDEX ON {} (spent)", "SELECT nextval('relay_guard.usage_policy_version')", "REINDEX TABLE {}",
-                                 "CLUSTER {}", "SECURITY LABEL ON TABLE {} IS 'x'"])
+DOORS = ["SET session_replication_role = replica", "ALTER TABLE relay_guard.usage_ledger DISABLE TRIGGER ALL",
+         "DROP TRIGGER usage_refuse ON relay_guard.usage_ledger", "ALTER TABLE relay_guard.usage_ledger DETACH PARTITION {}",
+         "DROP TABLE {}", "ALTER TABLE {} NO INHERIT relay_guard.usage_ledger", "CREATE RULE r AS ON INSERT TO {} DO INSTEAD NOTHING",
+         "CREATE TRIGGER t BEFORE INSERT ON {} FOR EACH ROW EXECUTE FUNCTION suppress_redundant_updates_trigger()",
+         "CREATE INDEX ON {} (spent)", "SELECT nextval('relay_guard.usage_policy_version')", "REINDEX TABLE {}", "CLUSTER {}",
+         "SECURITY LABEL ON TABLE {} IS 'x'"]
+
+
+@pytest.mark.parametrize("way", DOORS)
 def test_whoever_is_no_owner_opens_no_door_to_the_ledger(server, way):
     with Client(server) as client:
         client.call(CHARGE, 0, 1)
@@ -203,7 +211,8 @@ def test_advisory_locks_of_a_caller_are_not_those_of_a_rebuild(server):
     with As(server, "web") as web:
         server.run("SELECT relay_guard.usage_rebuild()")
         other = server.connect()
-        run(other, """SELECT count(pg_advisory_lock(i)), count(pg_advisory_lock(i, j)) FROM generate_series(0, 30) i, generate_series(0, 30) j""")
+        run(other, """SELECT count(pg_advisory_lock(i)), count(pg_advisory_lock(i, j))
+            FROM generate_series(0, 30) i, generate_series(0, 30) j""")
         run(web.connection, "SET statement_timeout = '2s'")
         assert web.take(policy).allowed
         held = server.value("SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND pid = %s", web.connection.get_backend_pid())

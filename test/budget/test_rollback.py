@@ -87,8 +87,9 @@ def test_a_settlement_or_release_that_is_rolled_back_frees_nothing_meanwhile(ser
         for way in ("ROLLBACK", "ROLLBACK TO s", "error", "block"):
             client.begin()
             if way == "block":
+                call = "budget_release" if statement is RELEASE else "budget_settle"
                 client.do(f"""DO $$ BEGIN
-                    PERFORM relay_guard.{'budget_release' if statement is RELEASE else 'budget_settle'}({', '.join(map(repr, (held, *arguments)))});
+                    PERFORM relay_guard.{call}({', '.join(map(repr, (held, *arguments)))});
                     PERFORM pg_sleep(0.05);
                     RAISE division_by_zero;
                     EXCEPTION WHEN division_by_zero THEN NULL; END $$""")
@@ -331,7 +332,8 @@ def test_a_procedure_that_commits(server, policy, client):
 
 def test_a_cursor_takes_for_the_rows_that_are_fetched(policy, client):
     client.begin()
-    client.do(f"DECLARE c CURSOR FOR SELECT (t).allowed FROM (SELECT relay_guard.quota_take('{policy}') t FROM generate_series(1, 20) OFFSET 0) s")
+    client.do(f"""DECLARE c CURSOR FOR SELECT (t).allowed
+        FROM (SELECT relay_guard.quota_take('{policy}') t FROM generate_series(1, 20) OFFSET 0) s""")
     client.do("SAVEPOINT s")
     run(client.connection, "FETCH 4 FROM c")
     assert client.do(STATUS, policy).used == 4
@@ -472,7 +474,7 @@ def test_rebuilds_all_the_time_change_nothing(server):
     forgetter = threading.Thread(target=forget)
     forgetter.start()
     try:
-        with budget(server, 1000) as money, clients(server, 16, user) as many:
+        with budget(server, 1000), clients(server, 16, user) as many:
             taken = sum(together(work, *many))
             assert taken == taken_in_ledger(server, policy) == used(many[0], policy) <= 600
             assert sum(together(lambda client: sum(client.take(policy).allowed for _ in range(40)), *many)) == 600 - taken
@@ -494,7 +496,6 @@ def test_a_query_with_workers_takes_in_the_leader(server, policy, client):
     client.begin()
     client.do(settings)
     client.do("SET LOCAL parallel_leader_participation = off")
-    client.do("SET LOCAL debug_parallel_query = on" if server.value("SHOW server_version_num") >= "160000" else "SET LOCAL force_parallel_mode = on")
     with pytest.raises(psycopg2.Error) as refused:
         client.do("SELECT count(*) FROM numbers WHERE claims_to_be_safe(n)")
     assert refused.value.pgcode in ("25000", "0A000", "25006", "55000")
