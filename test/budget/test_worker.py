@@ -19,6 +19,7 @@ BOGUS = "00000000-0000-7000-8000-000000000000"
 def server(make_server):
     server = make_server(SETTINGS)
     install(server)
+    server.run("SELECT relay_guard.usage_maintain()")
     yield server
     assert problems(server) == []
     server.stop("immediate")
@@ -110,6 +111,7 @@ def test_reservation_that_commits_after_its_lease_is_charged_then(server):
     with budget(server, 1000) as policy, Client(server) as slow, Client(server) as other:
         held = slow.begin().do("SELECT * FROM relay_guard.budget_reserve('m', 0, 70, '300 ms')")
         let_a_lease_end(server, other)
+        settled_down(server)
         assert ends(server, held.reservation) == []
         slow.commit()
         wait_for(lambda: is_expired(server, held.reservation, 70))
@@ -434,20 +436,20 @@ def test_refused_reservations_are_alerted_though_the_client_rolls_back(server):
 def test_nobody_is_told_twice_by_a_crash_or_a_restart(make_server, heir):
     server = make(make_server)
     server.run("""INSERT INTO relay_guard.budget_policy (name, scope, "window", warn, hard)
-        VALUES ('mine', 'user', 'month', 50, 100), ('all', 'global', 'month', 50, 1000)""")
+        VALUES ('mine', 'user', 'month', 50, 100), ('everybody', 'global', 'month', 50, 1000)""")
     user = fresh()
     with Client(server, user) as client:
         client.reserve(60, "1 h")
-        wait_for(lambda: len(alerts(server, "mine") + alerts(server, "all")) == 2)
-    told = alerts(server, "mine"), alerts(server, "all")
+        wait_for(lambda: len(alerts(server, "mine") + alerts(server, "everybody")) == 2)
+    told = alerts(server, "mine"), alerts(server, "everybody")
     for end in (kill_server, lambda s: s.stop()):
         end(server)
         server.start()
         with Client(server, user) as client, Listener(server) as listener:
             client.release(client.reserve(1).reservation)
             settled_down(server)
-            assert listener.kinds("mine") == listener.kinds("all") == []
-        assert (alerts(server, "mine"), alerts(server, "all")) == told
+            assert listener.kinds("mine") == listener.kinds("everybody") == []
+        assert (alerts(server, "mine"), alerts(server, "everybody")) == told
     server.stop("immediate")
 
 
@@ -455,7 +457,7 @@ def test_what_a_crash_kept_from_being_told_is_told_by_the_totals(make_server, he
     """While no worker ran, budgets reached their limits; then the server was killed."""
     server = make(make_server, relay_guard__databases="")
     server.run("""INSERT INTO relay_guard.budget_policy (name, scope, "window", warn, hard)
-        VALUES ('mine', 'user', 'month', 50, 100), ('all', 'global', 'day', NULL, 100), ('room', 'workspace', 'day', 900, 1000)""")
+        VALUES ('mine', 'user', 'month', 50, 100), ('everybody', 'global', 'day', NULL, 100), ('room', 'workspace', 'day', 900, 1000)""")
     long = "u" * 80
     with Client(server, long, workspace="w") as client:
         client.reserve(70, "1 h")
@@ -464,11 +466,11 @@ def test_what_a_crash_kept_from_being_told_is_told_by_the_totals(make_server, he
     server.options["relay_guard.databases"] = "postgres"
     server.start()
     wait_for(lambda: alerts(server, "mine") == [("warning", long[:64], 40, 70, 50), ("hard", long[:64], 40, 70, 100)])
-    wait_for(lambda: alerts(server, "all") == [("hard", "*", 40, 70, 100)])
+    wait_for(lambda: alerts(server, "everybody") == [("hard", "*", 40, 70, 100)])
     with Client(server, long, workspace="w") as client:
         client.release(client.reserve(1).reservation) if client.reserve(1).allowed else None
     settled_down(server)
-    assert len(alerts(server, "mine")) == 2 and len(alerts(server, "all")) == 1 and alerts(server, "room") == []
+    assert len(alerts(server, "mine")) == 2 and len(alerts(server, "everybody")) == 1 and alerts(server, "room") == []
     server.stop("immediate")
 
 
@@ -477,11 +479,11 @@ def test_what_a_crash_kept_from_being_told_is_told_by_the_totals(make_server, he
 def test_global_budgets_are_shown_to_monitoring_whether_or_not_they_are_in_memory(make_server):
     server = make(make_server)
     server.run("""INSERT INTO relay_guard.budget_policy (name, scope, "window", warn, hard)
-        VALUES ('all', 'global', 'day', 20000000, 50000000), ('secret', 'user', 'day', 1, 2)""")
+        VALUES ('everybody', 'global', 'day', 20000000, 50000000), ('secret', 'user', 'day', 1, 2)""")
 
     def shown():
         return server.run("""SELECT labels ->> 'kind', value::text FROM relay_guard.metrics()
-            WHERE name = 'relay_budget_usd' AND labels ->> 'policy' = 'all' ORDER BY 1""")
+            WHERE name = 'relay_budget_usd' AND labels ->> 'policy' = 'everybody' ORDER BY 1""")
 
     assert shown() == [("hard", "50"), ("reserved", "0"), ("spent", "0"), ("warn", "20")]
     with Client(server, "x") as client:
