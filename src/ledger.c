@@ -31,6 +31,12 @@
 #include "usage_worker.h"
 #include "varlena_slice.h"
 
+/*
+ * Bytes of a name that something is counted by: keys of usage_total hold more than
+ * those of the ledger's indexes, and what does not fit there would stop all rounds.
+ */
+#define MAX_NAME 2048
+
 /* Under way to one partition. */
 typedef struct Writer
 {
@@ -133,6 +139,25 @@ is_sound(const RgLedgerRow *row)
 		row->input_tokens >= 0 && row->output_tokens >= 0;
 }
 
+static void
+check_name(RgSlice name, const char *what)
+{
+	if (name.len > MAX_NAME)
+		ereport(ERROR,
+				errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
+				errmsg("a %s of %zu bytes cannot be counted", what, name.len),
+				errdetail("It may have %d bytes.", MAX_NAME));
+}
+
+static void
+check_names(const RgLedgerRow *row)
+{
+	check_name(row->value, "key of a quota");
+	check_name(row->user_id, "user");
+	check_name(row->workspace_id, "workspace");
+	check_name(row->api_key, "API key");
+}
+
 /* Columns that were added and dropped again are NULL. */
 static void
 write_row(Writer *writer, const RgLedgerRow *row)
@@ -141,6 +166,7 @@ write_row(Writer *writer, const RgLedgerRow *row)
 
 	if (!is_sound(row))
 		elog(ERROR, "row of kind %d does not fit relay_guard.usage_ledger", row->kind);
+	check_names(row);
 	memset(slot->tts_isnull, true, slot->tts_tupleDescriptor->natts * sizeof *slot->tts_isnull);
 	set_own(writer);
 	set_row(writer, row);

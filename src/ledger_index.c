@@ -58,7 +58,8 @@ static const IndexForm forms[RG_LEDGER_INDEXES] = {
 typedef struct Entry
 {
 	Oid			partition;
-	bool		valid;
+	bool		looked;			/* to the end: an error may have cut it short */
+	bool		valid;			/* nothing was heard since it began */
 	RgLedgerIndexes indexes;
 } Entry;
 
@@ -184,11 +185,13 @@ rg_ledger_indexes(Relation partition, RgLedgerIndexes *indexes)
 	if (entries == NULL)
 		make_table();
 	entry = hash_search(entries, &oid, HASH_ENTER, &found);
-	if (!found || !entry->valid)
+	if (!found || !entry->looked || !entry->valid)
 	{
+		entry->looked = false;
 		entry->valid = true;
 		look(partition, indexes);
 		entry->indexes = *indexes;
+		entry->looked = true;
 	}
 	*indexes = entry->indexes;
 }
