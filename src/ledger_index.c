@@ -51,7 +51,8 @@ static const IndexForm forms[RG_LEDGER_INDEXES] = {
 	[RG_LEDGER_BY_RESERVATION] = {"_reservation_idx", false, 1, {Anum_ledger_reservation},
 	"(reservation IS NOT NULL)"},
 	[RG_LEDGER_BY_FINAL] = {"_final_idx", true, 1, {Anum_ledger_reservation},
-	"(kind = ANY (ARRAY['settle'::text, 'release'::text, 'expire'::text]))"}
+	"(kind = ANY (ARRAY['settle'::text, 'release'::text, 'expire'::text]))"},
+	[RG_LEDGER_BY_TIME] = {"_reserved_at_idx", false, 1, {Anum_ledger_reserved_at}, NULL}
 };
 
 /* What is remembered of a partition. */
