@@ -156,3 +156,8 @@ CREATE FUNCTION usage_window("window" text, at timestamptz,
 LANGUAGE C STABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'relay_guard_usage_window';
 COMMENT ON FUNCTION usage_window(text, timestamptz) IS
 'The hour, day or month of relay_guard.timezone that a time lies in, its end exclusive; lifetime: from -infinity to infinity.';
+
+-- Accounts are found by hashes under the installation's key
+CREATE TRIGGER usage_policy_locked BEFORE INSERT OR UPDATE OR DELETE OR TRUNCATE ON installation
+FOR EACH STATEMENT EXECUTE FUNCTION usage_policy_locked();
+ALTER TABLE installation ENABLE ALWAYS TRIGGER usage_policy_locked;

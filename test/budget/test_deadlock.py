@@ -122,6 +122,7 @@ CHANGES = {
     "update": "UPDATE relay_guard.quota_policy SET cap = 5 WHERE name = '{policy}'",
     "delete": "DELETE FROM relay_guard.quota_policy WHERE name = '{policy}'",
     "insert of a budget": "INSERT INTO relay_guard.budget_policy (name, scope, \"window\", hard) VALUES ('{new}', 'user', 'month', 50)",
+    "the key of accounts": "UPDATE relay_guard.installation SET hash_key = gen_random_uuid()",
     "no row": "UPDATE relay_guard.quota_policy SET cap = 5 WHERE false",
 }
 
