@@ -230,6 +230,7 @@ static void
 insert(Relation partition, Oid oid, const IndexForm *form, TupleTableSlot *slot)
 {
 	Relation	index = index_open(oid, RowExclusiveLock);
+	IndexInfo  *info = BuildDummyIndexInfo(index);
 	Datum		values[INDEX_MAX_KEYS];
 	bool		nulls[INDEX_MAX_KEYS] = {0};
 
@@ -237,8 +238,10 @@ insert(Relation partition, Oid oid, const IndexForm *form, TupleTableSlot *slot)
 		values[i] = slot->tts_values[form->columns[i]];
 	if (index->rd_index->indisready)
 		(void) index_insert(index, values, nulls, &slot->tts_tid, partition,
-							form->unique ? UNIQUE_CHECK_YES : UNIQUE_CHECK_NO, false,
-							BuildDummyIndexInfo(index));
+							form->unique ? UNIQUE_CHECK_YES : UNIQUE_CHECK_NO, false, info);
+#if PG_VERSION_NUM >= 170000
+	index_insert_cleanup(index, info);
+#endif
 	index_close(index, NoLock);
 }
 

@@ -19,7 +19,7 @@ typedef enum RgLedgerIndex
 	RG_LEDGER_BY_API_KEY,
 	RG_LEDGER_BY_RESERVATION,
 	RG_LEDGER_BY_FINAL,
-	RG_LEDGER_BY_TIME,			/* a BRIN: not to be read here */
+	RG_LEDGER_BY_TIME,			/* BRIN: not for rg_ledger_scan() */
 	RG_LEDGER_INDEXES
 } RgLedgerIndex;
 

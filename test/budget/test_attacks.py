@@ -43,3 +43,16 @@ def test_a_name_that_the_ledger_takes_fits_the_totals(server):
                 outcomes.append(client.fails(CHARGE, 1, 0))
             server.run("SELECT relay_guard.usage_roll()")
     assert set(outcomes) == {None, "54000"}
+
+
+def test_a_row_is_found_by_time_in_blocks_that_were_summarized_before_it_came(server):
+    policy = quota(server, 100)
+    with Client(server) as client:
+        client.take(policy)
+        partition = server.value("SELECT tableoid::regclass FROM relay_guard.usage_ledger ORDER BY id DESC LIMIT 1")
+        server.run("SELECT brin_summarize_new_values(%s)", f"{partition}_reserved_at_idx")
+        since = server.value("SELECT clock_timestamp()")
+        client.take(policy, 7)
+    found = server.run("""SET enable_seqscan = off; SET enable_indexscan = off;
+        SELECT units FROM relay_guard.usage_ledger WHERE reserved_at >= %s""", since)
+    assert found == [(7,)]
