@@ -23,6 +23,7 @@
 #include "audit_seal_ratchet.h"
 #include "audit_seal_scan.h"
 #include "database_worker.h"
+#include "durable.h"
 
 typedef struct Sealing
 {
@@ -175,7 +176,7 @@ add_seals(Sealing *s)
 	ListCell   *cell;
 
 	if (s->parts.parts != NIL)
-		ForceSyncCommit();
+		rg_commit_durably();
 	foreach(cell, s->parts.parts)
 	{
 		rg_seal_chain_add(&s->chain, lfirst(cell));

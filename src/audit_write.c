@@ -24,6 +24,7 @@
 #include "audit_subject.h"
 #include "audit_witness.h"
 #include "audit_write.h"
+#include "durable.h"
 #include "keyring.h"
 #include "month_partition.h"
 #include "varlena_slice.h"
@@ -115,7 +116,7 @@ rg_audit_begin_as(const RgIdentity *identity, const char *action,
 											   DatumGetTimestampTz(batch->values[Anum_audit_occurred_at]),
 											   &batch->sequence);
 	rg_insert_open(&batch->insert, batch->partition);
-	ForceSyncCommit();
+	rg_commit_durably();
 	MemoryContextSwitchTo(old);
 	return batch;
 }

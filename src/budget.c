@@ -155,6 +155,15 @@ set_model(RgLedgerRow *row, const RgModel *model)
 	row->output_price = model->output_price;
 }
 
+/* Who says that he will use nothing gets nothing of a budget that has no room. */
+static int64
+least_hold(const RgLedgerRow *row, int64 cost)
+{
+	bool		has_price = row->input_price > 0 || row->output_price > 0;
+
+	return has_price ? Max(bounded(cost), 1) : bounded(cost);
+}
+
 void
 rg_budget_reserve(const char *name, int64 input_tokens, int64 output_tokens,
 				  const Interval *ttl, pg_uuid_t *reservation, RgBudgetAnswer *answer)
@@ -169,7 +178,7 @@ rg_budget_reserve(const char *name, int64 input_tokens, int64 output_tokens,
 	set_model(&row, model);
 	row.input_tokens = input_tokens;
 	row.output_tokens = output_tokens;
-	row.reserved = bounded(cost_of(input_tokens, row.input_price, output_tokens, row.output_price));
+	row.reserved = least_hold(&row, cost_of(input_tokens, row.input_price, output_tokens, row.output_price));
 	row.lease_until = lease_end(ttl);
 	rg_usage_row_reserve(&row);
 	memset(answer, 0, sizeof *answer);

@@ -23,6 +23,7 @@
 #include "utils/xid8.h"
 
 #include "audit_insert.h"
+#include "durable.h"
 #include "ledger.h"
 #include "ledger_columns.h"
 #include "ledger_epoch.h"
@@ -227,7 +228,7 @@ rg_ledger_write(const RgLedgerRow *rows, int n)
 		count = rows_of_time(rows + i, n - i);
 		write_rows(rows + i, count, now);
 	}
-	ForceSyncCommit();
+	rg_commit_durably();
 	rg_usage_worker_wrote();
 	CommandCounterIncrement();
 	MemoryContextSwitchTo(old);

@@ -43,6 +43,7 @@ rg_quota_aim(RgQuotaTake *take, const char *name, int64 units,
 		!rg_scope_key(take->policy->scope, client_ip, identity, take->key, &value))
 		return false;
 	value = rg_scope_readable(take->policy->scope, value, take->name);
+	value = rg_slice(pnstrdup(value.data, value.len), value.len);	/* the identity may go */
 	take->taken_at = rg_usage_now();
 	rg_account_aim(&take->use, take->policy, value, take->taken_at);
 	return true;

@@ -19,6 +19,7 @@
 #include "counter.h"
 #include "counter_key.h"
 #include "database_worker.h"
+#include "durable.h"
 #include "own_relation.h"
 #include "usage_alert.h"
 #include "usage_policy.h"
@@ -264,7 +265,7 @@ tell_some(void)
 
 	if (!has_alerts())
 		return;
-	ForceSyncCommit();
+	rg_commit_durably();
 	owner = rg_counter_owner();
 	copies = palloc_extended(rg_counter_partition_size() * sizeof *copies, MCXT_ALLOC_HUGE);
 	for (int i = 0; i < RG_COUNTER_PARTITIONS && ntold < AT_ONCE; i++)
@@ -367,7 +368,7 @@ tell_of_totals(void)
 
 	if (!has_alerts() || !OidIsValid(rg_own_relation("usage_total")))
 		return;
-	ForceSyncCommit();
+	rg_commit_durably();
 	count = rg_budget_policies(&policies);
 	for (int i = 0; i < count; i++)
 		if (Min(policies[i].warn, policies[i].limit) != PG_INT64_MAX)

@@ -4,7 +4,7 @@ import string
 
 import pytest
 
-from accounts import CHARGE, STATUS, TAKE, Client, budget, install, problems, quota, taken_in_ledger
+from accounts import CHARGE, RESERVE, STATUS, TAKE, Client, budget, install, problems, quota, taken_in_ledger
 from servers import run, sqlstate
 
 
@@ -56,3 +56,11 @@ def test_a_row_is_found_by_time_in_blocks_that_were_summarized_before_it_came(se
     found = server.run("""SET enable_seqscan = off; SET enable_indexscan = off;
         SELECT units FROM relay_guard.usage_ledger WHERE reserved_at >= %s""", since)
     assert found == [(7,)]
+
+
+def test_who_reserves_nothing_gets_nothing_of_a_budget_that_is_used_up(server):
+    """A settlement is never refused: whoever is let in with nothing could settle any amount."""
+    with budget(server, 100) as name, Client(server) as client:
+        client.call(CHARGE, 100, 0)
+        refused = client.call(RESERVE, 0, 0, "1 min")
+        assert (refused.allowed, refused.blocked_by) == (False, name)

@@ -1,5 +1,6 @@
 """A standby refuses what only a primary can count, and when it is promoted it goes on from the ledger that it has."""
 import os
+import threading
 import time
 
 import pytest
@@ -7,7 +8,7 @@ from acting import User
 from books import Books, check_accounts
 from crashes import heir, kill_server  # noqa: F401
 from load import LEASE, Asker, Crowd, forenoon, start_clients, with_limits
-from servers import wait_for
+from servers import run, wait_for
 from standbys import base_backup, follow
 from using_up import USED_UP, Filler, check_rebuilt, inherited
 
@@ -91,6 +92,29 @@ def test_what_was_acknowledged_is_there_after_a_synchronous_standby_was_promoted
     asker, = asking.stop()
     print(dict(books.fates()), asker.answers)
     goes_on(standby, books, rows)
+
+
+def waits_for_standby(server, pid):
+    return server.value("SELECT wait_event FROM pg_stat_activity WHERE pid = %s", pid) == "SyncRep"
+
+
+@pytest.mark.parametrize("setting", ["off", "local"])
+def test_no_setting_of_a_session_spares_it_the_wait_for_a_synchronous_standby(primary, setting):
+    quota = "messages"
+    connection = primary.connect(autocommit=False)
+    run(connection, f"SET synchronous_commit = {setting}")
+    run(connection, "SELECT relay_guard.assume('patient')")
+    assert run(connection, f"SELECT allowed FROM relay_guard.quota_take('{quota}')") == [(True,)]
+    primary.run("ALTER SYSTEM SET synchronous_standby_names = 'nobody'")
+    primary.reload()
+    committing = threading.Thread(target=connection.commit)
+    committing.start()
+    wait_for(lambda: waits_for_standby(primary, connection.get_backend_pid()))
+    primary.run("ALTER SYSTEM RESET synchronous_standby_names")
+    primary.reload()
+    committing.join(20)
+    assert not committing.is_alive()
+    assert run(connection, "SHOW synchronous_commit") == [(setting,)]
 
 
 def test_an_asynchronous_standby_lacks_its_lag_at_most(primary, standby):
