@@ -36,16 +36,16 @@ END
 $$;
 COMMENT ON FUNCTION replay_check(jsonb, text[], timestamptz) IS 'Raises an error unless a proposal is an object with known keys, and there is a time to begin at.';
 
-CREATE FUNCTION replay_word(policy jsonb, key text, words text[], otherwise text) RETURNS text
+CREATE FUNCTION replay_word(policy jsonb, member text, words text[], otherwise text) RETURNS text
 LANGUAGE plpgsql IMMUTABLE SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-    word CONSTANT text := CASE WHEN policy ? key THEN policy ->> key ELSE otherwise END;
+    word CONSTANT text := CASE WHEN policy ? member THEN policy ->> member ELSE otherwise END;
 BEGIN
     IF word IS NULL OR word <> ALL (words) THEN
         PERFORM relay_guard.replay_refuse(
-            CASE WHEN word IS NULL AND NOT policy ? key THEN format('the proposed policy does not say its "%s"', key)
-                 ELSE format('%s is no value for "%s"', left((policy -> key)::text, 60), key) END,
+            CASE WHEN word IS NULL AND NOT policy ? member THEN format('the proposed policy does not say its "%s"', member)
+                 ELSE format('%s is no value for "%s"', left((policy -> member)::text, 60), member) END,
             format('It is one of %s, as a string.', array_to_string(words, ', ')));
     END IF;
     RETURN word;
@@ -53,21 +53,21 @@ END
 $$;
 COMMENT ON FUNCTION replay_word(jsonb, text, text[], text) IS 'One of some words out of a proposal, or what holds otherwise.';
 
-CREATE FUNCTION replay_number(policy jsonb, key text, otherwise bigint) RETURNS bigint
+CREATE FUNCTION replay_number(policy jsonb, member text, otherwise bigint) RETURNS bigint
 LANGUAGE plpgsql IMMUTABLE SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
     most CONSTANT bigint := 1000000000000000;
     number numeric;
 BEGIN
-    IF NOT policy ? key THEN
+    IF NOT policy ? member THEN
         RETURN otherwise;
     END IF;
-    IF jsonb_typeof(policy -> key) = 'number' THEN
-        number := (policy -> key)::numeric;
+    IF jsonb_typeof(policy -> member) = 'number' THEN
+        number := (policy -> member)::numeric;
     END IF;
     IF number IS NULL OR number <> trunc(number) OR number NOT BETWEEN 0 AND most THEN
-        PERFORM relay_guard.replay_refuse(format('%s is no value for "%s"', left((policy -> key)::text, 60), key),
+        PERFORM relay_guard.replay_refuse(format('%s is no value for "%s"', left((policy -> member)::text, 60), member),
                                           format('It is a whole number from 0 to %s.', most));
     END IF;
     RETURN number;
@@ -182,7 +182,7 @@ AS $$
     ORDER BY d.value COLLATE "C" NULLS LAST, d.window_start
 $$;
 COMMENT ON FUNCTION quota_replay(jsonb, timestamptz) IS
-'What a proposed quota would have admitted and denied of the recorded takes of "policy" (others are not told apart), had it been made at since: {"policy": …, "scope": …, "cap": …, "window": …}; a row for each key and window, and last their total, whose value is NULL. What was refused then is not recorded, so it cannot be judged.';
+'What a proposed quota would have admitted and denied of the recorded takes of "policy" (others are not told apart), had it been made at since: {"policy": ..., "scope": ..., "cap": ..., "window": ...}; a row for each key and window, and last their total, whose value is NULL. What was refused then is not recorded, so it cannot be judged.';
 
 --
 -- Budgets
@@ -303,4 +303,4 @@ AS $$
     ORDER BY d.value COLLATE "C" NULLS LAST, d.window_start
 $$;
 COMMENT ON FUNCTION budget_replay(jsonb, timestamptz) IS
-'What a proposed budget would have admitted and denied of the recorded reservations and extensions, in micro-USD, had it been made at since: {"scope": …, "window": …, "hard": …, "warn": …}, or "policy": the name of one to begin with; a row for each key and window, and last their total, whose value is NULL. spent is what was, would_spend what would have been. What was refused then is not recorded, so it cannot be judged.';
+'What a proposed budget would have admitted and denied of the recorded reservations and extensions, in micro-USD, had it been made at since: {"scope": ..., "window": ..., "hard": ..., "warn": ...}, or "policy": the name of one to begin with; a row for each key and window, and last their total, whose value is NULL. spent is what was, would_spend what would have been. What was refused then is not recorded, so it cannot be judged.';
