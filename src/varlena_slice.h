@@ -8,6 +8,10 @@
 #include "fmgr.h"
 #include "utils/builtins.h"
 
+#if PG_VERSION_NUM >= 160000
+#include "varatt.h"
+#endif
+
 #include "slice.h"
 
 /* Where they are: of a value that is not toasted, as PG_GETARG_..._PP() gives it. */
