@@ -189,14 +189,6 @@ due_at(void)
 	return at;
 }
 
-static void
-wait_for_round(void)
-{
-	do
-		rg_work_sleep(due_at());
-	while (!ShutdownRequestPending && rg_work_now() < due_at());
-}
-
 /*
  * Who has nothing pending was started for the upkeep, or by a server that has
  * just started: what was left unsealed is sealed at once.
@@ -211,7 +203,7 @@ rg_audit_sealer_main(Datum arg)
 	seal_at = seconds_from_now(seal_interval);
 	for (bool last = false; rg_work_pending() != 0 && !last;)
 	{
-		wait_for_round();
+		rg_work_wait(due_at);
 		last = ShutdownRequestPending;
 		run_round();
 	}

@@ -272,3 +272,11 @@ rg_work_sleep(int64 until)
 	if (ShutdownRequestPending)
 		await_clients();
 }
+
+void
+rg_work_wait(int64 (*due_at) (void))
+{
+	do
+		rg_work_sleep(due_at());
+	while (!ShutdownRequestPending && rg_work_now() < due_at());
+}

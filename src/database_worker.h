@@ -141,6 +141,12 @@ extern void rg_work_done(void);
  */
 extern void rg_work_sleep(int64 until);
 
+/*
+ * The same until the time that is due; that is asked again whenever somebody wakes
+ * the worker, for there may be more to do.
+ */
+extern void rg_work_wait(int64 (*due_at) (void));
+
 /* Microseconds since the machine started, which nobody sets back or forth. */
 extern int64 rg_work_now(void);
 

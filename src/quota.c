@@ -34,15 +34,17 @@ bool
 rg_quota_aim(RgQuotaTake *take, const char *name, int64 units,
 			 const unsigned char *client_ip, const RgIdentity *identity)
 {
+	char		key[RG_SCOPE_SCRATCH];
+	char		name_space[RG_SCOPE_SCRATCH];
 	RgSlice		value;
 
 	rg_ledger_lock();
 	take->policy = policy_named(name);
 	take->units = units;
 	if (!take->policy->enabled ||
-		!rg_scope_key(take->policy->scope, client_ip, identity, take->key, &value))
+		!rg_scope_key(take->policy->scope, client_ip, identity, key, &value))
 		return false;
-	value = rg_scope_readable(take->policy->scope, value, take->name);
+	value = rg_scope_readable(take->policy->scope, value, name_space);
 	value = rg_slice(pnstrdup(value.data, value.len), value.len);	/* the identity may go */
 	take->taken_at = rg_usage_now();
 	rg_account_aim(&take->use, take->policy, value, take->taken_at);

@@ -10,13 +10,12 @@
 #define RG_QUOTA_H
 
 #include "account.h"
-#include "scope.h"
 
 #define RG_QUOTA_MAX_TAKES 8	/* that are taken together */
 
 struct RgIdentity;
 
-/* A quota to be taken from; not to be copied, for the value may stand in it. */
+/* A quota to be taken from; its value is a copy in the current context. */
 typedef struct RgQuotaTake
 {
 	const RgUsagePolicy *policy;
@@ -28,8 +27,6 @@ typedef struct RgQuotaTake
 	TimestampTz resets_at;		/* DT_NOEND: never */
 	TimestampTz taken_at;
 	RgAccountUse use;
-	char		key[RG_SCOPE_SCRATCH];
-	char		name[RG_SCOPE_SCRATCH];
 } RgQuotaTake;
 
 /*

@@ -208,14 +208,6 @@ due_at(void)
 	return at;
 }
 
-static void
-wait_for_round(void)
-{
-	do
-		rg_work_sleep(due_at());
-	while (!ShutdownRequestPending && rg_work_now() < due_at());
-}
-
 /*
  * Who has nothing pending was started for a lease, for the upkeep, or by a server
  * that has just started.
@@ -231,7 +223,7 @@ rg_usage_worker_main(Datum arg)
 		run_round();
 	for (bool last = false; rg_work_pending() != 0 && !last;)
 	{
-		wait_for_round();
+		rg_work_wait(due_at);
 		last = ShutdownRequestPending;
 		run_round();
 	}
