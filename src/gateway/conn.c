@@ -34,6 +34,7 @@ span_of(const RgConfig *config, RgConnClass class)
 	{
 		case RG_CONN_IDLE:
 			return config->idle_timeout;
+		case RG_CONN_IN_HANDSHAKE:
 		case RG_CONN_IN_HEAD:
 			return config->header_timeout;
 		case RG_CONN_IN_BODY:
@@ -60,6 +61,7 @@ unlink_from_list(RgConn *conn)
 		conn->next->previous = conn->previous;
 	else
 		list->last = conn->previous;
+	list->count--;
 }
 
 /* All of a class have the same span, so the last to come is the last to go. */
@@ -77,6 +79,7 @@ append_to_list(RgConn *conn, RgConnClass class)
 	else
 		list->first = conn;
 	list->last = conn;
+	list->count++;
 }
 
 static void
@@ -84,6 +87,14 @@ set_class(RgConn *conn, RgConnClass class)
 {
 	unlink_from_list(conn);
 	append_to_list(conn, class);
+}
+
+/* What OpenSSL has read, but nobody took, the kernel does not tell of. */
+static void
+read_on(RgConn *conn)
+{
+	if (conn->interest & EV_READ && rg_transport_pending(&conn->transport))
+		event_active(&conn->event, EV_READ, 0);
 }
 
 static void
@@ -96,9 +107,10 @@ set_interest(RgConn *conn, short interest)
 	conn->interest = interest;
 	if (interest == 0)
 		return;
-	event_assign(&conn->event, conn->worker->base, conn->fd, interest | EV_PERSIST,
-				 on_event, conn);
+	event_assign(&conn->event, conn->worker->base, conn->transport.fd,
+				 interest | EV_PERSIST, on_event, conn);
 	event_add(&conn->event, NULL);
+	read_on(conn);
 }
 
 static void
@@ -139,10 +151,11 @@ rg_conn_new(RgWorker *worker, int fd, const struct sockaddr *peer)
 	if (peer->sa_family != AF_UNIX)
 		setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
 	conn->worker = worker;
-	conn->fd = fd;
+	conn->transport.fd = fd;
 	set_peer(conn, peer);
 	worker->nconns++;
-	append_to_list(conn, RG_CONN_IN_HEAD);
+	conn->state = worker->config->tls ? RG_CONN_HANDSHAKE : RG_CONN_HEAD;
+	append_to_list(conn, worker->config->tls ? RG_CONN_IN_HANDSHAKE : RG_CONN_IN_HEAD);
 	set_interest(conn, EV_READ);
 }
 
@@ -167,7 +180,7 @@ rg_conn_close(RgConn *conn)
 	leave_job(conn);
 	set_interest(conn, 0);
 	unlink_from_list(conn);
-	close(conn->fd);
+	rg_transport_close(&conn->transport, conn->state == RG_CONN_HEAD);
 	free_bytes(&conn->output);
 	conn->state = RG_CONN_CLOSED;
 	conn->next = conn->worker->closed;
@@ -197,7 +210,7 @@ rg_conn_sweep(RgWorker *worker)
 static void
 linger(RgConn *conn)
 {
-	shutdown(conn->fd, SHUT_WR);
+	rg_transport_end(&conn->transport);
 	conn->state = RG_CONN_LINGER;
 	set_class(conn, RG_CONN_LINGERING);
 	set_interest(conn, EV_READ);
@@ -270,13 +283,12 @@ keep_output(RgConn *conn, struct iovec *pieces, int count, size_t sent)
 void
 rg_conn_send(RgConn *conn, struct iovec *pieces, int count)
 {
-	struct msghdr message = {.msg_iov = pieces,.msg_iovlen = count};
 	ssize_t		sent = 0;
 
 	if (conn->state == RG_CONN_CLOSED)
 		return;
 	if (conn->output.len == 0)
-		sent = sendmsg(conn->fd, &message, MSG_NOSIGNAL | MSG_DONTWAIT);
+		sent = rg_transport_send(&conn->transport, pieces, count);
 	if (sent < 0 && errno != EAGAIN && errno != EINTR)
 	{
 		rg_conn_close(conn);
@@ -370,16 +382,24 @@ process(RgConn *conn, RgSlice input)
 	note_head_begun(conn);
 }
 
+static void
+await_transport(RgConn *conn)
+{
+	set_interest(conn, conn->transport.waits_to_write ? EV_WRITE : EV_READ);
+}
+
 /* Reads; 0 when nothing came, or the connection is closed now. */
 static size_t
 receive(RgConn *conn, char *data, size_t room)
 {
-	ssize_t		got = recv(conn->fd, data, room, MSG_DONTWAIT);
+	ssize_t		got = rg_transport_recv(&conn->transport, data, room);
 
 	if (got > 0)
 		return got;
 	if (got == 0 || (errno != EAGAIN && errno != EINTR))
 		rg_conn_close(conn);
+	else
+		await_transport(conn);
 	return 0;
 }
 
@@ -421,13 +441,35 @@ read_and_drop(RgConn *conn)
 static void
 watch_waiting(RgConn *conn)
 {
-	char		byte;
-
-	if (recv(conn->fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) < 0 &&
-		errno != EAGAIN && errno != EINTR)
+	if (rg_transport_peek(&conn->transport) < 0 && errno != EAGAIN && errno != EINTR)
 		rg_conn_close(conn);
 	else
 		set_interest(conn, 0);
+}
+
+/* Whoever speaks HTTP where TLS is spoken is told so, in HTTP. */
+static void
+shake_hands(RgConn *conn)
+{
+	RgHandshake how = rg_transport_handshake(&conn->transport,
+											 conn->worker->config->tls);
+
+	if (how == RG_HANDSHAKE_WAITS)
+		await_transport(conn);
+	else if (how == RG_HANDSHAKE_FAILED)
+		rg_conn_close(conn);
+	else
+	{
+		conn->state = RG_CONN_HEAD;
+		set_class(conn, RG_CONN_IN_HEAD);
+		set_interest(conn, EV_READ);
+		rg_worker_conn_gone(conn->worker);
+	}
+	if (how == RG_HANDSHAKE_PLAIN)
+	{
+		conn->worker->head.error = "TLS is spoken here, not plain HTTP";
+		rg_request_malformed(conn, &conn->worker->head, 400);
+	}
 }
 
 static void
@@ -435,6 +477,9 @@ on_readable(RgConn *conn)
 {
 	switch (conn->state)
 	{
+		case RG_CONN_HANDSHAKE:
+			shake_hands(conn);
+			break;
 		case RG_CONN_HEAD:
 			read_input(conn);
 			break;
@@ -450,14 +495,15 @@ on_readable(RgConn *conn)
 		default:
 			watch_waiting(conn);
 	}
+	read_on(conn);
 }
 
 static void
 on_writable(RgConn *conn)
 {
 	RgBytes    *output = &conn->output;
-	ssize_t		sent = send(conn->fd, output->data + output->at,
-							output->len - output->at, MSG_NOSIGNAL | MSG_DONTWAIT);
+	struct iovec piece = {output->data + output->at, output->len - output->at};
+	ssize_t		sent = rg_transport_send(&conn->transport, &piece, 1);
 
 	if (sent < 0 && errno != EAGAIN && errno != EINTR)
 	{
@@ -480,10 +526,14 @@ on_event(evutil_socket_t fd, short what, void *arg)
 	RgConn	   *conn = arg;
 
 	(void) fd;
-	if (what & EV_WRITE)
+	if (conn->state == RG_CONN_WRITE)
+	{
 		on_writable(conn);
-	else
-		on_readable(conn);
+		return;
+	}
+	if (what & EV_WRITE)
+		set_interest(conn, EV_READ);
+	on_readable(conn);
 }
 
 static void
