@@ -17,77 +17,14 @@
 
 #include "body.h"
 #include "clock.h"
+#include "conn_class.h"
+#include "conn_stream.h"
 #include "request.h"
 #include "worker.h"
 
-#define SECOND INT64_C(1000000)
-#define WRITE_TIMEOUT	(30 * SECOND)
-#define LINGER_TIMEOUT	(2 * SECOND)
 
 static void on_event(evutil_socket_t fd, short what, void *arg);
 static void process(RgConn *conn, RgSlice input);
-
-static int64_t
-span_of(const RgConfig *config, RgConnClass class)
-{
-	switch (class)
-	{
-		case RG_CONN_IDLE:
-			return config->idle_timeout;
-		case RG_CONN_IN_HANDSHAKE:
-		case RG_CONN_IN_HEAD:
-			return config->header_timeout;
-		case RG_CONN_IN_BODY:
-			return SECOND;
-		case RG_CONN_IN_WRITE:
-			return WRITE_TIMEOUT;
-		case RG_CONN_LINGERING:
-			return LINGER_TIMEOUT;
-		default:
-			return INT64_MAX / 2;
-	}
-}
-
-static void
-unlink_from_list(RgConn *conn)
-{
-	RgConnList *list = &conn->worker->lists[conn->class];
-
-	if (conn->previous != NULL)
-		conn->previous->next = conn->next;
-	else
-		list->first = conn->next;
-	if (conn->next != NULL)
-		conn->next->previous = conn->previous;
-	else
-		list->last = conn->previous;
-	list->count--;
-}
-
-/* All of a class have the same span, so the last to come is the last to go. */
-static void
-append_to_list(RgConn *conn, RgConnClass class)
-{
-	RgConnList *list = &conn->worker->lists[class];
-
-	conn->class = class;
-	conn->limit = rg_now() + span_of(conn->worker->config, class);
-	conn->next = NULL;
-	conn->previous = list->last;
-	if (list->last != NULL)
-		list->last->next = conn;
-	else
-		list->first = conn;
-	list->last = conn;
-	list->count++;
-}
-
-static void
-set_class(RgConn *conn, RgConnClass class)
-{
-	unlink_from_list(conn);
-	append_to_list(conn, class);
-}
 
 /* What OpenSSL has read, but nobody took, the kernel does not tell of. */
 static void
@@ -155,7 +92,7 @@ rg_conn_new(RgWorker *worker, int fd, const struct sockaddr *peer)
 	set_peer(conn, peer);
 	worker->nconns++;
 	conn->state = worker->config->tls ? RG_CONN_HANDSHAKE : RG_CONN_HEAD;
-	append_to_list(conn, worker->config->tls ? RG_CONN_IN_HANDSHAKE : RG_CONN_IN_HEAD);
+	rg_conn_class_enter(conn, worker->config->tls ? RG_CONN_IN_HANDSHAKE : RG_CONN_IN_HEAD);
 	set_interest(conn, EV_READ);
 }
 
@@ -172,6 +109,21 @@ leave_job(RgConn *conn)
 	conn->job = NULL;
 }
 
+/* Nothing pending has no limit here; what is has that of every answer. */
+void
+rg_conn_streaming(RgConn *conn)
+{
+	bool		pending = conn->output.len > 0;
+	RgConnClass class = pending ? RG_CONN_IN_WRITE : RG_CONN_STREAMING;
+
+	if (conn->state == RG_CONN_CLOSED)
+		return;
+	conn->state = RG_CONN_STREAM;
+	if (conn->class != class)
+		rg_conn_class_set(conn, class);
+	set_interest(conn, pending ? EV_READ | EV_WRITE : EV_READ);
+}
+
 void
 rg_conn_close(RgConn *conn)
 {
@@ -179,10 +131,11 @@ rg_conn_close(RgConn *conn)
 		return;
 	leave_job(conn);
 	set_interest(conn, 0);
-	unlink_from_list(conn);
+	rg_conn_class_leave(conn);
 	rg_transport_close(&conn->transport, conn->state == RG_CONN_HEAD);
 	free_bytes(&conn->output);
 	conn->state = RG_CONN_CLOSED;
+	rg_conn_stream_gone(conn);
 	conn->next = conn->worker->closed;
 	conn->worker->closed = conn;
 	event_active(&conn->worker->sweep_event, 0, 0);
@@ -212,7 +165,7 @@ linger(RgConn *conn)
 {
 	rg_transport_end(&conn->transport);
 	conn->state = RG_CONN_LINGER;
-	set_class(conn, RG_CONN_LINGERING);
+	rg_conn_class_set(conn, RG_CONN_LINGERING);
 	set_interest(conn, EV_READ);
 }
 
@@ -233,7 +186,7 @@ after_answer(RgConn *conn)
 		return;
 	}
 	conn->state = RG_CONN_HEAD;
-	set_class(conn, RG_CONN_IDLE);
+	rg_conn_class_set(conn, RG_CONN_IDLE);
 	set_interest(conn, EV_READ);
 	process_kept(conn);
 	if (conn->worker->draining && conn->class == RG_CONN_IDLE && !conn->processing)
@@ -252,14 +205,26 @@ rg_conn_answered(RgConn *conn, bool keep_alive)
 		return;
 	}
 	conn->state = RG_CONN_WRITE;
-	set_class(conn, RG_CONN_IN_WRITE);
+	rg_conn_class_set(conn, RG_CONN_IN_WRITE);
 	set_interest(conn, EV_WRITE);
+}
+
+/* What has been sent of it needs no room. */
+static void
+compact_output(RgBytes *output)
+{
+	if (output->at == 0)
+		return;
+	output->len -= output->at;
+	memmove(output->data, output->data + output->at, output->len);
+	output->at = 0;
 }
 
 /* Keeps what the client has not taken. */
 static void
 keep_output(RgConn *conn, struct iovec *pieces, int count, size_t sent)
 {
+	compact_output(&conn->output);
 	for (int i = 0; i < count; i++)
 	{
 		size_t		skip = sent < pieces[i].iov_len ? sent : pieces[i].iov_len;
@@ -305,7 +270,7 @@ rg_conn_read_body(RgConn *conn, RgJob *job)
 	conn->state = RG_CONN_BODY;
 	conn->body_since = rg_now();
 	conn->body_seen = 0;
-	set_class(conn, RG_CONN_IN_BODY);
+	rg_conn_class_set(conn, RG_CONN_IN_BODY);
 }
 
 void
@@ -314,7 +279,7 @@ rg_conn_wait(RgConn *conn, RgJob *job)
 	conn->job = job;
 	job->conn = conn;
 	conn->state = RG_CONN_WAIT;
-	set_class(conn, RG_CONN_IN_DATABASE);
+	rg_conn_class_set(conn, RG_CONN_IN_DATABASE);
 }
 
 /* False when more must come first. */
@@ -364,7 +329,7 @@ static void
 note_head_begun(RgConn *conn)
 {
 	if (conn->state == RG_CONN_HEAD && conn->input.len > 0 && conn->class == RG_CONN_IDLE)
-		set_class(conn, RG_CONN_IN_HEAD);
+		rg_conn_class_set(conn, RG_CONN_IN_HEAD);
 }
 
 static void
@@ -441,10 +406,13 @@ read_and_drop(RgConn *conn)
 static void
 watch_waiting(RgConn *conn)
 {
-	if (rg_transport_peek(&conn->transport) < 0 && errno != EAGAIN && errno != EINTR)
+	ssize_t		got = rg_transport_peek(&conn->transport);
+
+	if (got < 0 && errno != EAGAIN && errno != EINTR)
 		rg_conn_close(conn);
 	else
-		set_interest(conn, 0);
+		set_interest(conn, conn->interest & ~EV_READ);
+	conn->ended = got == 0;
 }
 
 /* Whoever speaks HTTP where TLS is spoken is told so, in HTTP. */
@@ -461,7 +429,7 @@ shake_hands(RgConn *conn)
 	else
 	{
 		conn->state = RG_CONN_HEAD;
-		set_class(conn, RG_CONN_IN_HEAD);
+		rg_conn_class_set(conn, RG_CONN_IN_HEAD);
 		set_interest(conn, EV_READ);
 		rg_worker_conn_gone(conn->worker);
 	}
@@ -495,7 +463,18 @@ on_readable(RgConn *conn)
 		default:
 			watch_waiting(conn);
 	}
+	if (conn->state == RG_CONN_STREAM && conn->ended)
+		rg_conn_close(conn);
 	read_on(conn);
+}
+
+static void
+after_output(RgConn *conn)
+{
+	if (conn->state == RG_CONN_STREAM)
+		rg_conn_stream_drained(conn);
+	else
+		after_answer(conn);
 }
 
 static void
@@ -514,10 +493,10 @@ on_writable(RgConn *conn)
 	if (output->at == output->len)
 	{
 		free_bytes(output);
-		after_answer(conn);
+		after_output(conn);
 	}
 	else if (sent > 0)
-		set_class(conn, RG_CONN_IN_WRITE);
+		rg_conn_class_set(conn, RG_CONN_IN_WRITE);
 }
 
 static void
@@ -526,7 +505,7 @@ on_event(evutil_socket_t fd, short what, void *arg)
 	RgConn	   *conn = arg;
 
 	(void) fd;
-	if (conn->state == RG_CONN_WRITE)
+	if (what & EV_WRITE && (conn->state == RG_CONN_WRITE || conn->state == RG_CONN_STREAM))
 	{
 		on_writable(conn);
 		return;
@@ -558,7 +537,7 @@ expire(RgConn *conn, int64_t now)
 	else if (rg_body_starves(conn, now))
 		rg_request_bad_body(conn, 408, "the body comes too slowly");
 	else
-		set_class(conn, RG_CONN_IN_BODY);
+		rg_conn_class_set(conn, RG_CONN_IN_BODY);
 }
 
 void
