@@ -13,7 +13,8 @@ import pytest
 
 from conftest import Connection, Gateway, gateway_binary, wait_until
 
-MEMORY_OF_ONE = 24 * 1024  # of an idle connection by TLS
+MEMORY_OF_ONE = 18 * 1024  # of an idle connection by TLS
+IDLE = 2000 if os.environ.get("RG_LONG") else 400
 
 
 def make_certificate(folder, name, kind=("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256"), days=30):
@@ -221,8 +222,7 @@ def test_those_that_never_finish_a_handshake_do_not_keep_out_others(start_tls):
 
 def resident(pids):
     return sum(int(line.split()[1]) * 1024 for pid in pids
-               for line in pathlib.Path(f"/proc/{pid}/status").read_text().splitlines() if line.startswith("Pss:")
-               or line.startswith("RssAnon:"))
+               for line in pathlib.Path(f"/proc/{pid}/status").read_text().splitlines() if line.startswith("RssAnon:"))
 
 
 def test_an_idle_connection_keeps_no_buffers(start_tls):
@@ -231,9 +231,9 @@ def test_an_idle_connection_keeps_no_buffers(start_tls):
     gateway.get("/health")
     before = resident(gateway.workers())
     idle = []
-    for _ in range(2000):
+    for _ in range(IDLE):
         connection = TlsConnection(gateway.port, context)
-        connection.request("GET", "/health")
+        connection.request("GET", "/health", {"Padding": "x" * 14000})  # which fills OpenSSL's buffer
         assert connection.read().status == 200
         idle.append(connection)
     grown = (resident(gateway.workers()) - before) / len(idle)
@@ -453,29 +453,28 @@ def encrypted_key(pair, tmp_path):
     os.replace(tmp_path / "encrypted", pair[1])
 
 
-@pytest.mark.parametrize("damage, told", [
-    (garbage, "holds no usable certificate"), (other_key, "is not the key of the first certificate"),
-    (open_key, "which others can read"), (no_key, "cannot be read"), (encrypted_key, "no key in PEM that is not encrypted")])
-def test_a_broken_certificate_at_sighup_leaves_the_old_one(start_tls, tmp_path, damage, told):
+DAMAGES = {garbage: "holds no usable certificate", other_key: "is not the key of the first certificate",
+           open_key: "which others can read", no_key: "cannot be read",
+           encrypted_key: "no key in PEM that is not encrypted"}
+
+
+def test_a_broken_certificate_at_sighup_leaves_the_old_one(start_tls, tmp_path):
     pair = make_certificate(tmp_path, "good")
-    before, secret = pair[0].read_text(), pair[1].read_text().splitlines()[1:-1]
+    before, key = pair[0].read_text(), pair[1].read_text()
     gateway = start_tls(pair)
-    damage(pair, tmp_path)
-    gateway.process.send_signal(signal.SIGHUP)
-    wait_until(lambda: "the old one stays" in gateway.errors())
-    assert told in gateway.errors() and served(gateway) == before
-    checked = subprocess.run([gateway_binary(), "--check"], env=gateway.environment, capture_output=True, text=True)
-    assert checked.returncode == 1 and told in checked.stderr
-    assert not any(line in gateway.errors() + checked.stderr for line in secret)
-
-
-def test_a_worker_that_dies_after_that_has_the_old_one_still(start_tls, tmp_path):
-    pair = make_certificate(tmp_path, "good")
-    before = pair[0].read_text()
-    gateway = start_tls(pair, WORKERS=1)
-    garbage(pair, tmp_path)
-    os.kill(gateway.workers().pop(), signal.SIGKILL)
-    assert served(gateway) == before
+    for count, (damage, told) in enumerate(DAMAGES.items(), 1):
+        damage(pair, tmp_path)
+        gateway.process.send_signal(signal.SIGHUP)
+        wait_until(lambda: gateway.errors().count("the old one stays") == count)
+        assert told in gateway.errors() and served(gateway) == before
+        checked = subprocess.run([gateway_binary(), "--check"], env=gateway.environment, capture_output=True, text=True)
+        assert checked.returncode == 1 and told in checked.stderr
+        assert not any(line in gateway.errors() + checked.stderr for line in key.splitlines()[1:-1])
+        pair[0].write_text(before)
+        pair[1].write_text(key)
+        pair[1].chmod(0o600)
+    os.kill(min(gateway.workers()), signal.SIGKILL)
+    assert {served(gateway) for _ in range(8)} == {before}
 
 
 def test_all_mistakes_are_told_at_once(postgres, tmp_path):
@@ -494,12 +493,8 @@ def test_one_without_the_other_is_a_mistake(postgres, pair, name):
     assert done.returncode == 1 and "must both be set, or neither" in done.stderr
 
 
-def test_a_certificate_that_expires_soon_is_warned_of(start_tls, tmp_path):
-    gateway = start_tls(make_certificate(tmp_path, "short", days=3))
-    assert "the certificate expires soon" in gateway.errors()
-
-
-def test_rsa_keys_serve_too(start_tls, tmp_path):
-    gateway = start_tls(make_certificate(tmp_path, "rsa", ("-newkey", "rsa:2048")), WORKERS=1)
+def test_rsa_keys_serve_too_and_an_early_end_is_warned_of(start_tls, tmp_path):
+    gateway = start_tls(make_certificate(tmp_path, "rsa", ("-newkey", "rsa:2048"), days=3), WORKERS=1)
     assert gateway.get("/health").status == 200
     assert "Cipher is ECDHE-RSA-CHACHA20" in gateway.s_client("-tls1_2", "-cipher", "ECDHE-RSA-CHACHA20-POLY1305")
+    assert "the certificate expires soon" in gateway.errors()
