@@ -34,6 +34,7 @@ typedef struct RgConfig
 	char	   *allowed_hosts_text;
 	char	   *trusted_proxies_text;
 	char	   *access_log;
+	char	   *metrics_listen_text;
 	char	   *web_root;
 	char	   *jwks_url;		/* "": keys are not fetched */
 	char	   *jwt_iss;
@@ -60,6 +61,7 @@ typedef struct RgConfig
 
 	/* Made of them */
 	RgListen	listen;
+	RgListen	metrics_listen; /* len 0: off */
 	RgNetworks	trusted_proxies;
 } RgConfig;
 

@@ -17,6 +17,8 @@
 
 #include "body.h"
 #include "clock.h"
+#include "metrics.h"
+#include "metrics_endpoint.h"
 #include "request.h"
 #include "worker.h"
 
@@ -52,6 +54,7 @@ unlink_from_list(RgConn *conn)
 {
 	RgConnList *list = &conn->worker->lists[conn->class];
 
+	list->count--;
 	if (conn->previous != NULL)
 		conn->previous->next = conn->next;
 	else
@@ -68,6 +71,7 @@ append_to_list(RgConn *conn, RgConnClass class)
 {
 	RgConnList *list = &conn->worker->lists[class];
 
+	list->count++;
 	conn->class = class;
 	conn->limit = rg_now() + span_of(conn->worker->config, class);
 	conn->next = NULL;
@@ -125,8 +129,8 @@ set_peer(RgConn *conn, const struct sockaddr *peer)
 	rg_address_text(&conn->peer, conn->peer_text);
 }
 
-void
-rg_conn_new(RgWorker *worker, int fd, const struct sockaddr *peer)
+static RgConn *
+new_conn(RgWorker *worker, int fd, const struct sockaddr *peer)
 {
 	RgConn	   *conn = calloc(1, sizeof *conn);
 	int			one = 1;
@@ -134,7 +138,7 @@ rg_conn_new(RgWorker *worker, int fd, const struct sockaddr *peer)
 	if (conn == NULL)
 	{
 		close(fd);
-		return;
+		return NULL;
 	}
 	if (peer->sa_family != AF_UNIX)
 		setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
@@ -144,6 +148,24 @@ rg_conn_new(RgWorker *worker, int fd, const struct sockaddr *peer)
 	worker->nconns++;
 	append_to_list(conn, RG_CONN_IN_HEAD);
 	set_interest(conn, EV_READ);
+	return conn;
+}
+
+void
+rg_conn_new(RgWorker *worker, int fd, const struct sockaddr *peer)
+{
+	if (new_conn(worker, fd, peer) != NULL)
+		rg_metrics_count(RG_COUNT_ACCEPTED, 1);
+}
+
+bool
+rg_conn_new_metrics(RgWorker *worker, int fd, const struct sockaddr *peer)
+{
+	RgConn	   *conn = new_conn(worker, fd, peer);
+
+	if (conn != NULL)
+		conn->metrics = true;
+	return conn != NULL;
 }
 
 /* A job in the database goes on alone; one that still lacks its body does not. */
@@ -184,6 +206,8 @@ rg_conn_sweep(RgWorker *worker)
 	{
 		worker->closed = conn->next;
 		free_bytes(&conn->input);
+		if (conn->metrics)
+			rg_metrics_conn_gone();
 		free(conn);
 		worker->nconns--;
 		rg_worker_conn_gone(worker);

@@ -62,6 +62,7 @@ typedef struct RgConn
 	RgConnClass class;
 	bool		processing;		/* rg_conn_process() is at work */
 	bool		keep_alive;		/* after the answer */
+	bool		metrics;		/* it came by METRICS_LISTEN */
 	RgBytes		input;			/* not yet understood */
 	size_t		scanned;		/* of input, by rg_http_head() */
 	RgBytes		output;			/* not yet taken */
@@ -74,10 +75,14 @@ typedef struct RgConnList
 {
 	RgConn	   *first;			/* whose time is up first */
 	RgConn	   *last;
+	int			count;
 } RgConnList;
 
 /* Takes an accepted socket over. */
 extern void rg_conn_new(struct RgWorker *worker, int fd, const struct sockaddr *peer);
+
+/* The same for one accepted at METRICS_LISTEN; false when it had to be closed. */
+extern bool rg_conn_new_metrics(struct RgWorker *worker, int fd, const struct sockaddr *peer);
 
 /* Closes it, whatever it is doing; its memory goes at the end of the turn. */
 extern void rg_conn_close(RgConn *conn);

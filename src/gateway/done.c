@@ -9,6 +9,8 @@
 #include "http1.h"
 #include "keys.h"
 #include "log.h"
+#include "metrics.h"
+#include "metrics_endpoint.h"
 #include "response.h"
 #include "request.h"
 #include "worker.h"
@@ -42,6 +44,7 @@ answer_outcome(RgConn *conn, const RgExchange *exchange, RgOutcome outcome)
 		.detail = outcomes[outcome].detail
 	};
 
+	rg_metrics_count(RG_COUNT_QUEUE_FULL + (outcome - RG_QUEUE_FULL), 1);
 	rg_respond_problem(conn, exchange, &problem, none, none);
 }
 
@@ -213,6 +216,8 @@ rg_request_done(RgJob *job, RgOutcome outcome)
 		rg_anchor_done(outcome == RG_FINISHED ? job->result : NULL);
 	else if (job->kind == RG_JOB_READY)
 		answer_ready(conn, &job->exchange, outcome == RG_FINISHED ? job->result : NULL);
+	else if (job->kind == RG_JOB_METRICS)
+		rg_metrics_respond(conn, &job->exchange, outcome == RG_FINISHED ? job->result : NULL);
 	else if (outcome == RG_FINISHED)
 		answer_result(conn, job);
 	else

@@ -19,6 +19,8 @@ typedef struct RgExchange
 	int			minor;			/* HTTP/1.minor */
 	bool		keep_alive;		/* may the connection be used again? */
 	bool		head_only;		/* HEAD: as GET, without the body */
+	bool		metrics;		/* by METRICS_LISTEN: not counted among
+								 * requests */
 	bool		sent_token;		/* was there an Authorization header? */
 	RgAddress	client;
 	char		client_text[INET6_ADDRSTRLEN];

@@ -21,6 +21,7 @@ typedef enum RgJobKind
 {
 	RG_JOB_SERVE,				/* relay_guard.serve(frame) */
 	RG_JOB_READY,				/* relay_guard.ready() */
+	RG_JOB_METRICS,				/* relay_guard.metrics() */
 	RG_JOB_ANCHOR				/* relay_guard.audit_head() */
 } RgJobKind;
 

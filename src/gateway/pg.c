@@ -12,6 +12,8 @@
 #include "clock.h"
 #include "lane.h"
 #include "log.h"
+#include "metrics.h"
+#include "metrics_page.h"
 #include "random.h"
 #include "role_check.h"
 #include "worker.h"
@@ -148,6 +150,7 @@ rg_pg_drop(RgPg *pg, const char *reason)
 	bool		was_ready = pg->state == RG_PG_READY;
 
 	log_failure(pg, reason);
+	rg_metrics_count(RG_COUNT_DATABASE_LOSSES, was_ready);
 	pg->retry_at = rg_now() + next_delay(pg->failures);
 	if (!was_ready)
 		pg->failures++;
@@ -403,6 +406,8 @@ send_query(RgPg *pg, const RgJob *job)
 
 	if (job->kind == RG_JOB_READY)
 		return PQsendQueryParams(pg->conn, ready_query, 0, NULL, NULL, NULL, NULL, 0);
+	if (job->kind == RG_JOB_METRICS)
+		return PQsendQueryParams(pg->conn, RG_METRICS_QUERY, 0, NULL, NULL, NULL, NULL, 0);
 	if (job->kind == RG_JOB_ANCHOR)
 		return PQsendQueryParams(pg->conn, RG_ANCHOR_QUERY, 0, NULL, NULL, NULL, NULL, 0);
 	return PQsendQueryPrepared(pg->conn, "serve", 1, values, lengths, formats, BINARY);

@@ -11,6 +11,7 @@
 #include "http1.h"
 #include "json_text.h"
 #include "log.h"
+#include "metrics.h"
 
 #define BUFFER 16384
 #define SMALL_BODY 8192			/* copied behind the head */
@@ -111,8 +112,21 @@ send_response(RgConn *conn, RgText *head, RgSlice body)
 }
 
 static void
+count_response(const RgExchange *exchange, const RgResponse *response, int64_t total_us)
+{
+	RgAnswered	answered = {
+		.method = exchange->method,.route = response->route,.body = response->body,
+		.status = response->status,.total_us = total_us
+	};
+
+	if (!exchange->metrics)
+		rg_metrics_answered(&answered);
+}
+
+static void
 log_response(const RgExchange *exchange, const RgResponse *response, size_t bytes)
 {
+	int64_t		total_us = rg_now() - exchange->started;
 	RgAccess	access = {
 		.request_id = rg_exchange_id(exchange),
 		.method = exchange->method,
@@ -123,10 +137,11 @@ log_response(const RgExchange *exchange, const RgResponse *response, size_t byte
 		.bytes = bytes,
 		.queued_us = exchange->queued_us,
 		.database_us = exchange->database_us,
-		.total_us = rg_now() - exchange->started,
+		.total_us = total_us,
 	};
 
 	rg_access_log(&access);
+	count_response(exchange, response, total_us);
 }
 
 static void
