@@ -17,6 +17,7 @@
 
 #include "body.h"
 #include "clock.h"
+#include "conn_stream.h"
 #include "metrics.h"
 #include "metrics_endpoint.h"
 #include "request.h"
@@ -181,6 +182,21 @@ leave_job(RgConn *conn)
 	conn->job = NULL;
 }
 
+/* Nothing pending has no limit here; what is has that of every answer. */
+void
+rg_conn_streaming(RgConn *conn)
+{
+	bool		pending = conn->output.len > 0;
+	RgConnClass class = pending ? RG_CONN_IN_WRITE : RG_CONN_STREAMING;
+
+	if (conn->state == RG_CONN_CLOSED)
+		return;
+	conn->state = RG_CONN_STREAM;
+	if (conn->class != class)
+		set_class(conn, class);
+	set_interest(conn, pending ? EV_READ | EV_WRITE : EV_READ);
+}
+
 void
 rg_conn_close(RgConn *conn)
 {
@@ -192,6 +208,7 @@ rg_conn_close(RgConn *conn)
 	close(conn->fd);
 	free_bytes(&conn->output);
 	conn->state = RG_CONN_CLOSED;
+	rg_conn_stream_gone(conn);
 	conn->next = conn->worker->closed;
 	conn->worker->closed = conn;
 	event_active(&conn->worker->sweep_event, 0, 0);
@@ -207,7 +224,7 @@ rg_conn_sweep(RgWorker *worker)
 		worker->closed = conn->next;
 		free_bytes(&conn->input);
 		if (conn->metrics)
-			rg_metrics_conn_gone();
+			rg_metrics_conn_gone(conn);
 		free(conn);
 		worker->nconns--;
 		rg_worker_conn_gone(worker);
@@ -267,10 +284,22 @@ rg_conn_answered(RgConn *conn, bool keep_alive)
 	set_interest(conn, EV_WRITE);
 }
 
+/* What has been sent of it needs no room. */
+static void
+compact_output(RgBytes *output)
+{
+	if (output->at == 0)
+		return;
+	output->len -= output->at;
+	memmove(output->data, output->data + output->at, output->len);
+	output->at = 0;
+}
+
 /* Keeps what the client has not taken. */
 static void
 keep_output(RgConn *conn, struct iovec *pieces, int count, size_t sent)
 {
+	compact_output(&conn->output);
 	for (int i = 0; i < count; i++)
 	{
 		size_t		skip = sent < pieces[i].iov_len ? sent : pieces[i].iov_len;
@@ -324,7 +353,8 @@ void
 rg_conn_wait(RgConn *conn, RgJob *job)
 {
 	conn->job = job;
-	job->conn = conn;
+	if (job != NULL)
+		job->conn = conn;
 	conn->state = RG_CONN_WAIT;
 	set_class(conn, RG_CONN_IN_DATABASE);
 }
@@ -446,12 +476,13 @@ static void
 watch_waiting(RgConn *conn)
 {
 	char		byte;
+	ssize_t		got = recv(conn->fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT);
 
-	if (recv(conn->fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) < 0 &&
-		errno != EAGAIN && errno != EINTR)
+	if (got < 0 && errno != EAGAIN && errno != EINTR)
 		rg_conn_close(conn);
 	else
-		set_interest(conn, 0);
+		set_interest(conn, conn->interest & ~EV_READ);
+	conn->ended = got == 0;
 }
 
 static void
@@ -474,6 +505,17 @@ on_readable(RgConn *conn)
 		default:
 			watch_waiting(conn);
 	}
+	if (conn->state == RG_CONN_STREAM && conn->ended)
+		rg_conn_close(conn);
+}
+
+static void
+after_output(RgConn *conn)
+{
+	if (conn->state == RG_CONN_STREAM)
+		rg_conn_stream_drained(conn);
+	else
+		after_answer(conn);
 }
 
 static void
@@ -492,7 +534,7 @@ on_writable(RgConn *conn)
 	if (output->at == output->len)
 	{
 		free_bytes(output);
-		after_answer(conn);
+		after_output(conn);
 	}
 	else if (sent > 0)
 		set_class(conn, RG_CONN_IN_WRITE);

@@ -9,7 +9,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-#include "clock.h"
+#include "ask.h"
 #include "log.h"
 #include "metrics_page.h"
 #include "response.h"
@@ -19,12 +19,21 @@
 #define MAX_CONNS 16			/* of a worker */
 #define DATABASE_TIMEOUT INT64_C(2000000)	/* readers wait 10 s by default */
 
+/* One that waits for the database. */
+typedef struct Scrape
+{
+	struct Scrape *next;
+	RgConn	   *conn;			/* NULL: its reader has left */
+	RgExchange	exchange;
+} Scrape;
+
 static const RgSlice none = {NULL, 0};
 
 static int	listener = -1;		/* -1: there is none */
 static struct event accept_event;
 static bool accepting = false;
 static int	conns = 0;
+static Scrape *scrapes = NULL;
 
 static bool
 is_off(const RgConfig *config)
@@ -91,9 +100,12 @@ rg_metrics_stop(void)
 }
 
 void
-rg_metrics_conn_gone(void)
+rg_metrics_conn_gone(RgConn *conn)
 {
 	conns--;
+	for (Scrape *scrape = scrapes; scrape != NULL; scrape = scrape->next)
+		if (scrape->conn == conn)
+			scrape->conn = NULL;
 }
 
 static void
@@ -117,9 +129,10 @@ publish(const RgWorker *worker)
 		rg_metrics_set(RG_GAUGE_CONNS_IDLE + class, worker->lists[class].count);
 	publish_lane(&worker->reads, states);
 	publish_lane(&worker->writes, states);
+	publish_lane(&worker->slow, states);
 	for (int i = 0; i < 4; i++)
 		rg_metrics_set(RG_GAUGE_PGS_DOWN + i, states[i]);
-	rg_metrics_set(RG_GAUGE_QUEUED, worker->reads.queued + worker->writes.queued);
+	rg_metrics_set(RG_GAUGE_QUEUED, worker->reads.queued + worker->writes.queued + worker->slow.queued);
 	rg_metrics_set(RG_GAUGE_LOG_BROKEN, !rg_access_log_healthy());
 }
 
@@ -153,22 +166,79 @@ answer_other_method(RgConn *conn, const RgExchange *exchange)
 			   RG_SLICE("only GET and HEAD are allowed here"), allow);
 }
 
-/* With what the database has to say, if it does so in time. */
+static void
+answer(RgConn *conn, const RgExchange *exchange, const PGresult *database)
+{
+	RgResponse	response = {
+		.status = 200,.route = RG_SLICE("/metrics"),
+		.headers = RG_SLICE("Content-Type: " RG_METRIC_TYPE "\r\n")
+	};
+	char	   *page;
+
+	publish(conn->worker);
+	page = rg_metrics_page(rg_metrics_shared(), database, &response.body.len);
+	response.body.data = page;
+	if (page != NULL)
+		rg_respond(conn, exchange, &response);
+	else
+		refuse(conn, exchange, 503, RG_SLICE("unavailable"),
+			   RG_SLICE("there is no memory for the metrics"), none);
+	free(page);
+}
+
+static void
+unlink_scrape(Scrape *scrape)
+{
+	Scrape	  **place = &scrapes;
+
+	while (*place != scrape)
+		place = &(*place)->next;
+	*place = scrape->next;
+}
+
+static void
+on_database(void *arg, const PGresult *result)
+{
+	Scrape	   *scrape = arg;
+	RgConn	   *conn = scrape->conn;
+
+	unlink_scrape(scrape);
+	if (conn != NULL)
+	{
+		scrape->exchange.keep_alive &= !conn->worker->draining;
+		answer(conn, &scrape->exchange, result);
+	}
+	free(scrape);
+}
+
+static Scrape *
+new_scrape(RgConn *conn, const RgExchange *exchange)
+{
+	Scrape	   *scrape = malloc(sizeof *scrape);
+
+	if (scrape == NULL)
+		return NULL;
+	scrape->conn = conn;
+	scrape->exchange = *exchange;
+	scrape->next = scrapes;
+	scrapes = scrape;
+	return scrape;
+}
+
+/* With what the database has to say, if it says it in time. */
 static void
 ask_database(RgConn *conn, const RgExchange *exchange)
 {
-	RgWorker   *worker = conn->worker;
-	RgJob	   *job = rg_job_new(RG_JOB_METRICS, exchange);
+	Scrape	   *scrape = new_scrape(conn, exchange);
 
-	if (job == NULL)
+	if (scrape == NULL)
 	{
-		rg_metrics_respond(conn, exchange, NULL);
+		answer(conn, exchange, NULL);
 		return;
 	}
-	job->safe = true;
-	job->deadline = rg_now() + DATABASE_TIMEOUT;
-	rg_conn_wait(conn, job);
-	rg_lane_submit(&worker->reads, job);
+	rg_conn_wait(conn, NULL);
+	if (!rg_ask(&conn->worker->reads, DATABASE_TIMEOUT, RG_METRICS_QUERY, 0, NULL, on_database, scrape))
+		on_database(scrape, NULL);
 }
 
 void
@@ -183,7 +253,7 @@ rg_metrics_request(RgConn *conn, const RgHttpHead *head, RgExchange *exchange)
 		refuse(conn, exchange, 400, RG_SLICE("malformed_target"), rg_slice_of(target.error), none);
 		return;
 	}
-	/* what the job keeps must outlive the request's bytes */
+	/* these outlive the request's bytes, and a scrape keeps them */
 	exchange->path = RG_SLICE("/metrics");
 	exchange->method = exchange->head_only ? RG_SLICE("HEAD") :
 		rg_slice_is(head->method, "GET") ? RG_SLICE("GET") : head->method;
@@ -200,28 +270,4 @@ rg_metrics_request(RgConn *conn, const RgHttpHead *head, RgExchange *exchange)
 			   RG_SLICE("no body is taken here"), none);
 	else
 		ask_database(conn, exchange);
-}
-
-void
-rg_metrics_respond(RgConn *conn, const RgExchange *exchange, const PGresult *result)
-{
-	RgResponse	response = {
-		.status = 200,.route = RG_SLICE("/metrics"),
-		.headers = RG_SLICE("Content-Type: " RG_METRIC_TYPE "\r\n")
-	};
-	char	   *page;
-
-	if (conn == NULL)
-		return;
-	publish(conn->worker);
-	page = rg_metrics_page(rg_metrics_shared(), result, &response.body.len);
-	if (page == NULL)
-		refuse(conn, exchange, 503, RG_SLICE("unavailable"),
-			   RG_SLICE("there is no memory for the metrics"), none);
-	else
-	{
-		response.body.data = page;
-		rg_respond(conn, exchange, &response);
-	}
-	free(page);
 }

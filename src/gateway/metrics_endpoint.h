@@ -31,12 +31,9 @@ extern void rg_metrics_stop(void);
 extern void rg_metrics_second(struct RgWorker *worker);
 
 /* A connection that came by that listener has gone. */
-extern void rg_metrics_conn_gone(void);
+extern void rg_metrics_conn_gone(RgConn *conn);
 
 /* Answers a request that came by it; has_body: one that would have a body. */
 extern void rg_metrics_request(RgConn *conn, const RgHttpHead *head, RgExchange *exchange);
-
-/* The database's answer; NULL when there is none. */
-extern void rg_metrics_respond(RgConn *conn, const RgExchange *exchange, const PGresult *result);
 
 #endif
