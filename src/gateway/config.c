@@ -101,6 +101,8 @@ static const Setting settings[] = {
 	"debug|info|warning|error: what is written to stderr"},
 	{"ACCESS_LOG", TEXT, FIELD(access_log), "-", 0, 0,
 	"a file, - for stdout, or off"},
+	{"METRICS_LISTEN", TEXT, FIELD(metrics_listen_text), "127.0.0.1:9464", 0, 0,
+	"where /metrics is answered, as LISTEN, or off"},
 	{"AUDIT_ANCHOR_INTERVAL", DURATION, FIELD(anchor_interval), "60s", 0, 24 * 3600 * SECOND,
 	"how often the access log takes down the audit log's last seal; 0: never"},
 	{"WEB_ROOT", TEXT, FIELD(web_root), "", 0, 0,
@@ -259,6 +261,17 @@ derive_listen(RgConfig *config, FILE *errors)
 }
 
 static bool
+derive_metrics_listen(RgConfig *config, FILE *errors)
+{
+	if (strcmp(config->metrics_listen_text, "off") == 0 ||
+		rg_listen_parse(config->metrics_listen_text, 0, &config->metrics_listen))
+		return true;
+	fprintf(errors, "METRICS_LISTEN is \"%s\", but must be address:port, [address]:port, "
+			"unix:/path or off\n", config->metrics_listen_text);
+	return false;
+}
+
+static bool
 derive_proxies(RgConfig *config, FILE *errors)
 {
 	const char *text = config->trusted_proxies_text;
@@ -358,6 +371,7 @@ load(FILE *errors, bool to_serve)
 	valid &= read_settings(config, &file, errors);
 	rg_env_file_free(&file);
 	valid &= derive_listen(config, errors);
+	valid &= derive_metrics_listen(config, errors);
 	valid &= derive_proxies(config, errors);
 	valid &= derive_web_root(config, errors);
 	valid &= derive_keys(config, errors);

@@ -36,6 +36,7 @@ typedef struct RgConfig
 	char	   *allowed_hosts_text;
 	char	   *trusted_proxies_text;
 	char	   *access_log;
+	char	   *metrics_listen_text;
 	char	   *web_root;
 	char	   *jwks_url;		/* "": keys are not fetched */
 	char	   *jwt_iss;
@@ -65,6 +66,7 @@ typedef struct RgConfig
 	/* Made of them */
 	RgListen	listen;
 	struct ssl_ctx_st *tls;		/* of rg_config_load_to_serve(); NULL: no TLS */
+	RgListen	metrics_listen; /* len 0: off */
 	RgNetworks	trusted_proxies;
 } RgConfig;
 

@@ -19,6 +19,8 @@
 #include "clock.h"
 #include "conn_class.h"
 #include "conn_stream.h"
+#include "metrics.h"
+#include "metrics_endpoint.h"
 #include "request.h"
 #include "worker.h"
 
@@ -74,8 +76,8 @@ set_peer(RgConn *conn, const struct sockaddr *peer)
 	rg_address_text(&conn->peer, conn->peer_text);
 }
 
-void
-rg_conn_new(RgWorker *worker, int fd, const struct sockaddr *peer)
+static RgConn *
+new_conn(RgWorker *worker, int fd, const struct sockaddr *peer, bool tls)
 {
 	RgConn	   *conn = calloc(1, sizeof *conn);
 	int			one = 1;
@@ -83,7 +85,7 @@ rg_conn_new(RgWorker *worker, int fd, const struct sockaddr *peer)
 	if (conn == NULL)
 	{
 		close(fd);
-		return;
+		return NULL;
 	}
 	if (peer->sa_family != AF_UNIX)
 		setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
@@ -91,9 +93,27 @@ rg_conn_new(RgWorker *worker, int fd, const struct sockaddr *peer)
 	conn->transport.fd = fd;
 	set_peer(conn, peer);
 	worker->nconns++;
-	conn->state = worker->config->tls ? RG_CONN_HANDSHAKE : RG_CONN_HEAD;
-	rg_conn_class_enter(conn, worker->config->tls ? RG_CONN_IN_HANDSHAKE : RG_CONN_IN_HEAD);
+	conn->state = tls ? RG_CONN_HANDSHAKE : RG_CONN_HEAD;
+	rg_conn_class_enter(conn, tls ? RG_CONN_IN_HANDSHAKE : RG_CONN_IN_HEAD);
 	set_interest(conn, EV_READ);
+	return conn;
+}
+
+void
+rg_conn_new(RgWorker *worker, int fd, const struct sockaddr *peer)
+{
+	if (new_conn(worker, fd, peer, worker->config->tls != NULL) != NULL)
+		rg_metrics_count(RG_COUNT_ACCEPTED, 1);
+}
+
+bool
+rg_conn_new_metrics(RgWorker *worker, int fd, const struct sockaddr *peer)
+{
+	RgConn	   *conn = new_conn(worker, fd, peer, false);
+
+	if (conn != NULL)
+		conn->metrics = true;
+	return conn != NULL;
 }
 
 /* A job in the database goes on alone; one that still lacks its body does not. */
@@ -150,6 +170,8 @@ rg_conn_sweep(RgWorker *worker)
 	{
 		worker->closed = conn->next;
 		free_bytes(&conn->input);
+		if (conn->metrics)
+			rg_metrics_conn_gone(conn);
 		free(conn);
 		worker->nconns--;
 		rg_worker_conn_gone(worker);
@@ -277,7 +299,8 @@ void
 rg_conn_wait(RgConn *conn, RgJob *job)
 {
 	conn->job = job;
-	job->conn = conn;
+	if (job != NULL)
+		job->conn = conn;
 	conn->state = RG_CONN_WAIT;
 	rg_conn_class_set(conn, RG_CONN_IN_DATABASE);
 }

@@ -20,6 +20,8 @@ typedef struct RgExchange
 	bool		keep_alive;		/* may the connection be used again? */
 	bool		head_only;		/* HEAD: as GET, without the body */
 	bool		tls;			/* did it come by TLS, to this gateway itself? */
+	bool		metrics;		/* by METRICS_LISTEN: not counted among
+								 * requests */
 	bool		sent_token;		/* was there an Authorization header? */
 	RgAddress	client;
 	char		client_text[INET6_ADDRSTRLEN];

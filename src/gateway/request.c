@@ -12,6 +12,7 @@
 #include "config.h"
 #include "deny.h"
 #include "health.h"
+#include "metrics_endpoint.h"
 #include "response.h"
 #include "target.h"
 #include "utf8.h"
@@ -88,6 +89,7 @@ begin_exchange(RgConn *conn, const RgHttpHead *head)
 	exchange->keep_alive = head->keep_alive && !conn->worker->draining;
 	exchange->head_only = rg_slice_is(head->method, "HEAD");
 	exchange->tls = conn->transport.tls != NULL;
+	exchange->metrics = conn->metrics;
 	exchange->sent_token = false;
 	exchange->started = rg_now();
 	exchange->queued_us = exchange->database_us = 0;
@@ -379,6 +381,11 @@ rg_request_head(RgConn *conn, const RgHttpHead *head, bool body_there)
 
 	/* a refusal leaves the body unread, and then no next request can follow */
 	exchange->keep_alive = keep_alive && !has_body;
+	if (conn->metrics)
+	{
+		rg_metrics_request(conn, head, exchange);
+		return;
+	}
 	if (!check_head(conn, head, exchange))
 		return;
 	if (has_body)
