@@ -9,8 +9,10 @@
 #include <stdint.h>
 #include <stdio.h>
 
+#include "cors.h"
 #include "forwarded.h"
 #include "listen.h"
+#include "security_headers.h"
 
 typedef enum RgEnvironment
 {
@@ -33,6 +35,16 @@ typedef struct RgConfig
 	char	   *database_url;	/* "" leaves it to libpq's environment */
 	char	   *allowed_hosts_text;
 	char	   *trusted_proxies_text;
+	char	   *cors_text;
+	char	   *cors_headers;	/* names, separated by commas */
+	char	   *content_security_policy;
+	char	   *csp_connect_src;
+	char	   *frame_options;
+	char	   *referrer_policy;
+	char	   *opener_policy;
+	char	   *resource_policy;
+	char	   *permissions_policy;
+	char	   *transport_security;
 	char	   *access_log;
 	char	   *web_root;
 	char	   *jwks_url;		/* "": keys are not fetched */
@@ -44,6 +56,9 @@ typedef struct RgConfig
 	int64_t		log_level;		/* RgLogLevel */
 	int64_t		workers;
 	int64_t		max_connections;	/* of all workers */
+	int64_t		max_connections_per_ip; /* of one worker; 0: no limit */
+	int64_t		proxy_protocol; /* RgSwitch */
+	int64_t		https_port;		/* that redirects name */
 	int64_t		max_body;		/* bytes */
 	int64_t		max_body_memory;	/* bytes, of one worker */
 	int64_t		read_connections;	/* of one worker */
@@ -61,6 +76,8 @@ typedef struct RgConfig
 	/* Made of them */
 	RgListen	listen;
 	RgNetworks	trusted_proxies;
+	RgCors		cors;
+	RgSecurityHeaders security;
 } RgConfig;
 
 /*

@@ -489,13 +489,16 @@ on_event(evutil_socket_t fd, short what, void *arg)
 static void
 expire_head(RgConn *conn)
 {
+	RgHttpHead *head = &conn->worker->head;
+
 	if (conn->input.len == 0)
 	{
 		rg_conn_close(conn);
 		return;
 	}
-	conn->worker->head.error = "the head did not come in time";
-	rg_request_malformed(conn, &conn->worker->head, 408);
+	rg_http_give_up(conn->input.data, conn->scanned, head);
+	head->error = "the head did not come in time";
+	rg_request_malformed(conn, head, 408);
 }
 
 static void
@@ -520,9 +523,26 @@ rg_conn_expire(RgWorker *worker, int64_t now)
 			expire(worker->lists[class].first, now);
 }
 
+/* Browsers open connections ahead, which may never be used. */
+static bool
+has_sent_nothing(const RgConn *conn)
+{
+	char		byte;
+
+	return conn->input.len == 0 && recv(conn->fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) < 0;
+}
+
 void
 rg_conn_close_idle(RgWorker *worker)
 {
+	RgConn	   *next;
+
 	while (worker->lists[RG_CONN_IDLE].first != NULL)
 		rg_conn_close(worker->lists[RG_CONN_IDLE].first);
+	for (RgConn *conn = worker->lists[RG_CONN_IN_HEAD].first; conn != NULL; conn = next)
+	{
+		next = conn->next;
+		if (has_sent_nothing(conn))
+			rg_conn_close(conn);
+	}
 }

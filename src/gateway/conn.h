@@ -62,6 +62,8 @@ typedef struct RgConn
 	RgConnClass class;
 	bool		processing;		/* rg_conn_process() is at work */
 	bool		keep_alive;		/* after the answer */
+	bool		secure;			/* the client speaks TLS, to us or to the
+								 * proxy */
 	RgBytes		input;			/* not yet understood */
 	size_t		scanned;		/* of input, by rg_http_head() */
 	RgBytes		output;			/* not yet taken */
@@ -97,7 +99,7 @@ extern void rg_conn_wait(RgConn *conn, RgJob *job);
 /* Closes, or answers with 408, those whose time is up. */
 extern void rg_conn_expire(struct RgWorker *worker, int64_t now);
 
-/* Closes those that wait between requests; drains. */
+/* Closes those that wait for a request, a first one or the next; drains. */
 extern void rg_conn_close_idle(struct RgWorker *worker);
 
 /* Frees those that have been closed. */
