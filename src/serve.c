@@ -14,6 +14,7 @@
 #include "context.h"
 #include "denial.h"
 #include "execute.h"
+#include "idempotency.h"
 #include "log_guard.h"
 #include "refusal.h"
 #include "route_usage.h"
@@ -28,6 +29,9 @@ static emit_log_hook_type previous_emit_log_hook = NULL;
  * what statement_guard.c refuses.  Cleared on every way out of serve().
  */
 static bool serving = false;
+
+/* The connection of a gateway that is for what is quick (gateway/lane.h). */
+static bool fast_lane = false;
 
 /* An error is on its way out of serve(), until its transaction has ended. */
 static bool error_leaving = false;
@@ -61,6 +65,11 @@ on_subtransaction_end(SubXactEvent event, SubTransactionId subid,
 void
 rg_serve_init(void)
 {
+	DefineCustomBoolVariable("relay_guard.fast_lane",
+							 "This connection leaves routes that may be slow to others.",
+							 "The gateway sets it when it connects.",
+							 &fast_lane, false, PGC_BACKEND, GUC_NO_SHOW_ALL | GUC_NOT_IN_SAMPLE,
+							 NULL, NULL, NULL);
 	previous_emit_log_hook = emit_log_hook;
 	emit_log_hook = drop_refusals;
 	RegisterXactCallback(on_transaction_end, NULL);
@@ -124,15 +133,19 @@ answer_violation(const RgRequest *request, const RgViolation *violation, RgAnswe
 	rg_answer_problem(answer, request, &problem);
 }
 
-/* The statement, and what it costs beside it. */
+/* The statement, once, and what it costs beside it. */
 static void
 run_statement(RgRoutePlan *plan, const RgRequest *request, const RgIdentity *identity,
 			  ParamListInfo params, uint64 limit, RgAnswer *answer)
 {
-	if (!rg_route_usage_hold(request, identity, answer))
+	RgKeyedRequest keyed;
+
+	if (!rg_idempotency_begin(&keyed, request, identity, answer) ||
+		!rg_route_usage_hold(request, identity, answer))
 		return;
 	rg_execute(plan, request, params, limit, answer);
 	rg_route_usage_settle(request, answer);
+	rg_idempotency_keep(&keyed, answer);
 }
 
 /* The values and the statement, both with the route's rights. */
@@ -165,6 +178,11 @@ serve_routed(const RgRequest *request, RgRouteMatch *match, RgAnswer *answer)
 	char		inet_space[18];
 
 	answer->route = match->route;
+	if (match->route->slow && fast_lane)
+	{
+		answer->signals |= RG_SIGNAL_SLOW;
+		return;
+	}
 	if (!rg_admit(request, match->route, &identity, inet_space, answer))
 		return;
 	answer->admitted = true;

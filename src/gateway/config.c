@@ -18,6 +18,7 @@
 #include "http1.h"
 #include "keys_fetch.h"
 #include "log.h"
+#include "tls.h"
 
 typedef enum Kind
 {
@@ -53,6 +54,10 @@ typedef struct Unit
 static const Setting settings[] = {
 	{"LISTEN", TEXT, FIELD(listen_text), "127.0.0.1:8080", 0, 0,
 	"address:port, [address]:port or unix:/path"},
+	{"TLS_CERTIFICATE", TEXT, FIELD(tls_certificate), "", 0, 0,
+	"PEM file of the certificate, and of those that vouch for it; empty: no TLS"},
+	{"TLS_KEY", TEXT, FIELD(tls_key), "", 0, 0,
+	"PEM file of its key"},
 	{"RELAY_PORT", NUMBER, FIELD(port), "0", 0, 65535,
 	"takes the place of LISTEN's port, unless 0"},
 	{"WORKERS", NUMBER, FIELD(workers), "0", 0, 256,
@@ -65,6 +70,8 @@ static const Setting settings[] = {
 	"connections of a worker for GET and HEAD"},
 	{"DB_WRITE_CONNECTIONS", NUMBER, FIELD(write_connections), "0", 0, 8,
 	"connections of a worker for the other methods; 0 for 8 of all workers, and 2 at least"},
+	{"DB_SLOW_CONNECTIONS", NUMBER, FIELD(slow_connections), "2", 1, 8,
+	"connections of a worker for routes that are marked slow"},
 	{"DB_PIPELINE_DEPTH", NUMBER, FIELD(pipeline_depth), "16", 1, 32,
 	"requests that may be under way on a connection"},
 	{"QUEUE_LIMIT", NUMBER, FIELD(queue_limit), "1024", 0, 65536,
@@ -73,6 +80,8 @@ static const Setting settings[] = {
 	"on|off: refusals by limits are repeated from memory, for 5 s at most"},
 	{"REQUEST_TIMEOUT", DURATION, FIELD(request_timeout), "10s", SECOND / 10, 3600 * SECOND,
 	"after which a request is answered with 503 or 504"},
+	{"SLOW_TIMEOUT", DURATION, FIELD(slow_timeout), "60s", SECOND / 10, 24 * 3600 * SECOND,
+	"the same for routes that are marked slow"},
 	{"HEADER_TIMEOUT", DURATION, FIELD(header_timeout), "10s", SECOND / 10, 3600 * SECOND,
 	"within which the head of a request must have come"},
 	{"IDLE_TIMEOUT", DURATION, FIELD(idle_timeout), "60s", SECOND / 10, 24 * 3600 * SECOND,
@@ -362,8 +371,8 @@ derive_keys(RgConfig *config, FILE *errors)
 	return check_jwks_url(config, errors) & check_keys_database(config, errors);
 }
 
-RgConfig *
-rg_config_load(FILE *errors)
+static RgConfig *
+load(FILE *errors, bool to_serve)
 {
 	RgConfig   *config = calloc(1, sizeof *config);
 	RgEnvFile	file;
@@ -379,6 +388,8 @@ rg_config_load(FILE *errors)
 	valid &= rg_edge_config(config, errors);
 	valid &= derive_web_root(config, errors);
 	valid &= derive_keys(config, errors);
+	valid &= !to_serve || rg_tls_load(config->tls_certificate, config->tls_key, errors,
+									  &config->tls);
 	derive_workers(config);
 	derive_write_connections(config);
 	if (valid)
@@ -387,9 +398,22 @@ rg_config_load(FILE *errors)
 	return NULL;
 }
 
+RgConfig *
+rg_config_load(FILE *errors)
+{
+	return load(errors, false);
+}
+
+RgConfig *
+rg_config_load_to_serve(FILE *errors)
+{
+	return load(errors, true);
+}
+
 void
 rg_config_free(RgConfig *config)
 {
+	rg_tls_free(config->tls);
 	for (size_t i = 0; i < NSETTINGS; i++)
 		if (is_text(&settings[i]))
 			free(*text_of(config, &settings[i]));

@@ -32,6 +32,8 @@ typedef struct RgConfig
 {
 	/* As given; the strings belong to the configuration */
 	char	   *listen_text;
+	char	   *tls_certificate;	/* "": no TLS, as is tls_key then */
+	char	   *tls_key;
 	char	   *database_url;	/* "" leaves it to libpq's environment */
 	char	   *allowed_hosts_text;
 	char	   *trusted_proxies_text;
@@ -63,18 +65,21 @@ typedef struct RgConfig
 	int64_t		max_body_memory;	/* bytes, of one worker */
 	int64_t		read_connections;	/* of one worker */
 	int64_t		write_connections;	/* of one worker */
+	int64_t		slow_connections;	/* of one worker */
 	int64_t		pipeline_depth;
 	int64_t		deny_cache;		/* RgSwitch */
 	int64_t		queue_limit;	/* of one worker, for reads and writes each */
 	int64_t		anchor_interval;	/* microseconds, as all that follow; 0:
 									 * off */
 	int64_t		request_timeout;
+	int64_t		slow_timeout;	/* the same for slow routes */
 	int64_t		header_timeout;
 	int64_t		idle_timeout;
 	int64_t		drain_timeout;
 
 	/* Made of them */
 	RgListen	listen;
+	struct ssl_ctx_st *tls;		/* of rg_config_load_to_serve(); NULL: no TLS */
 	RgNetworks	trusted_proxies;
 	RgCors		cors;
 	RgSecurityHeaders security;
@@ -85,6 +90,13 @@ typedef struct RgConfig
  * that names the variable; then NULL is returned.
  */
 extern RgConfig *rg_config_load(FILE *errors)
+			__attribute__((warn_unused_result));
+
+/*
+ * And what only serving takes, and other commands' users may not read: the
+ * certificate and its key.
+ */
+extern RgConfig *rg_config_load_to_serve(FILE *errors)
 			__attribute__((warn_unused_result));
 
 extern void rg_config_free(RgConfig *config);

@@ -15,14 +15,18 @@
 
 #include "forwarded.h"
 #include "job.h"
+#include "transport.h"
 
 struct RgWorker;
 
 typedef enum RgConnState
 {
+	RG_CONN_PROXY,				/* reads a PROXY protocol header */
+	RG_CONN_HANDSHAKE,			/* of TLS, where that is spoken */
 	RG_CONN_HEAD,				/* reads a head, or waits for one */
 	RG_CONN_BODY,				/* reads a body into the job */
 	RG_CONN_WAIT,				/* the database has the request */
+	RG_CONN_STREAM,				/* the answer comes bit by bit: conn_stream.h */
 	RG_CONN_WRITE,				/* the client has not taken all of the answer */
 	RG_CONN_LINGER,				/* answered for good; reads and drops the rest */
 	RG_CONN_CLOSED				/* freed at the end of this turn */
@@ -32,11 +36,14 @@ typedef enum RgConnState
 typedef enum RgConnClass
 {
 	RG_CONN_IDLE,				/* between requests */
-	RG_CONN_IN_HEAD,			/* since its first byte, or since accept() */
+	RG_CONN_IN_HANDSHAKE,		/* since accept() */
+	RG_CONN_IN_HEAD,			/* since its first byte, or since accept() or
+								 * the handshake */
 	RG_CONN_IN_BODY,			/* looked at every second */
 	RG_CONN_IN_WRITE,			/* since the client last took something */
 	RG_CONN_LINGERING,
 	RG_CONN_IN_DATABASE,		/* the lane has the deadline */
+	RG_CONN_STREAMING,			/* whoever streams knows how long */
 	RG_CONN_LISTS
 } RgConnClass;
 
@@ -56,18 +63,22 @@ typedef struct RgConn
 	int64_t		body_since;		/* when the body began, or was last looked at */
 	size_t		body_seen;		/* what had come of it then */
 	struct event event;
-	int			fd;
+	RgTransport transport;
 	short		interest;		/* EV_READ or EV_WRITE, or neither */
 	RgConnState state;
 	RgConnClass class;
 	bool		processing;		/* rg_conn_process() is at work */
 	bool		keep_alive;		/* after the answer */
-	bool		secure;			/* the client speaks TLS, to us or to the
-								 * proxy */
+	bool		secure;			/* the client speaks TLS to the proxy, which
+								 * says so by the PROXY protocol */
+	bool		counted;		/* among those of its address (peer.h) */
+	bool		ended;			/* the client has ended its side, as far as
+								 * seen */
 	RgBytes		input;			/* not yet understood */
 	size_t		scanned;		/* of input, by rg_http_head() */
 	RgBytes		output;			/* not yet taken */
 	RgJob	   *job;			/* in body and wait */
+	struct RgConnStream *stream;	/* in stream */
 	RgAddress	peer;
 	char		peer_text[INET6_ADDRSTRLEN];
 } RgConn;
@@ -76,6 +87,7 @@ typedef struct RgConnList
 {
 	RgConn	   *first;			/* whose time is up first */
 	RgConn	   *last;
+	int			count;
 } RgConnList;
 
 /* Takes an accepted socket over. */
@@ -95,6 +107,9 @@ extern void rg_conn_read_body(RgConn *conn, RgJob *job);
 
 /* The request is with the database: wait. */
 extern void rg_conn_wait(RgConn *conn, RgJob *job);
+
+/* Called by conn_stream.c: the head was sent, or more of the body. */
+extern void rg_conn_streaming(RgConn *conn);
 
 /* Closes, or answers with 408, those whose time is up. */
 extern void rg_conn_expire(struct RgWorker *worker, int64_t now);

@@ -83,7 +83,8 @@ set_client(const RgConn *conn, const RgHttpHead *head, const Given *given,
 	const RgNetworks *trusted = &conn->worker->config->trusted_proxies;
 
 	exchange->client = conn->peer;
-	exchange->secure = conn->secure;
+	exchange->tls = conn->transport.tls != NULL;
+	exchange->secure = exchange->tls || conn->secure;
 	memcpy(exchange->client_text, conn->peer_text, sizeof exchange->client_text);
 	if (!rg_networks_contain(trusted, &conn->peer))
 		return;

@@ -23,6 +23,7 @@ typedef struct RgExchange
 	int			minor;			/* HTTP/1.minor */
 	bool		keep_alive;		/* may the connection be used again? */
 	bool		head_only;		/* HEAD: as GET, without the body */
+	bool		tls;			/* did it come by TLS, to this gateway itself? */
 	bool		sent_token;		/* was there an Authorization header? */
 	bool		secure;			/* does the client speak TLS, here or to a
 								 * proxy? */

@@ -8,7 +8,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "anchor.h"
 #include "clock.h"
 #include "lane.h"
 #include "log.h"
@@ -32,7 +31,7 @@ static void on_event(evutil_socket_t fd, short what, void *arg);
 
 /* The session's own options, behind those that the connection string gives. */
 static char *
-make_options(const char *conninfo, int64_t request_timeout_us)
+make_options(const char *conninfo, int64_t timeout_us, const char *further)
 {
 	PQconninfoOption *given = PQconninfoParse(conninfo, NULL);
 	const char *theirs = getenv("PGOPTIONS");
@@ -42,22 +41,24 @@ make_options(const char *conninfo, int64_t request_timeout_us)
 		if (strcmp(option->keyword, "options") == 0 && option->val != NULL)
 			theirs = option->val;
 	/* slightly below the gateway's, so that the backend is freed in time */
-	if (asprintf(&options, "-c statement_timeout=%lldms %s",
-				 (long long) (request_timeout_us - request_timeout_us / 20) / 1000,
-				 theirs ? theirs : "") < 0)
+	if (asprintf(&options, "-c statement_timeout=%lldms %s %s",
+				 (long long) (timeout_us - timeout_us / 20) / 1000,
+				 further, theirs ? theirs : "") < 0)
 		options = NULL;
 	PQconninfoFree(given);
 	return options;
 }
 
 PGconn *
-rg_pg_connect_start(const char *conninfo, int64_t request_timeout_us)
+rg_pg_connect_start(const char *conninfo, int64_t timeout_us, const char *further,
+					const RgResolver *resolver)
 {
-	char	   *options = make_options(conninfo, request_timeout_us);
+	char	   *options = make_options(conninfo, timeout_us, further);
 	const char *const names[] = {"dbname", "application_name", "client_encoding",
-	"options", "tcp_user_timeout", NULL};
+	"options", "tcp_user_timeout", "host", "hostaddr", NULL};
 	const char *const values[] = {*conninfo ? conninfo : NULL, "relay_gateway", "UTF8",
-	options, "10000", NULL};
+		options, "10000", resolver ? resolver->hosts : NULL,
+	resolver ? resolver->addresses : NULL, NULL};
 	PGconn	   *conn = options ? PQconnectStartParams(names, values, 1) : NULL;
 
 	free(options);
@@ -70,6 +71,7 @@ rg_pg_init(RgPg *pg, RgLane *lane)
 	memset(pg, 0, sizeof *pg);
 	pg->lane = lane;
 	pg->state = RG_PG_DOWN;
+	rg_resolver_init(&pg->resolver, lane->worker->config->database_url);
 }
 
 static void
@@ -169,14 +171,14 @@ rg_pg_close(RgPg *pg)
 }
 
 static void
-start_connecting(RgPg *pg, int64_t now)
+start_connecting(RgPg *pg)
 {
 	const RgConfig *config = pg->lane->worker->config;
 
-	pg->conn = rg_pg_connect_start(config->database_url, config->request_timeout);
+	pg->conn = rg_pg_connect_start(config->database_url, pg->lane->timeout, pg->lane->options,
+								   &pg->resolver);
 	pg->state = RG_PG_CONNECTING;
 	pg->refused = false;
-	pg->give_up_at = now + CONNECT_TIMEOUT;
 	if (pg->conn == NULL || PQstatus(pg->conn) == CONNECTION_BAD)
 	{
 		rg_pg_drop(pg, pg->conn ? PQerrorMessage(pg->conn) : "out of memory");
@@ -184,6 +186,18 @@ start_connecting(RgPg *pg, int64_t now)
 	}
 	PQsetNoticeReceiver(pg->conn, ignore_notice, NULL);
 	watch(pg, EV_WRITE);
+}
+
+static void
+continue_resolving(RgPg *pg)
+{
+	RgResolution resolution = rg_resolver_poll(&pg->resolver);
+
+	pg->state = RG_PG_RESOLVING;
+	if (resolution == RG_RESOLVED)
+		start_connecting(pg);
+	else if (resolution == RG_UNRESOLVED)
+		rg_pg_drop(pg, pg->resolver.error);
 }
 
 /* The role's check and the statement go in one flight. */
@@ -403,8 +417,9 @@ send_query(RgPg *pg, const RgJob *job)
 
 	if (job->kind == RG_JOB_READY)
 		return PQsendQueryParams(pg->conn, ready_query, 0, NULL, NULL, NULL, NULL, 0);
-	if (job->kind == RG_JOB_ANCHOR)
-		return PQsendQueryParams(pg->conn, RG_ANCHOR_QUERY, 0, NULL, NULL, NULL, NULL, 0);
+	if (job->kind == RG_JOB_ASK)
+		return PQsendQueryParams(pg->conn, job->ask.sql, job->ask.nparams, NULL,
+								 job->ask.params, NULL, NULL, 0);
 	return PQsendQueryPrepared(pg->conn, "serve", 1, values, lengths, formats, BINARY);
 }
 
@@ -436,14 +451,24 @@ rg_pg_send(RgPg *pg, RgJob *job)
 	return true;
 }
 
+static bool
+is_becoming_ready(const RgPg *pg)
+{
+	return pg->state != RG_PG_DOWN && pg->state != RG_PG_READY;
+}
+
 void
 rg_pg_tick(RgPg *pg, int64_t now)
 {
-	if (pg->state == RG_PG_DOWN && now >= pg->retry_at)
-		start_connecting(pg, now);
-	else if ((pg->state == RG_PG_CONNECTING || pg->state == RG_PG_PREPARING) &&
-			 now >= pg->give_up_at)
+	if (is_becoming_ready(pg) && now >= pg->give_up_at)
 		rg_pg_drop(pg, "connecting took too long");
+	else if (pg->state == RG_PG_RESOLVING)
+		continue_resolving(pg);
+	else if (pg->state == RG_PG_DOWN && now >= pg->retry_at)
+	{
+		pg->give_up_at = now + CONNECT_TIMEOUT;
+		continue_resolving(pg);
+	}
 	else if (pg->first != NULL && now >= pg->first->deadline + STUCK_AFTER)
 		rg_pg_drop(pg, "the database does not answer");
 }

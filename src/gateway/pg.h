@@ -4,8 +4,8 @@
  *
  * Each job is one Execute and one Sync, which makes it a transaction of its
  * own: an error ends it and nothing else.  There is never a BEGIN, which would
- * outlive an error and meet the next client's request, and never a cancel,
- * which would hit whatever is running by then.
+ * outlive an error and meet the next client's request, and no cancel but where
+ * there is one job at a time (lane.c): it would hit whatever is running by then.
  */
 #ifndef RG_PG_H
 #define RG_PG_H
@@ -13,12 +13,14 @@
 #include <event2/event_struct.h>
 
 #include "job.h"
+#include "resolve.h"
 
 struct RgLane;
 
 typedef enum RgPgState
 {
 	RG_PG_DOWN,					/* to be tried again at retry_at */
+	RG_PG_RESOLVING,			/* asks for the host's addresses */
 	RG_PG_CONNECTING,
 	RG_PG_PREPARING,			/* checks the role, prepares serve() */
 	RG_PG_READY
@@ -37,8 +39,10 @@ typedef struct RgPg
 	bool		refused;		/* while preparing: something was not right */
 	bool		refusal_logged; /* since it was last ready */
 	bool		unflushed;
+	bool		cancelling;		/* its backend has been told, or is being told */
 	int64_t		retry_at;
-	int64_t		give_up_at;		/* while connecting and preparing */
+	int64_t		give_up_at;		/* until it is ready */
+	RgResolver	resolver;
 } RgPg;
 
 /* A connection that is down and will be tried at the next tick. */
@@ -69,8 +73,11 @@ extern void rg_pg_close(RgPg *pg);
 
 /*
  * Starts connecting as the gateway's settings say: PQconnectStartParams() with
- * application name, encoding and timeouts.  Never NULL but out of memory.
+ * application name, encoding, a statement_timeout slightly below timeout_us,
+ * the session's further options, and the addresses that were found, unless
+ * resolver is NULL.  NULL only out of memory.
  */
-extern PGconn *rg_pg_connect_start(const char *conninfo, int64_t request_timeout_us);
+extern PGconn *rg_pg_connect_start(const char *conninfo, int64_t timeout_us, const char *options,
+								   const RgResolver *resolver);
 
 #endif

@@ -15,10 +15,13 @@
 #include "clock.h"
 #include "deny.h"
 #include "log.h"
+#include "peer.h"
 #include "response.h"
 
 #define TICK_US 50000
 #define ACCEPTS_A_TURN 64
+#define MAX_HANDSHAKES 1024		/* each may hold 200 kB */
+#define HANDSHAKE_GRACE 1000000
 
 static void
 start_accepting(RgWorker *worker)
@@ -44,6 +47,25 @@ rg_worker_conn_gone(RgWorker *worker)
 }
 
 /*
+ * Newcomers wait in the kernel's queue; but for a connection that says nothing,
+ * or very little, only as long as the grace.
+ */
+static bool
+has_room_for_handshake(RgWorker *worker)
+{
+	const RgConnList *list = &worker->lists[RG_CONN_IN_HANDSHAKE];
+	int64_t		begun;
+
+	if (list->count < MAX_HANDSHAKES)
+		return true;
+	begun = list->first->limit - worker->config->header_timeout;
+	if (rg_now() < begun + HANDSHAKE_GRACE)
+		return false;
+	rg_conn_close(list->first);
+	return true;
+}
+
+/*
  * At the cap the connection that has been idle for longest makes room; if all
  * are busy, newcomers wait in the kernel's queue.
  */
@@ -52,9 +74,9 @@ has_room(RgWorker *worker)
 {
 	RgConn	   *idle = worker->lists[RG_CONN_IDLE].first;
 
-	if (worker->nconns < worker->max_conns)
+	if (worker->nconns < worker->max_conns && has_room_for_handshake(worker))
 		return true;
-	if (idle != NULL)
+	if (worker->nconns >= worker->max_conns && idle != NULL)
 		rg_conn_close(idle);
 	stop_accepting(worker);
 	return false;
@@ -104,6 +126,7 @@ on_tick(evutil_socket_t fd, short what, void *arg)
 	(void) what;
 	rg_lane_tick(&worker->reads, now);
 	rg_lane_tick(&worker->writes, now);
+	rg_lane_tick(&worker->slow, now);
 	rg_conn_expire(worker, now);
 	if (worker->nconns < worker->max_conns)
 		start_accepting(worker);
@@ -129,6 +152,7 @@ on_flush(evutil_socket_t fd, short what, void *arg)
 	(void) what;
 	rg_lane_flush(&worker->reads);
 	rg_lane_flush(&worker->writes);
+	rg_lane_flush(&worker->slow);
 }
 
 static void
@@ -221,6 +245,7 @@ new_worker(const RgConfig *config, int listener)
 	rg_static_load(config->web_root, &worker->files);
 	rg_lane_init(&worker->reads, worker, "reads", config->read_connections);
 	rg_lane_init(&worker->writes, worker, "writes", config->write_connections);
+	rg_lane_init_slow(&worker->slow, worker);
 	return worker;
 }
 
@@ -249,12 +274,14 @@ rg_worker_run(const RgConfig *config, int listener, pid_t master)
 	follow_master(master);
 	rg_response_init(config);
 	rg_deny_init(config);
+	rg_peer_init(config, worker->max_conns);
 	rg_job_limit_memory(config->max_body_memory);
 	on_tick(-1, 0, worker);
 	start_accepting(worker);
 	event_base_dispatch(worker->base);
 	rg_lane_close(&worker->reads);
 	rg_lane_close(&worker->writes);
+	rg_lane_close(&worker->slow);
 	rg_access_log_flush();
 	return EXIT_SUCCESS;
 }

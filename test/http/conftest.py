@@ -173,8 +173,8 @@ class Connection:
 
 
 class Gateway:
-    def __init__(self, database_url, **settings):
-        self.port = free_port()
+    def __init__(self, database_url, binary=None, **settings):
+        self.port, self.binary = free_port(), binary or gateway_binary()
         self.dir = pathlib.Path(tempfile.mkdtemp(prefix="rg_gateway."))
         self.environment = clean_environment(
             **{"DATABASE_URL": database_url, "RELAY_PORT": self.port, "WEB_ROOT": ROOT / "web",
@@ -182,7 +182,7 @@ class Gateway:
         self.process = None
 
     def start(self):
-        self.process = subprocess.Popen([gateway_binary()], env=self.environment,
+        self.process = subprocess.Popen([self.binary], env=self.environment,
                                         stdout=subprocess.DEVNULL,
                                         stderr=open(self.dir / "errors", "w"))
         wait_until(self.listens, what="the gateway's start")
@@ -303,7 +303,11 @@ ROUTES = """
      '[{"name": "n", "in": "path", "required": true, "schema": {"type": "integer"}}]', 'relay_app'),
     ('GET', '/test/large/{n}', 'SELECT repeat(''x'', request.n::int)', 'none', 'value', NULL,
      '[{"name": "n", "in": "path", "required": true, "schema": {"type": "integer"}}]', 'relay_app'),
-    ('GET', '/test/whoami', 'SELECT relay_guard.user_id()', 'anonymous', 'value', NULL, '[]', 'relay_app')
+    ('GET', '/test/whoami', 'SELECT relay_guard.user_id()', 'anonymous', 'value', NULL, '[]', 'relay_app');
+    INSERT INTO relay_guard.route (method, path, query, auth, result, slow, parameters, run_as)
+    SELECT method, '/test/slow/{seconds}', 'SELECT request.seconds FROM pg_sleep(request.seconds)', 'none',
+        'value', true, '[{"name": "seconds", "in": "path", "required": true, "schema": {"type": "number"}}]',
+        'relay_app' FROM unnest(ARRAY['GET', 'POST']) method
 """
 
 
