@@ -16,6 +16,7 @@
 #include "deny.h"
 #include "log.h"
 #include "metrics_endpoint.h"
+#include "peer.h"
 #include "response.h"
 
 #define TICK_US 50000
@@ -276,6 +277,7 @@ rg_worker_run(const RgConfig *config, int listener, pid_t master)
 	follow_master(master);
 	rg_response_init(config);
 	rg_deny_init(config);
+	rg_peer_init(config, worker->max_conns);
 	rg_job_limit_memory(config->max_body_memory);
 	on_tick(-1, 0, worker);
 	start_accepting(worker);
