@@ -13,6 +13,7 @@
 #include "deny.h"
 #include "health.h"
 #include "response.h"
+#include "session_config.h"
 #include "target.h"
 #include "utf8.h"
 #include "worker.h"
@@ -23,7 +24,7 @@ static const RgSlice none = {NULL, 0};
 
 /* The headers that the database may need, as it knows them. */
 static const char *const forwarded[] = {
-	"authorization", "cookie", "content-type", "origin", "sec-fetch-site",
+	"authorization", "cookie", "content-type", "origin", "referer", "sec-fetch-site",
 	"x-csrf-token", "x-api-key", "idempotency-key", "if-none-match",
 	"last-event-id", "user-agent", "traceparent"
 };
@@ -202,6 +203,7 @@ check_head(RgConn *conn, const RgHttpHead *head, RgExchange *exchange)
 	else
 	{
 		fill_request(exchange, &target, request);
+		rg_session_config_tell(conn->worker->config, request);
 		exchange->sent_token = rg_request_header(request, "authorization").data != NULL;
 		return true;
 	}
