@@ -21,7 +21,8 @@ static bool
 allows_plain_cookies(const RgConfig *config)
 {
 	if (config->cookie_secure == SECURE_AUTO)
-		return config->environment == RG_DEVELOPMENT || config->environment == RG_TEST;
+		return *config->tls_certificate == '\0' &&
+			(config->environment == RG_DEVELOPMENT || config->environment == RG_TEST);
 	return config->cookie_secure == SECURE_FALSE;
 }
 
