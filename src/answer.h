@@ -24,6 +24,8 @@ typedef struct RgAnswer
 	const char *content_type;	/* NULL: no body */
 	RgRoute    *route;			/* NULL until one was found */
 	uint32		signals;		/* RG_SIGNAL_…, for the gateway */
+	bool		redirect;		/* in place of success, 303: there is a header
+								 * Location */
 	bool		limited;		/* a refusal that the gateway may repeat */
 	bool		admitted;		/* past all limits and checks of identity */
 	int			nhits;			/* limits that were asked, for the headers */

@@ -15,6 +15,7 @@
 #include "health.h"
 #include "metrics_endpoint.h"
 #include "response.h"
+#include "session_config.h"
 #include "target.h"
 #include "utf8.h"
 #include "worker.h"
@@ -25,9 +26,9 @@ static const RgSlice none = {NULL, 0};
 
 /* The headers that the database may need, as it knows them. */
 static const char *const forwarded[] = {
-	"authorization", "cookie", "content-type", "origin", "sec-fetch-site",
+	"authorization", "cookie", "content-type", "origin", "referer", "sec-fetch-site",
 	"x-csrf-token", "x-api-key", "idempotency-key", "if-none-match",
-	"last-event-id", "user-agent", "referer"
+	"last-event-id", "user-agent"
 };
 
 static void
@@ -149,6 +150,7 @@ check_head(RgConn *conn, const RgHttpHead *head, RgExchange *exchange)
 	{
 		fill_request(exchange, &target, request);
 		rg_edge_add_headers(conn, head, exchange, request);
+		rg_session_config_tell(conn->worker->config, request);
 		exchange->sent_token = rg_request_header(request, "authorization").data != NULL;
 		return !rg_edge_answer(conn, head, exchange);
 	}
