@@ -51,6 +51,8 @@ typedef struct RgConfig
 	int64_t		slow_connections;	/* of one worker */
 	int64_t		pipeline_depth;
 	int64_t		deny_cache;		/* RgSwitch */
+	int64_t		response_cache; /* bytes, of one worker; 0: off */
+	int64_t		gzip;			/* RgSwitch */
 	int64_t		queue_limit;	/* of one worker, for reads and writes each */
 	int64_t		anchor_interval;	/* microseconds, as all that follow; 0:
 									 * off */

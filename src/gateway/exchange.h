@@ -19,6 +19,8 @@ typedef struct RgExchange
 	int			minor;			/* HTTP/1.minor */
 	bool		keep_alive;		/* may the connection be used again? */
 	bool		head_only;		/* HEAD: as GET, without the body */
+	bool		gzip;			/* the answer may be compressed */
+	bool		gzip_public;	/* so may one that is no secret */
 	bool		sent_token;		/* was there an Authorization header? */
 	RgAddress	client;
 	char		client_text[INET6_ADDRSTRLEN];

@@ -12,6 +12,7 @@
 #include "config.h"
 #include "deny.h"
 #include "health.h"
+#include "represent.h"
 #include "response.h"
 #include "target.h"
 #include "utf8.h"
@@ -88,6 +89,7 @@ begin_exchange(RgConn *conn, const RgHttpHead *head)
 	exchange->keep_alive = head->keep_alive && !conn->worker->draining;
 	exchange->head_only = rg_slice_is(head->method, "HEAD");
 	exchange->sent_token = false;
+	exchange->gzip = exchange->gzip_public = false;
 	exchange->started = rg_now();
 	exchange->queued_us = exchange->database_us = 0;
 	set_request_id(exchange, find_header(head, "x-request-id"));
@@ -203,6 +205,7 @@ check_head(RgConn *conn, const RgHttpHead *head, RgExchange *exchange)
 	{
 		fill_request(exchange, &target, request);
 		exchange->sent_token = rg_request_header(request, "authorization").data != NULL;
+		rg_represent_accepts(exchange, request, find_header(head, "accept-encoding"));
 		return true;
 	}
 	return false;
@@ -224,15 +227,15 @@ answer_allow(RgConn *conn, const RgExchange *exchange, int status, RgSlice allow
 }
 
 static void
-answer_file(RgConn *conn, const RgExchange *exchange, const RgStaticFile *file)
+answer_file(RgConn *conn, const RgExchange *exchange, RgStaticFile *file)
 {
 	RgSlice		if_none_match = rg_request_header(&conn->worker->request, "if-none-match");
-	bool		fresh = rg_etag_matches(if_none_match, file->etag);
 	RgResponse	response = {
-		.status = fresh ? 304 : 200,.headers = file->headers,.body = file->body,
+		.status = 200,.headers = file->headers,
 		.route = {file->path, strlen(file->path)},.cacheable = true
 	};
 
+	rg_represent_file(exchange, file, if_none_match, &response);
 	rg_respond(conn, exchange, &response);
 }
 
@@ -298,7 +301,7 @@ ask_ready(RgConn *conn, const RgExchange *exchange)
 static bool
 answer_here(RgConn *conn, const RgExchange *exchange)
 {
-	const RgStaticFile *file;
+	RgStaticFile *file;
 
 	if (rg_slice_is(exchange->path, "*"))
 	{
@@ -329,13 +332,21 @@ answer_here(RgConn *conn, const RgExchange *exchange)
 static void
 handle_without_body(RgConn *conn, const RgExchange *exchange)
 {
+	RgHeldBody *held = NULL;
 	RgJob	   *job;
 
 	if (answer_here(conn, exchange))
 		return;
+	if (is_read(exchange))
+		held = rg_represent_offer(&conn->worker->request);
 	job = make_job(conn, exchange, &conn->worker->request);
-	if (job != NULL)
-		submit(conn, job);
+	if (job == NULL)
+	{
+		rg_held_body_release(held);
+		return;
+	}
+	job->held = held;
+	submit(conn, job);
 }
 
 static void

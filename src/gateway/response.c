@@ -103,6 +103,7 @@ rg_response_head(RgText *head, const RgExchange *exchange, const RgResponse *res
 	rg_text_put(head, RG_SLICE("\r\n"));
 	rg_text_put(head, rg_slice(common_headers, common_headers_len));
 	rg_text_put(head, response->headers);
+	rg_text_put(head, response->lines);
 	if (!response->cacheable)
 		rg_text_put(head, RG_SLICE("Cache-Control: no-store\r\n"));
 	put_connection(head, exchange);

@@ -15,6 +15,7 @@
 #include "clock.h"
 #include "deny.h"
 #include "log.h"
+#include "represent.h"
 #include "response.h"
 
 #define TICK_US 50000
@@ -252,6 +253,7 @@ rg_worker_run(const RgConfig *config, int listener, pid_t master)
 	follow_master(master);
 	rg_response_init(config);
 	rg_deny_init(config);
+	rg_represent_init(config);
 	rg_job_limit_memory(config->max_body_memory);
 	on_tick(-1, 0, worker);
 	start_accepting(worker);
