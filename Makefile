@@ -17,7 +17,7 @@ PURE_SOURCES = $(filter-out $(shell grep -l postgres.h src/*.c),$(wildcard src/*
 PURE = $(PURE_SOURCES:.c=.o)
 GATEWAY_OBJS = $(patsubst %.c,%.o,$(wildcard src/gateway/*.c)) $(PURE)
 GATEWAY_PURE = $(addprefix src/gateway/,accept_encoding.o chunked.o clock.o content.o db_error.o deny_cache.o forwarded.o gzip.o http1.o keys_schedule.o request_id.o response_cache.o target.o)
-GATEWAY_LIBS = -lsodium -lcrypto -ljansson -levent_core -lpq -lcurl -lz
+GATEWAY_LIBS = -lsodium -lssl -lcrypto -ljansson -levent_core -lpq -lcurl -lz
 
 # The install script is its numbered parts, one after the other; upgrade
 # scripts and the scripts of past releases are kept as they were written

@@ -15,6 +15,7 @@
 #include "context.h"
 #include "denial.h"
 #include "execute.h"
+#include "idempotency.h"
 #include "log_guard.h"
 #include "refusal.h"
 #include "route_usage.h"
@@ -154,18 +155,22 @@ execute_cacheable(RgRoutePlan *plan, const RgRequest *request, const RgIdentity 
 	answer->cacheable = answer->status == 200 && answer->headers.len == lines;
 }
 
-/* The statement, and what it costs beside it. */
+/* The statement, once, and what it costs beside it. */
 static void
 run_statement(RgRoutePlan *plan, const RgRequest *request, const RgIdentity *identity,
 			  ParamListInfo params, uint64 limit, RgAnswer *answer)
 {
-	if (!rg_route_usage_hold(request, identity, answer))
+	RgKeyedRequest keyed;
+
+	if (!rg_idempotency_begin(&keyed, request, identity, answer) ||
+		!rg_route_usage_hold(request, identity, answer))
 		return;
 	if (rg_held_allowed(answer->route, plan, request))
 		execute_cacheable(plan, request, identity, params, limit, answer);
 	else
 		rg_execute(plan, request, params, limit, answer);
 	rg_route_usage_settle(request, answer);
+	rg_idempotency_keep(&keyed, answer);
 }
 
 /* The values and the statement, both with the route's rights. */

@@ -21,6 +21,7 @@ typedef struct RgExchange
 	bool		head_only;		/* HEAD: as GET, without the body */
 	bool		gzip;			/* the answer may be compressed */
 	bool		gzip_public;	/* so may one that is no secret */
+	bool		tls;			/* did it come by TLS, to this gateway itself? */
 	bool		sent_token;		/* was there an Authorization header? */
 	RgAddress	client;
 	char		client_text[INET6_ADDRSTRLEN];
