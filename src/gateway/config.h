@@ -72,6 +72,8 @@ typedef struct RgConfig
 	int64_t		allow_dev_routes;	/* 0 or 1 */
 	int64_t		cookie_secure;	/* of session_config.c, as the next */
 	int64_t		cookie_samesite;
+	int64_t		response_cache; /* bytes, of one worker; 0: off */
+	int64_t		gzip;			/* RgSwitch */
 	int64_t		queue_limit;	/* of one worker, for reads and writes each */
 	int64_t		anchor_interval;	/* microseconds, as all that follow; 0:
 									 * off */

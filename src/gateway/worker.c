@@ -17,6 +17,7 @@
 #include "log.h"
 #include "metrics_endpoint.h"
 #include "peer.h"
+#include "represent.h"
 #include "response.h"
 
 #define TICK_US 50000
@@ -278,6 +279,7 @@ rg_worker_run(const RgConfig *config, int listener, pid_t master)
 	rg_response_init(config);
 	rg_deny_init(config);
 	rg_peer_init(config, worker->max_conns);
+	rg_represent_init(config);
 	rg_job_limit_memory(config->max_body_memory);
 	on_tick(-1, 0, worker);
 	start_accepting(worker);
