@@ -40,7 +40,7 @@ def program(name):
 def clean_environment(**settings):
     kept = {name: value for name, value in os.environ.items()
             if not name.startswith(("PG", "RELAY_", "DATABASE_", "LISTEN", "NOTIFY_")) or name == "PG_CONFIG"}
-    return dict(kept, PATH=PATH, **{name: str(value) for name, value in settings.items()})
+    return dict(kept, **{"PATH": PATH, "METRICS_LISTEN": "off"}, **{name: str(value) for name, value in settings.items()})
 
 
 def free_port():

@@ -48,6 +48,22 @@ def test_requests_go_through_by_http_2(haproxy, folder, start):
     assert {line["client"] for line in gateway.log("/healthz")} == {CLIENT}
 
 
+def test_the_gateway_knows_of_https(haproxy, folder, start):
+    Gateway(folder, start, haproxy.gateway, ENVIRONMENT="production", HTTPS_PORT=haproxy.secure)
+    wait_until(haproxy.finds_gateway)
+    assert "strict-transport-security" in haproxy.curl("/", "-i")
+    assert curl("-o", "/dev/null", "-w", "%{http_code}", f"http://127.0.0.1:{haproxy.gateway}/") == "307"
+
+
+def test_the_gateways_own_tls_passes_through_with_its_client(haproxy, folder, start):
+    gateway = Gateway(folder, start, haproxy.behind, PROXY_PROTOCOL="on", TLS_CERTIFICATE=haproxy.certificate,
+                      TLS_KEY=haproxy.key)
+    said = curl("--interface", CLIENT, "--cacert", haproxy.certificate, "-w", " %{http_code} %{http_version}",
+                f"https://localhost:{haproxy.through}/health")
+    assert said.endswith(" 200 1.1")
+    assert {line["client"] for line in gateway.log("/health")} == {CLIENT}
+
+
 def test_what_clients_say_of_themselves_is_replaced(haproxy, slow_server):
     server = slow_server(haproxy.gateway)
     wait_until(haproxy.finds_gateway)

@@ -50,6 +50,12 @@ def test_requests_go_through_by_http_2(nginx, folder, start):
     assert nginx.curl("/api", "--data-binary", f"@{big}", "-o", "/dev/null", "-w", "%{http_code}") == "503"
 
 
+def test_the_gateway_knows_of_https(nginx, folder, start):
+    Gateway(folder, start, nginx.gateway, ENVIRONMENT="production")
+    assert "strict-transport-security" in nginx.curl("/", "-i")
+    assert curl("-o", "/dev/null", "-w", "%{http_code}", f"http://127.0.0.1:{nginx.gateway}/") == "307"
+
+
 def test_what_clients_say_of_themselves_is_replaced(nginx, slow_server):
     server = slow_server(nginx.gateway)
     server.go_on.release(3)
