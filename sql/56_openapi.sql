@@ -2,17 +2,6 @@
 -- GET /openapi.json: the routes, as OpenAPI 3.1.  What stands in a column of route is
 -- said as it stands there; what follows from the columns, here.
 
-CREATE FUNCTION problem_catalog(OUT status int, OUT code text, OUT title text, OUT meaning text,
-                                OUT suggestion text)
-RETURNS SETOF record
-LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'relay_guard_problem_catalog';
-COMMENT ON FUNCTION problem_catalog() IS
-'Every problem that the gateway and the extension answer with by themselves; codes are part of the API.';
-
-CREATE FUNCTION status_title(status int) RETURNS text
-LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'relay_guard_status_title';
-COMMENT ON FUNCTION status_title(int) IS 'The reason phrase of an HTTP status.';
-
 -- The problems of one route: those that its columns make possible, but where
 -- responses says null, and those that responses names.
 CREATE FUNCTION openapi_problems(r route, OUT status int, OUT code text, OUT detail text, OUT suggestion text)
@@ -49,7 +38,7 @@ WITH fact AS (
 		WHEN 'missing_parameter' THEN f.has_body OR r.parameters @? '$[*] ? (@.in == "query" && @.required == true)'
 		WHEN 'invalid_parameter' THEN f.has_values
 		WHEN 'duplicate_parameter' THEN r.keyset <> '{}' OR r.parameters @> '[{"in": "query"}]'
-		WHEN 'invalid_value' THEN f.has_values
+		WHEN 'invalid_value' THEN f.has_body
 		WHEN 'rate_limited' THEN r.rate <> '{}' OR f.takes_key
 		WHEN 'quota_exhausted' THEN r.quota <> '{}'
 		WHEN 'insufficient_quota' THEN r.budget IS NOT NULL
@@ -63,7 +52,8 @@ WITH fact AS (
 		ELSE (c.code LIKE 'token\_%' AND f.identified) OR (c.code LIKE 'api\_key\_%' AND f.takes_key)
 	END
 ), raised AS (
-	SELECT s.key::int AS status, p.key AS code, p.value ->> 'detail' AS detail, p.value ->> 'suggestion' AS suggestion
+	SELECT s.key::int AS status, p.key AS code, p.value ->> 'detail' AS detail, p.value ->> 'suggestion' AS suggestion,
+		p.value <> 'null' AS happens
 	FROM jsonb_each(r.responses) s
 	CROSS JOIN LATERAL jsonb_each(CASE jsonb_typeof(s.value) WHEN 'object' THEN s.value ELSE '{}' END) p
 	WHERE s.key >= '400'
@@ -71,47 +61,9 @@ WITH fact AS (
 SELECT status, code, coalesce(w.detail, p.detail, c.meaning), coalesce(w.suggestion, p.suggestion, c.suggestion)
 FROM possible p FULL JOIN raised w USING (status, code)
 	LEFT JOIN relay_guard.problem_catalog() c USING (status, code)
-WHERE r.responses -> status::text IS DISTINCT FROM 'null'
+WHERE r.responses -> status::text IS DISTINCT FROM 'null' AND w.happens IS NOT FALSE
 $$;
 COMMENT ON FUNCTION openapi_problems(route) IS 'openapi(): the problems that can happen at a route.';
-
--- Those that can happen to whatever comes, before it is known which route it is for.
-CREATE FUNCTION openapi_common_problems(OUT status int, OUT code text, OUT detail text, OUT suggestion text)
-RETURNS SETOF record
-LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
-SELECT status, code, meaning, suggestion FROM relay_guard.problem_catalog()
-WHERE code LIKE 'malformed\_%' OR code IN ('route_not_found', 'method_not_allowed', 'unknown_host', 'unknown_method')
-$$;
-COMMENT ON FUNCTION openapi_common_problems() IS 'openapi(): the problems that can happen to any request.';
-
--- A problem as an answer's body
-CREATE FUNCTION openapi_example(status int, code text, detail text, suggestion text) RETURNS json
-LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
-SELECT json_object_agg(m.name, m.value ORDER BY m.place)
-FROM (VALUES
-	(1, 'type', to_json('about:blank'::text)),
-	(2, 'title', to_json(relay_guard.status_title(status))),
-	(3, 'status', to_json(status)),
-	(4, 'code', to_json(code)),
-	(5, 'detail', to_json(detail)),
-	(6, 'suggestion', to_json(suggestion)),
-	(7, 'pointer', CASE WHEN status = 422 AND code LIKE '%\_parameter' THEN json '"/query/limit"' END),
-	(8, 'instance', json '"/api/v1/example"'),
-	(9, 'request_id', json '"0199c2f0-7a3e-7b51-9c64-2f1d8e5a6b07"'),
-	(10, 'violated-policies', CASE WHEN code IN ('rate_limited', 'quota_exhausted') THEN json '["user"]' END),
-	(11, 'resets_at', CASE code WHEN 'insufficient_quota' THEN json '"2026-02-01T00:00:00Z"' END)
-) m(place, name, value)
-WHERE m.value IS NOT NULL
-$$;
-COMMENT ON FUNCTION openapi_example(int, text, text, text) IS 'openapi(): a problem as it looks in an answer.';
-
--- The header lines of an answer, each by reference.
-CREATE FUNCTION openapi_headers(names text[]) RETURNS json
-LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
-SELECT json_object_agg(h.name, json_build_object('$ref', '#/components/headers/' || h.name) ORDER BY h.place)
-FROM unnest(names) WITH ORDINALITY h(name, place)
-$$;
-COMMENT ON FUNCTION openapi_headers(text[]) IS 'openapi(): headers of an answer.';
 
 CREATE FUNCTION openapi_limit_headers(r route) RETURNS text[]
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
@@ -119,27 +71,6 @@ RETURN CASE WHEN r.rate <> '{}' OR r.quota <> '{}' OR r.auth IN ('admin', 'api_k
 	THEN '{RateLimit-Policy,RateLimit,X-RateLimit-Limit,X-RateLimit-Remaining,X-RateLimit-Reset}'::text[]
 	ELSE '{}' END;
 COMMENT ON FUNCTION openapi_limit_headers(route) IS 'openapi(): the headers about limits that a route''s answers have.';
-
--- An answer that is one of several problems of one status; status NULL: of any.
-CREATE FUNCTION openapi_problem_response(status int, problems json, headers text[]) RETURNS json
-LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
-SELECT json_build_object(
-	'description', coalesce(relay_guard.status_title(status), 'No request that can be served') || ': ' || p.codes,
-	'headers', relay_guard.openapi_headers('{X-Request-ID}' || headers),
-	'content', json_build_object('application/problem+json', json_build_object(
-		'schema', json_build_object('allOf', json_build_array(
-			json_build_object('$ref', '#/components/schemas/Problem'),
-			json_build_object('type', 'object', 'properties',
-				CASE WHEN status IS NULL THEN json_build_object('code', json_build_object('enum', p.list))
-				ELSE json_build_object('status', json_build_object('const', status),
-					'code', json_build_object('enum', p.list)) END))),
-		'examples', p.examples)))
-FROM (SELECT string_agg(DISTINCT e ->> 'code', ', ') AS codes, json_agg(DISTINCT e ->> 'code') AS list,
-		json_object_agg(CASE WHEN openapi_problem_response.status IS NULL THEN (e ->> 'status') || '_' ELSE '' END || (e ->> 'code'),
-			e -> 'example') AS examples
-	FROM json_array_elements(problems) e) p
-$$;
-COMMENT ON FUNCTION openapi_problem_response(int, json, text[]) IS 'openapi(): an answer that is a problem.';
 
 CREATE FUNCTION openapi_problem_headers(r route, status int) RETURNS text[]
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
@@ -177,7 +108,7 @@ SELECT CASE WHEN r.result_key IS NULL THEN b.schema
 	END
 FROM (SELECT CASE r.result WHEN 'rows' THEN jsonb_build_object('type', 'array', 'items', a.schema) ELSE a.schema END
 	FROM (SELECT coalesce(r.responses -> r.status::text,
-		CASE r.result WHEN 'value' THEN '{}' ELSE '{"type": "object"}' END)) a(schema)) b(schema)
+		CASE r.result WHEN 'value' THEN jsonb '{}' ELSE '{"type": "object"}' END)) a(schema)) b(schema)
 $$;
 COMMENT ON FUNCTION openapi_body(route) IS 'openapi(): the schema of a route''s success.';
 
@@ -226,7 +157,7 @@ SELECT json_agg(json_build_object('policy', p.name, 'kind', p.kind, 'per', p.per
 FROM (SELECT name, 'rate' AS kind, identify_by AS per, quota AS most, extract(epoch FROM "window")::bigint || ' s' AS span
 	FROM relay_guard.rate_policy WHERE name = ANY (r.rate) AND enabled AND NOT shadow
 	UNION ALL
-	SELECT name, 'quota', scope, "limit", "window"
+	SELECT name, 'quota', scope, cap, "window"
 	FROM relay_guard.quota_policy WHERE name = ANY (r.quota) AND enabled) p
 $$;
 COMMENT ON FUNCTION openapi_limits(route) IS 'openapi(): the limits that a route names.';
@@ -241,6 +172,11 @@ CREATE FUNCTION openapi_operation_id(method text, path text) RETURNS text
 LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp
 RETURN lower(method) || regexp_replace(regexp_replace(path, '\{([a-z0-9_]+)\}', 'by_\1', 'g'), '[^A-Za-z0-9]+', '_', 'g');
 COMMENT ON FUNCTION openapi_operation_id(text, text) IS 'openapi(): a name for code, from the method and the path.';
+
+CREATE FUNCTION openapi_digest(value text) RETURNS text
+LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp
+RETURN left(encode(sha256(convert_to(value, 'UTF8')), 'hex'), 8);
+COMMENT ON FUNCTION openapi_digest(text) IS 'openapi(): a short name for a text, always the same.';
 
 CREATE FUNCTION openapi_operation(r route, operation_id text, responses json) RETURNS json
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
@@ -265,16 +201,16 @@ COMMENT ON FUNCTION openapi_operation(route, text, json) IS 'openapi(): one rout
 
 -- Answers that are the same are told once: a problem's is called by its status and by
 -- what it says.
-CREATE FUNCTION openapi(info jsonb DEFAULT '{}') RETURNS json
-LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+CREATE FUNCTION openapi_routes() RETURNS json
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
 WITH named AS MATERIALIZED (
-	SELECT t.*::relay_guard.route AS route, t.path, t.method, t.status, o.operation_id
+	SELECT t AS route, t.id, t.path, t.method, t.status, o.operation_id
 		|| CASE WHEN row_number() OVER (PARTITION BY o.operation_id ORDER BY t.id) > 1
-			THEN '_' || left(md5(t.path), 8) ELSE '' END AS operation_id
+			THEN '_' || relay_guard.openapi_digest(t.path) ELSE '' END AS operation_id
 	FROM relay_guard.route t
 	CROSS JOIN LATERAL (SELECT relay_guard.openapi_operation_id(t.method, t.path)) o(operation_id)
 ), problem AS MATERIALIZED (
-	SELECT n.operation_id, p.status, p.response, format('Problem%s_%s', p.status, left(md5(p.response::text), 8)) AS name
+	SELECT n.operation_id, p.status, p.response, format('Problem%s_%s', p.status, relay_guard.openapi_digest(p.response::text)) AS name
 	FROM named n CROSS JOIN LATERAL relay_guard.openapi_problem_responses(n.route) p
 ), operation AS (
 	SELECT n.path, lower(n.method) AS method, relay_guard.openapi_operation(n.route, n.operation_id,
@@ -290,20 +226,30 @@ WITH named AS MATERIALIZED (
 	SELECT g.path, g.method, g.body
 	FROM relay_guard.openapi_gateway() g
 	WHERE NOT EXISTS (SELECT FROM named n WHERE n.path = g.path AND lower(n.method) = g.method)
+), paths AS (
+	SELECT json_object_agg(p.path, p.methods ORDER BY p.path COLLATE "C") AS list
+	FROM (SELECT path, json_object_agg(method, body ORDER BY array_position('{get,post,put,patch,delete}', method)) AS methods
+		FROM operation GROUP BY path) p
 )
 SELECT json_build_object(
-	'openapi', '3.1.0',
-	'info', relay_guard.openapi_info() || info,
-	'externalDocs', json_build_object('description', 'The same to read', 'url', '/docs'),
 	'servers', json '[{"url": "/", "description": "Where this document came from"}]',
 	'tags', (SELECT json_agg(json_build_object('name', t.tag, 'description', relay_guard.openapi_tag_text(t.tag)) ORDER BY t.tag COLLATE "C")
 		FROM (SELECT DISTINCT body -> 'tags' ->> 0 AS tag FROM operation) t),
-	'paths', (SELECT json_object_agg(p.path, p.methods ORDER BY p.path COLLATE "C")
-		FROM (SELECT path, json_object_agg(method, body ORDER BY array_position('{get,post,put,patch,delete}', method)) AS methods
-			FROM operation GROUP BY path) p),
+	'paths', paths.list,
 	'components', relay_guard.openapi_components(
 		(SELECT json_object_agg(r.name, r.response ORDER BY r.name)
-		FROM (SELECT DISTINCT ON (name) name, response FROM problem ORDER BY name) r)))
+		FROM (SELECT DISTINCT ON (name) name, response FROM problem ORDER BY name) r), paths.list))
+FROM paths
 $$;
+COMMENT ON FUNCTION openapi_routes() IS 'openapi(): all of the document but what it says about itself.';
+
+CREATE FUNCTION openapi_kept() RETURNS text
+LANGUAGE C VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'relay_guard_openapi_kept';
+COMMENT ON FUNCTION openapi_kept() IS 'openapi(): openapi_routes(), made anew when routes or limits have changed.';
+
+CREATE FUNCTION openapi(info jsonb DEFAULT '{}') RETURNS json
+LANGUAGE sql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+RETURN (format('{"openapi": "3.1.0", "info": %s, ', relay_guard.openapi_info() || info)
+	|| substr(relay_guard.openapi_kept(), 2))::json;
 COMMENT ON FUNCTION openapi(jsonb) IS
-'The routes as an OpenAPI 3.1 document; members of info (title, version, contact, ...) replace those of the document.';
+'The routes as an OpenAPI 3.1 document; members of info (title, version, license, contact, ...) replace its own.';

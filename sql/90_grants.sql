@@ -25,7 +25,7 @@ BEGIN
             relay_guard.has_leading_index(regclass, name[]), relay_guard.read_audited_tables(),
             relay_guard.audit_partitions(), relay_guard.month_partitions(regclass), relay_guard.audit_head(), %s TO %s', lint, grantee);
     WHEN 'app' THEN
-        EXECUTE format('GRANT EXECUTE ON FUNCTION relay_guard.fail(int, text, text, text), relay_guard.audit_event(text, text, text, jsonb, text),
+        EXECUTE format('GRANT EXECUTE ON FUNCTION relay_guard.fail(int, text, text, text), relay_guard.openapi(jsonb), relay_guard.audit_event(text, text, text, jsonb, text),
             relay_guard.rate_take(text, int), relay_guard.rate_take_all(text[]),
             relay_guard.rate_peek(text), relay_guard.rate_require(text, int),
             relay_guard.quota_take(text, bigint), relay_guard.quota_require(text, bigint), relay_guard.quota_status(text),

@@ -88,6 +88,8 @@ check_problem(Checker *checker, int status, const char *code, json_t *problem)
 
 	if (!is_code(code))
 		return fail(checker, "%d: a code is a word of at most 63 of a-z, 0-9 and _", status);
+	if (json_is_null(problem))
+		return true;
 	if (!json_is_object(problem) || json_object_size(problem) != known ||
 		(detail && !json_is_string(detail)) || (suggestion && !json_is_string(suggestion)))
 		return fail(checker, "%d: %s: a problem is an object with the texts detail and suggestion",

@@ -8,8 +8,8 @@
  *				status of the route's success
  *	4xx, 5xx	{code: {"detail": …, "suggestion": …}}: problems that the statement
  *				raises beside those that can happen to any such route; both texts
- *				may be left out where problem_catalog.h has the code.  null: those
- *				cannot happen here
+ *				may be left out where problem_catalog.h has the code.  null in the
+ *				place of the two, or of all codes: it cannot happen here
  *
  * Pure C: shared by the extension, unit tests and fuzzers.
  */

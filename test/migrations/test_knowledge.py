@@ -1,4 +1,5 @@
 """Every migration up, down and up again; and the index that was cut short."""
+import glob
 import os
 import subprocess
 
@@ -72,7 +73,7 @@ def test_down_to_nothing_and_up_again():
 
 
 def test_each_step_down_and_up():
-    for _ in range(7):
+    for _ in glob.glob("migrations/versions/*.py"):
         alembic("downgrade", "-1")
         alembic("upgrade", "+1")
         alembic("downgrade", "-1")
