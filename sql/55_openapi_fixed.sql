@@ -25,8 +25,6 @@ it names may come once. Members of a body that its schema does not name are igno
 
 **Errors** are `application/problem+json` (RFC 9457). Decide by `code`; `suggestion` says what to do, and `request_id`
 is what to ask about. Codes may be added, so take unknown ones by their status.
-
-[/docs](/docs) shows this document to people.
 $text$)
 $$;
 COMMENT ON FUNCTION openapi_info() IS 'openapi(): about the document.';
