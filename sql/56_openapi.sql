@@ -30,6 +30,11 @@ WITH fact AS (
 		WHEN 'workspace_required' THEN r.auth = 'api_key'
 		WHEN 'insufficient_scope' THEN r.scopes <> '{}'
 		WHEN 'forbidden' THEN f.identified
+		WHEN 'idempotency_key_required' THEN r.idempotency = 'required'
+		WHEN 'idempotency_key_invalid' THEN r.idempotency <> 'none'
+		WHEN 'idempotency_in_flight' THEN r.idempotency <> 'none'
+		WHEN 'idempotency_answer_not_kept' THEN r.idempotency <> 'none'
+		WHEN 'idempotency_key_reused' THEN r.idempotency <> 'none'
 		WHEN 'not_found' THEN r.result IN ('row', 'value')
 		WHEN 'conflict' THEN r.method IN ('POST', 'PUT', 'PATCH')
 		WHEN 'body_too_large' THEN f.has_body
@@ -46,7 +51,7 @@ WITH fact AS (
 		WHEN 'overloaded' THEN true
 		WHEN 'unavailable' THEN true
 		WHEN 'outcome_unknown' THEN f.writes
-		WHEN 'needs_primary' THEN f.counted
+		WHEN 'needs_primary' THEN f.counted OR f.writes
 		WHEN 'promotion_unconfirmed' THEN f.counted
 		WHEN 'timeout' THEN true
 		ELSE (c.code LIKE 'token\_%' AND f.identified) OR (c.code LIKE 'api\_key\_%' AND f.takes_key)
@@ -75,8 +80,9 @@ COMMENT ON FUNCTION openapi_limit_headers(route) IS 'openapi(): the headers abou
 CREATE FUNCTION openapi_problem_headers(r route, status int) RETURNS text[]
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
 RETURN CASE WHEN status < 500 THEN relay_guard.openapi_limit_headers(r) ELSE '{}' END
-	|| CASE WHEN status IN (429, 503) THEN '{Retry-After}'::text[] ELSE '{}' END
+	|| CASE WHEN status IN (429, 503) OR (status = 409 AND r.idempotency <> 'none') THEN '{Retry-After}'::text[] ELSE '{}' END
 	|| CASE WHEN status = 429 AND (r.quota <> '{}' OR r.budget IS NOT NULL) THEN '{x-should-retry}'::text[] ELSE '{}' END
+	|| CASE WHEN status < 500 AND r.idempotency <> 'none' THEN '{Idempotent-Replayed}'::text[] ELSE '{}' END
 	|| CASE WHEN status = 401 OR (status = 403 AND r.scopes <> '{}') THEN '{WWW-Authenticate}'::text[] ELSE '{}' END;
 COMMENT ON FUNCTION openapi_problem_headers(route, int) IS 'openapi(): the headers of a problem.';
 
@@ -117,7 +123,8 @@ LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
 SELECT json_object_agg(m.name, m.value ORDER BY m.place)
 FROM (VALUES
 	(1, 'description', to_json(relay_guard.status_title(r.status))),
-	(2, 'headers', relay_guard.openapi_headers('{X-Request-ID}' || relay_guard.openapi_limit_headers(r))),
+	(2, 'headers', relay_guard.openapi_headers('{X-Request-ID}' || relay_guard.openapi_limit_headers(r)
+		|| CASE r.idempotency WHEN 'none' THEN '{}' ELSE '{Idempotent-Replayed}'::text[] END)),
 	(3, 'content', CASE WHEN r.status <> 204 AND r.result <> 'none' THEN
 		json_build_object('application/json', json_build_object('schema', relay_guard.openapi_body(r))) END)
 ) m(place, name, value)
@@ -133,7 +140,12 @@ FROM (SELECT d.place, CASE d.parameter ->> 'in' WHEN 'path' THEN d.parameter || 
 	UNION ALL
 	SELECT 100, '{"name": "after", "in": "query", "description": "next of the page before",
 		"schema": {"type": "string", "minLength": 1, "maxLength": 4096}}'
-	WHERE r.keyset <> '{}') p(place, parameter)
+	WHERE r.keyset <> '{}'
+	UNION ALL
+	SELECT 101, jsonb_build_object('name', 'Idempotency-Key', 'in', 'header', 'required', r.idempotency = 'required',
+		'description', 'names the request, so that it is carried out once however often it is sent within a day; a UUID',
+		'schema', jsonb '{"type": "string", "minLength": 1, "maxLength": 255, "pattern": "^[!-~]+$"}')
+	WHERE r.idempotency <> 'none') p(place, parameter)
 $$;
 COMMENT ON FUNCTION openapi_parameters(route) IS 'openapi(): what a route takes in path, query and headers.';
 

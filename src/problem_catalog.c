@@ -28,6 +28,10 @@ static const RgProblemKind kinds[] = {
 	"Send fewer or shorter query parameters."},
 	{400, "invalid_json", "the body is no JSON, names a member twice, holds \\u0000 or is nested too deep",
 	"Send one JSON value, in UTF-8, with each member of an object once."},
+	{400, "idempotency_key_required", "this needs the header Idempotency-Key",
+	"Send a new UUID in it, and the same one whenever the request is sent again."},
+	{400, "idempotency_key_invalid", "the header Idempotency-Key is not 1 to 255 visible ASCII characters, or without credentials fewer than 16",
+	"Send a UUID, for example."},
 	{400, "refused", "the application refused the request without naming a code; other statuses have it too",
 	"Correct the request before sending it again."},
 
@@ -80,6 +84,10 @@ static const RgProblemKind kinds[] = {
 
 	{409, "conflict", "the request contradicts what is already there",
 	"Read the current state, then decide whether to send the request again."},
+	{409, "idempotency_in_flight", "a request with this Idempotency-Key is being carried out",
+	"Send it again after a moment to get its answer."},
+	{409, "idempotency_answer_not_kept", "the request was carried out before, and its answer was too large to be kept",
+	"Read the state that it left."},
 
 	{413, "body_too_large", "the body is larger than the path takes", "Send a smaller body."},
 	{413, "body_too_complex", "the body holds too many values", "Send fewer values at once."},
@@ -102,6 +110,8 @@ static const RgProblemKind kinds[] = {
 	{422, "duplicate_parameter", "a query parameter was sent twice", "Send it once."},
 	{422, "invalid_value", "a value is missing, malformed or out of range",
 	"Correct the request before sending it again."},
+	{422, "idempotency_key_reused", "the Idempotency-Key was used for another request",
+	"Use a new key for every new request; one that is sent again must be the same to the byte."},
 	{422, "model_not_allowed", "the language model is not one of those that are allowed",
 	"Name a model that is allowed."},
 	{422, "too_many_tokens", "the language model does not take so many tokens", "Send fewer tokens."},
@@ -128,7 +138,7 @@ static const RgProblemKind kinds[] = {
 	{503, "unavailable", "the database cannot serve the request just now", LATER},
 	{503, "outcome_unknown", "the connection to the database was lost while it worked on the request",
 	"Read the current state to learn whether the request was carried out, then send it again if not."},
-	{503, "needs_primary", "requests that are counted need the primary server, and this is a standby", LATER},
+	{503, "needs_primary", "the request changes or counts something, and the database only reads just now", LATER},
 	{503, "promotion_unconfirmed", "quotas and budgets are closed until an admin confirms what a promoted server may have lost",
 	"Send the request again later."},
 
