@@ -21,6 +21,7 @@
 #include "keyring.h"
 #include "log_guard.h"
 #include "model.h"
+#include "openapi.h"
 #include "promotion.h"
 #include "rate.h"
 #include "revocation.h"
@@ -60,6 +61,7 @@ _PG_init(void)
 	rg_usage_policy_init();
 	rg_model_init();
 	rg_route_init();
+	rg_openapi_init();
 	rg_serve_init();
 	rg_strict_init();
 	rg_upsert_init();
