@@ -15,7 +15,12 @@ CREATE TABLE route (
     quota        text[] NOT NULL DEFAULT '{}' CHECK (array_position(quota, NULL) IS NULL AND cardinality(quota) <= 4),
     budget       text CHECK (budget <> ''),
     max_body     int NOT NULL DEFAULT 1048576 CHECK (max_body >= 0),
-    result       text NOT NULL DEFAULT 'rows' CHECK (result IN ('rows', 'row', 'value', 'none')),
+    idempotency  text NOT NULL DEFAULT 'none' CHECK (idempotency IN ('none', 'optional', 'required')),
+    slow         boolean NOT NULL DEFAULT false,
+    cache_seconds int CHECK (cache_seconds BETWEEN 1 AND 86400),
+    cache_tags   text[] NOT NULL DEFAULT '{}' CHECK (array_position(cache_tags, NULL) IS NULL AND cardinality(cache_tags) <= 8),
+    upstream     text CHECK (upstream <> ''),
+    result       text NOT NULL DEFAULT 'rows' CHECK (result IN ('rows', 'row', 'value', 'none', 'stream', 'proxy')),
     result_key   text CHECK (result_key <> ''),
     status       int NOT NULL DEFAULT 200 CHECK (status BETWEEN 200 AND 299),
     keyset       name[] NOT NULL DEFAULT '{}' CHECK (array_position(keyset, NULL) IS NULL AND cardinality(keyset) <= 8),
@@ -29,7 +34,11 @@ CREATE TABLE route (
     description  text,
     UNIQUE (method, path),
     CHECK (result = 'rows' OR cardinality(keyset) = 0),
-    CHECK (result_key IS NOT NULL OR cardinality(keyset) = 0)
+    CHECK (result_key IS NOT NULL OR cardinality(keyset) = 0),
+    CHECK (idempotency = 'none' OR method <> 'GET'),
+    CHECK (cache_seconds IS NULL OR (method = 'GET' AND result IN ('rows', 'row', 'value'))),
+    CHECK (cache_seconds IS NOT NULL OR cardinality(cache_tags) = 0),
+    CHECK ((result = 'proxy') = (upstream IS NOT NULL))
 );
 COMMENT ON TABLE route IS 'The HTTP endpoints that serve() answers.';
 COMMENT ON COLUMN route.path IS 'Template such as /api/v1/files/{id}; a literal segment wins over {...}.';
@@ -42,7 +51,12 @@ COMMENT ON COLUMN route.rate IS 'Names of rate policies that bind the route; tho
 COMMENT ON COLUMN route.quota IS 'Names of quota policies that a request takes 1 of, all of them or none; a request that fails gives it back.';
 COMMENT ON COLUMN route.budget IS 'Before a request there must be room in this budget policy, or in all that bind the caller (all).';
 COMMENT ON COLUMN route.max_body IS 'Largest body in bytes.';
-COMMENT ON COLUMN route.result IS 'rows: an array, under result_key where there is one; row: one object, 404 without; value: the first column; none.';
+COMMENT ON COLUMN route.idempotency IS 'Whether the header Idempotency-Key is looked at: none, optional, required.';
+COMMENT ON COLUMN route.slow IS 'Whether the statement may take long: then it has connections of its own and ends when its client leaves.';
+COMMENT ON COLUMN route.cache_seconds IS 'How long the gateway may answer with the body it holds, after all checks; NULL: not at all.';
+COMMENT ON COLUMN route.cache_tags IS 'Names under which cache_invalidate() ends that earlier; {user_id}, {workspace_id} and parameters stand for their values.';
+COMMENT ON COLUMN route.upstream IS 'The row of upstream that a route of result proxy passes its requests to.';
+COMMENT ON COLUMN route.result IS 'rows: an array, under result_key where there is one; row: one object, 404 without; value: the first column; none; stream: the events of the stream that the row names; proxy: the upstream answers, and the row goes with the request.';
 COMMENT ON COLUMN route.status IS 'Status of success; 204 sends no body.';
 COMMENT ON COLUMN route.keyset IS 'Result columns that order the rows; their values on the page before are request.after_<column>.';
 COMMENT ON COLUMN route.keyset_start IS 'What request.after_<column> is on the first page, such as infinity; NULL when this is NULL.';

@@ -32,6 +32,7 @@ rg_answer_begin(RgAnswer *answer)
 	answer->quotas_held = false;
 	answer->nquotas = 0;
 	initStringInfo(&answer->headers);
+	initStringInfo(&answer->order);
 	initStringInfo(&answer->out);
 	enlargeStringInfo(&answer->out, FIRST_SIZE);
 	answer->out.len = BODY_OFFSET;
@@ -179,7 +180,8 @@ rg_answer_frame(RgAnswer *answer)
 
 	append_uint32(out, strlen(path));
 	appendBinaryStringInfo(out, path, strlen(path));
-	append_uint32(out, 0);
+	append_uint32(out, answer->order.len);
+	appendBinaryStringInfo(out, answer->order.data, answer->order.len);
 	append_limits(answer);
 	append_uint32(out, answer->signals);
 	SET_VARSIZE(out->data, out->len);

@@ -19,6 +19,8 @@ typedef struct RgAnswer
 	int			status;
 	StringInfoData out;			/* the frame, as a bytea */
 	StringInfoData headers;		/* lines that this answer adds */
+	StringInfoData order;		/* what the gateway is to do, JSON; empty:
+								 * send the answer */
 	const char *content_type;	/* NULL: no body */
 	RgRoute    *route;			/* NULL until one was found */
 	uint32		signals;		/* RG_SIGNAL_…, for the gateway */

@@ -147,6 +147,17 @@ rg_request_header(const RgRequest *request, const char *name)
 	return rg_slice(NULL, 0);
 }
 
+uint32_t
+rg_reply_signals(RgSlice frame)
+{
+	uint32_t	signals;
+
+	if (frame.len < sizeof signals)
+		return 0;
+	memcpy(&signals, frame.data + frame.len - sizeof signals, sizeof signals);
+	return ntohl(signals);
+}
+
 bool
 rg_reply_parse(RgSlice frame, RgReply *reply)
 {
@@ -159,7 +170,7 @@ rg_reply_parse(RgSlice frame, RgReply *reply)
 	return take_block(&rest, &reply->body) &&
 		take_block(&rest, &reply->headers) &&
 		take_block(&rest, &reply->route) &&
-		take_block(&rest, &reply->stream) &&
+		take_block(&rest, &reply->order) &&
 		take_block(&rest, &reply->limits) &&
 		take_uint32(&rest, &reply->signals) && rest.len == 0;
 }

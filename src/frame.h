@@ -7,7 +7,8 @@
  *			uint32 header count, (name NUL value NUL)*, body to the end
  * Reply:	uint32 status, uint32 body length, body,
  *			uint32 length + header lines ("name: value CRLF"),
- *			uint32 length + route template, uint32 length + stream order,
+ *			uint32 length + route template, uint32 length + order (JSON: what to do
+ *			instead of sending the body; mostly empty),
  *			uint32 length + limits (rate_block.h), uint32 signals
  *
  * Integers are big-endian.  The path is as the client sent it, percent
@@ -47,6 +48,7 @@ typedef struct RgRequest
 
 /* What the gateway is told beside the answer. */
 #define RG_SIGNAL_UNKNOWN_KEY 1u	/* a token names a key that is not known */
+#define RG_SIGNAL_SLOW 2u		/* nothing was done: ask on the slow lane */
 
 typedef struct RgReply
 {
@@ -54,7 +56,7 @@ typedef struct RgReply
 	RgSlice		body;
 	RgSlice		headers;		/* complete lines, each ended by CRLF */
 	RgSlice		route;
-	RgSlice		stream;
+	RgSlice		order;
 	RgSlice		limits;
 	uint32_t	signals;		/* RG_SIGNAL_…; unknown ones mean nothing */
 } RgReply;
@@ -74,6 +76,9 @@ extern void rg_request_write(const RgRequest *request, char *out);
 
 /* The value of the header of that lower-case name; data NULL when absent. */
 extern RgSlice rg_request_header(const RgRequest *request, const char *name);
+
+/* Only the signals of a reply frame; 0 when it is none. */
+extern uint32_t rg_reply_signals(RgSlice frame);
 
 /* Reads a reply frame.  The slices point into the frame. */
 extern bool rg_reply_parse(RgSlice frame, RgReply *reply)

@@ -20,7 +20,8 @@ enum
 	Anum_route_id, Anum_route_method, Anum_route_path, Anum_route_query,
 	Anum_route_auth, Anum_route_scopes, Anum_route_parameters,
 	Anum_route_request_body, Anum_route_rate, Anum_route_quota, Anum_route_budget, Anum_route_max_body,
-	Anum_route_result, Anum_route_result_key, Anum_route_status,
+	Anum_route_idempotency, Anum_route_slow, Anum_route_cache_seconds, Anum_route_cache_tags,
+	Anum_route_upstream, Anum_route_result, Anum_route_result_key, Anum_route_status,
 	Anum_route_keyset, Anum_route_keyset_start, Anum_route_plan, Anum_route_max_response,
 	Anum_route_run_as, Anum_route_search_path,
 	Natts_route
@@ -38,7 +39,8 @@ static const char *const auth_names[] = {
 	"none", "optional", "anonymous", "user", "admin",
 	"api_key"
 };
-static const char *const result_names[] = {"rows", "row", "value", "none"};
+static const char *const result_names[] = {"rows", "row", "value", "none", "stream", "proxy"};
+static const char *const idempotency_names[] = {"none", "optional", "required"};
 
 static int
 name_index(Datum value, const char *const *names, int count)
@@ -73,6 +75,24 @@ read_json(Datum value)
 	return JsonbToCString(NULL, &json->root, VARSIZE(json));
 }
 
+/* What is ordered of the gateway is said by one row. */
+static void
+read_result(RgRoute *route, Datum value)
+{
+	int			result = name_index(value, result_names, lengthof(result_names));
+
+	route->order = result <= RG_JSON_NONE ? RG_ORDER_NONE : RG_ORDER_STREAM + result - RG_JSON_NONE - 1;
+	route->result = route->order == RG_ORDER_NONE ? (RgJsonResult) result : RG_JSON_ROW;
+}
+
+static void
+read_cache(RgRoute *route, const Datum *values, const bool *nulls)
+{
+	if (!nulls[Anum_route_cache_seconds])
+		route->cache_seconds = DatumGetInt32(values[Anum_route_cache_seconds]);
+	route->cache_tags = rg_config_texts(values[Anum_route_cache_tags], &route->ncache_tags);
+}
+
 void
 rg_route_read(RgRoute *route, const Datum *values, const bool *nulls)
 {
@@ -93,7 +113,13 @@ rg_route_read(RgRoute *route, const Datum *values, const bool *nulls)
 	if (!nulls[Anum_route_budget])
 		route->budget = TextDatumGetCString(values[Anum_route_budget]);
 	route->max_body = DatumGetInt32(values[Anum_route_max_body]);
-	route->result = name_index(values[Anum_route_result], result_names, lengthof(result_names));
+	route->idempotency = name_index(values[Anum_route_idempotency], idempotency_names,
+									lengthof(idempotency_names));
+	route->slow = DatumGetBool(values[Anum_route_slow]);
+	read_cache(route, values, nulls);
+	if (!nulls[Anum_route_upstream])
+		route->upstream = TextDatumGetCString(values[Anum_route_upstream]);
+	read_result(route, values[Anum_route_result]);
 	if (!nulls[Anum_route_result_key])
 		route->result_key = TextDatumGetCString(values[Anum_route_result_key]);
 	route->status = DatumGetInt32(values[Anum_route_status]);

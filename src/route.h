@@ -26,6 +26,22 @@ typedef enum RgAuth
 	RG_AUTH_API_KEY				/* an API key, or a user with a workspace */
 } RgAuth;
 
+/* May, or must, a request name itself so that it is carried out once? */
+typedef enum RgIdempotency
+{
+	RG_IDEMPOTENCY_NONE,
+	RG_IDEMPOTENCY_OPTIONAL,
+	RG_IDEMPOTENCY_REQUIRED
+} RgIdempotency;
+
+/* What the gateway is to do after serve(), as the statement's row says. */
+typedef enum RgOrder
+{
+	RG_ORDER_NONE,				/* send the answer */
+	RG_ORDER_STREAM,			/* send the events of a stream */
+	RG_ORDER_PROXY				/* let an upstream answer */
+} RgOrder;
+
 struct RgRoutePlan;
 
 /* A row of relay_guard.route. */
@@ -47,7 +63,14 @@ typedef struct RgRoute
 	const char *budget;			/* a policy's name or RG_ROUTE_ALL_BUDGETS;
 								 * NULL: none */
 	int			max_body;
-	RgJsonResult result;
+	RgIdempotency idempotency;
+	bool		slow;
+	int			cache_seconds;	/* 0: not kept */
+	int			ncache_tags;
+	char	  **cache_tags;
+	const char *upstream;		/* NULL but with RG_ORDER_PROXY */
+	RgOrder		order;
+	RgJsonResult result;		/* with an order: RG_JSON_ROW */
 	const char *result_key;		/* NULL: none */
 	int			status;
 	int			nkeys;

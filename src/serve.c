@@ -29,6 +29,9 @@ static emit_log_hook_type previous_emit_log_hook = NULL;
  */
 static bool serving = false;
 
+/* The connection of a gateway that is for what is quick (gateway/lane.h). */
+static bool fast_lane = false;
+
 /* An error is on its way out of serve(), until its transaction has ended. */
 static bool error_leaving = false;
 
@@ -61,6 +64,11 @@ on_subtransaction_end(SubXactEvent event, SubTransactionId subid,
 void
 rg_serve_init(void)
 {
+	DefineCustomBoolVariable("relay_guard.fast_lane",
+							 "This connection leaves routes that may be slow to others.",
+							 "The gateway sets it when it connects.",
+							 &fast_lane, false, PGC_BACKEND, GUC_NO_SHOW_ALL | GUC_NOT_IN_SAMPLE,
+							 NULL, NULL, NULL);
 	previous_emit_log_hook = emit_log_hook;
 	emit_log_hook = drop_refusals;
 	RegisterXactCallback(on_transaction_end, NULL);
@@ -165,6 +173,11 @@ serve_routed(const RgRequest *request, RgRouteMatch *match, RgAnswer *answer)
 	char		inet_space[18];
 
 	answer->route = match->route;
+	if (match->route->slow && fast_lane)
+	{
+		answer->signals |= RG_SIGNAL_SLOW;
+		return;
+	}
 	if (!rg_admit(request, match->route, &identity, inet_space, answer))
 		return;
 	answer->admitted = true;

@@ -14,13 +14,9 @@
 #ifndef RG_ANCHOR_H
 #define RG_ANCHOR_H
 
-#include "job.h"
+#include <stdbool.h>
 
 struct RgWorker;
-
-/* How RG_JOB_ANCHOR asks: one column of text; no row without a seal. */
-#define RG_ANCHOR_QUERY \
-	"SELECT seal_id || ':' || pg_catalog.encode(root, 'hex') FROM relay_guard.audit_head()"
 
 /*
  * Before the first fork: makes what workers share.  False when there is no memory
@@ -31,8 +27,5 @@ extern bool rg_anchor_share(void)
 
 /* Once a second in every worker: asks for the head when that is due. */
 extern void rg_anchor_tick(struct RgWorker *worker);
-
-/* The database's answer; NULL when there is none. */
-extern void rg_anchor_done(const PGresult *result);
 
 #endif

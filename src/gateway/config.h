@@ -48,12 +48,14 @@ typedef struct RgConfig
 	int64_t		max_body_memory;	/* bytes, of one worker */
 	int64_t		read_connections;	/* of one worker */
 	int64_t		write_connections;	/* of one worker */
+	int64_t		slow_connections;	/* of one worker */
 	int64_t		pipeline_depth;
 	int64_t		deny_cache;		/* RgSwitch */
 	int64_t		queue_limit;	/* of one worker, for reads and writes each */
 	int64_t		anchor_interval;	/* microseconds, as all that follow; 0:
 									 * off */
 	int64_t		request_timeout;
+	int64_t		slow_timeout;	/* the same for slow routes */
 	int64_t		header_timeout;
 	int64_t		idle_timeout;
 	int64_t		drain_timeout;

@@ -17,6 +17,7 @@
 
 #include "body.h"
 #include "clock.h"
+#include "conn_stream.h"
 #include "request.h"
 #include "worker.h"
 
@@ -159,6 +160,21 @@ leave_job(RgConn *conn)
 	conn->job = NULL;
 }
 
+/* Nothing pending has no limit here; what is has that of every answer. */
+void
+rg_conn_streaming(RgConn *conn)
+{
+	bool		pending = conn->output.len > 0;
+	RgConnClass class = pending ? RG_CONN_IN_WRITE : RG_CONN_STREAMING;
+
+	if (conn->state == RG_CONN_CLOSED)
+		return;
+	conn->state = RG_CONN_STREAM;
+	if (conn->class != class)
+		set_class(conn, class);
+	set_interest(conn, pending ? EV_READ | EV_WRITE : EV_READ);
+}
+
 void
 rg_conn_close(RgConn *conn)
 {
@@ -170,6 +186,7 @@ rg_conn_close(RgConn *conn)
 	close(conn->fd);
 	free_bytes(&conn->output);
 	conn->state = RG_CONN_CLOSED;
+	rg_conn_stream_gone(conn);
 	conn->next = conn->worker->closed;
 	conn->worker->closed = conn;
 	event_active(&conn->worker->sweep_event, 0, 0);
@@ -243,10 +260,22 @@ rg_conn_answered(RgConn *conn, bool keep_alive)
 	set_interest(conn, EV_WRITE);
 }
 
+/* What has been sent of it needs no room. */
+static void
+compact_output(RgBytes *output)
+{
+	if (output->at == 0)
+		return;
+	output->len -= output->at;
+	memmove(output->data, output->data + output->at, output->len);
+	output->at = 0;
+}
+
 /* Keeps what the client has not taken. */
 static void
 keep_output(RgConn *conn, struct iovec *pieces, int count, size_t sent)
 {
+	compact_output(&conn->output);
 	for (int i = 0; i < count; i++)
 	{
 		size_t		skip = sent < pieces[i].iov_len ? sent : pieces[i].iov_len;
@@ -422,12 +451,13 @@ static void
 watch_waiting(RgConn *conn)
 {
 	char		byte;
+	ssize_t		got = recv(conn->fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT);
 
-	if (recv(conn->fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) < 0 &&
-		errno != EAGAIN && errno != EINTR)
+	if (got < 0 && errno != EAGAIN && errno != EINTR)
 		rg_conn_close(conn);
 	else
-		set_interest(conn, 0);
+		set_interest(conn, conn->interest & ~EV_READ);
+	conn->ended = got == 0;
 }
 
 static void
@@ -450,6 +480,17 @@ on_readable(RgConn *conn)
 		default:
 			watch_waiting(conn);
 	}
+	if (conn->state == RG_CONN_STREAM && conn->ended)
+		rg_conn_close(conn);
+}
+
+static void
+after_output(RgConn *conn)
+{
+	if (conn->state == RG_CONN_STREAM)
+		rg_conn_stream_drained(conn);
+	else
+		after_answer(conn);
 }
 
 static void
@@ -468,7 +509,7 @@ on_writable(RgConn *conn)
 	if (output->at == output->len)
 	{
 		free_bytes(output);
-		after_answer(conn);
+		after_output(conn);
 	}
 	else if (sent > 0)
 		set_class(conn, RG_CONN_IN_WRITE);

@@ -23,6 +23,7 @@ typedef enum RgConnState
 	RG_CONN_HEAD,				/* reads a head, or waits for one */
 	RG_CONN_BODY,				/* reads a body into the job */
 	RG_CONN_WAIT,				/* the database has the request */
+	RG_CONN_STREAM,				/* the answer comes bit by bit: conn_stream.h */
 	RG_CONN_WRITE,				/* the client has not taken all of the answer */
 	RG_CONN_LINGER,				/* answered for good; reads and drops the rest */
 	RG_CONN_CLOSED				/* freed at the end of this turn */
@@ -37,6 +38,7 @@ typedef enum RgConnClass
 	RG_CONN_IN_WRITE,			/* since the client last took something */
 	RG_CONN_LINGERING,
 	RG_CONN_IN_DATABASE,		/* the lane has the deadline */
+	RG_CONN_STREAMING,			/* whoever streams knows how long */
 	RG_CONN_LISTS
 } RgConnClass;
 
@@ -62,10 +64,13 @@ typedef struct RgConn
 	RgConnClass class;
 	bool		processing;		/* rg_conn_process() is at work */
 	bool		keep_alive;		/* after the answer */
+	bool		ended;			/* the client has ended its side, as far as
+								 * seen */
 	RgBytes		input;			/* not yet understood */
 	size_t		scanned;		/* of input, by rg_http_head() */
 	RgBytes		output;			/* not yet taken */
 	RgJob	   *job;			/* in body and wait */
+	struct RgConnStream *stream;	/* in stream */
 	RgAddress	peer;
 	char		peer_text[INET6_ADDRSTRLEN];
 } RgConn;
@@ -93,6 +98,9 @@ extern void rg_conn_read_body(RgConn *conn, RgJob *job);
 
 /* The request is with the database: wait. */
 extern void rg_conn_wait(RgConn *conn, RgJob *job);
+
+/* Called by conn_stream.c: the head was sent, or more of the body. */
+extern void rg_conn_streaming(RgConn *conn);
 
 /* Closes, or answers with 408, those whose time is up. */
 extern void rg_conn_expire(struct RgWorker *worker, int64_t now);

@@ -2,7 +2,6 @@
  * done.c
  *		What the database made of a request becomes the response.
  */
-#include "anchor.h"
 #include "db_error.h"
 #include "deny.h"
 #include "health.h"
@@ -166,20 +165,14 @@ answer_reply(RgConn *conn, const RgJob *job, RgSlice frame)
 	rg_respond(conn, exchange, &response);
 }
 
-static bool
-has_value(const PGresult *result)
-{
-	return PQresultStatus(result) == PGRES_TUPLES_OK && PQntuples(result) == 1 &&
-		PQnfields(result) == 1 && !PQgetisnull(result, 0, 0);
-}
-
 static void
 answer_result(RgConn *conn, const RgJob *job)
 {
 	const PGresult *result = job->result;
+	RgSlice		frame = rg_job_value(job);
 
-	if (has_value(result))
-		answer_reply(conn, job, rg_slice(PQgetvalue(result, 0, 0), PQgetlength(result, 0, 0)));
+	if (frame.data != NULL)
+		answer_reply(conn, job, frame);
 	else if (PQresultStatus(result) == PGRES_FATAL_ERROR)
 		answer_error(conn, &job->exchange, result);
 	else
@@ -191,11 +184,11 @@ answer_result(RgConn *conn, const RgJob *job)
 
 /* A client that has left cannot be told how ready we are. */
 static void
-answer_ready(RgConn *conn, const RgExchange *exchange, const PGresult *result)
+answer_ready(RgConn *conn, const RgJob *job, RgOutcome outcome)
 {
 	if (conn != NULL)
-		rg_respond_ready(conn, exchange, conn->worker,
-						 result && has_value(result) ? PQgetvalue(result, 0, 0) : NULL);
+		rg_respond_ready(conn, &job->exchange, conn->worker,
+						 outcome == RG_FINISHED ? rg_job_value(job).data : NULL);
 }
 
 void
@@ -209,10 +202,10 @@ rg_request_done(RgJob *job, RgOutcome outcome)
 		conn->job = NULL;
 		job->exchange.keep_alive &= !conn->worker->draining;
 	}
-	if (job->kind == RG_JOB_ANCHOR)
-		rg_anchor_done(outcome == RG_FINISHED ? job->result : NULL);
+	if (job->kind == RG_JOB_ASK)
+		job->ask.done(job->ask.arg, outcome == RG_FINISHED ? job->result : NULL);
 	else if (job->kind == RG_JOB_READY)
-		answer_ready(conn, &job->exchange, outcome == RG_FINISHED ? job->result : NULL);
+		answer_ready(conn, job, outcome);
 	else if (outcome == RG_FINISHED)
 		answer_result(conn, job);
 	else

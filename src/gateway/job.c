@@ -118,3 +118,14 @@ rg_job_room(RgJob *job, size_t len)
 {
 	return grow(job, job->len + len, max_held) ? job->frame + job->len : NULL;
 }
+
+RgSlice
+rg_job_value(const RgJob *job)
+{
+	const PGresult *result = job->result;
+
+	if (PQresultStatus(result) != PGRES_TUPLES_OK || PQntuples(result) != 1 ||
+		PQnfields(result) != 1 || PQgetisnull(result, 0, 0))
+		return rg_slice(NULL, 0);
+	return rg_slice(PQgetvalue(result, 0, 0), PQgetlength(result, 0, 0));
+}

@@ -21,7 +21,7 @@ typedef enum RgJobKind
 {
 	RG_JOB_SERVE,				/* relay_guard.serve(frame) */
 	RG_JOB_READY,				/* relay_guard.ready() */
-	RG_JOB_ANCHOR				/* relay_guard.audit_head() */
+	RG_JOB_ASK					/* a statement of the gateway's own: ask.h */
 } RgJobKind;
 
 typedef enum RgOutcome
@@ -34,6 +34,18 @@ typedef enum RgOutcome
 	RG_DATABASE_LOST			/* sent, then the connection was lost */
 } RgOutcome;
 
+#define RG_ASK_MAX_PARAMS 4
+
+/* What the gateway asks for itself; ask.h. */
+typedef struct RgAsk
+{
+	const char *sql;
+	int			nparams;
+	const char *params[RG_ASK_MAX_PARAMS];	/* point into the frame */
+	void		(*done) (void *arg, const PGresult *result);
+	void	   *arg;
+} RgAsk;
+
 typedef struct RgJob
 {
 	struct RgJob *next;			/* in a queue or pipeline, or in the pool */
@@ -41,11 +53,11 @@ typedef struct RgJob
 	RgJobKind	kind;
 	bool		own;			/* of the gateway: nobody waits for it */
 	bool		safe;			/* may be sent twice */
-	bool		retried;
 	bool		done;			/* the outcome has been told */
 	int64_t		deadline;		/* rg_now() */
 	int64_t		submitted;
 	int64_t		sent;
+	int64_t		lost;			/* first time; 0: never */
 	char	   *frame;
 	size_t		len;
 	size_t		cap;
@@ -53,6 +65,7 @@ typedef struct RgJob
 	int64_t		body_left;		/* to come; -1: as the chunks say */
 	RgChunked	chunked;
 	PGresult   *result;
+	RgAsk		ask;
 	RgExchange	exchange;
 } RgJob;
 
@@ -75,5 +88,8 @@ extern bool rg_job_set_frame(RgJob *job, const RgRequest *request)
 /* Room for len more bytes of body at the frame's end; NULL when there is none. */
 extern char *rg_job_room(RgJob *job, size_t len)
 			__attribute__((warn_unused_result));
+
+/* The one value of a job's result, NUL behind it; data NULL when it is an error. */
+extern RgSlice rg_job_value(const RgJob *job);
 
 #endif

@@ -4,10 +4,17 @@
  */
 #include "lane.h"
 
+#include <stdio.h>
+
+#include "ask.h"
 #include "clock.h"
 #include "log.h"
 #include "request.h"
 #include "worker.h"
+
+#define SAME_OUTAGE INT64_C(1000000)
+#define CANCEL_TIMEOUT INT64_C(5000000)
+#define LOCK_NOT_AVAILABLE "55P03"
 
 void
 rg_lane_init(RgLane *lane, RgWorker *worker, const char *name, int count)
@@ -16,8 +23,21 @@ rg_lane_init(RgLane *lane, RgWorker *worker, const char *name, int count)
 	lane->worker = worker;
 	lane->name = name;
 	lane->count = count;
+	lane->depth = worker->config->pipeline_depth;
+	lane->timeout = worker->config->request_timeout;
+	lane->options = "-c relay_guard.fast_lane=on -c lock_timeout=200ms";
 	for (int i = 0; i < count; i++)
 		rg_pg_init(&lane->pgs[i], lane);
+}
+
+void
+rg_lane_init_slow(RgLane *lane, RgWorker *worker)
+{
+	rg_lane_init(lane, worker, "slow", worker->config->slow_connections);
+	lane->slow = true;
+	lane->depth = 1;
+	lane->timeout = worker->config->slow_timeout;
+	lane->options = "";
 }
 
 /*
@@ -62,8 +82,7 @@ choose(RgLane *lane)
 	{
 		RgPg	   *pg = &lane->pgs[i];
 
-		if (pg->state == RG_PG_READY &&
-			pg->inflight < lane->worker->config->pipeline_depth &&
+		if (pg->state == RG_PG_READY && pg->inflight < lane->depth && !pg->cancelling &&
 			(best == NULL || pg->inflight < best->inflight))
 			best = pg;
 	}
@@ -174,12 +193,51 @@ rg_lane_submit(RgLane *lane, RgJob *job)
 		enqueue(lane, job);
 }
 
+/* What serve() left alone because it may be slow has all the time of slow ones. */
+static bool
+is_for_slow_lane(RgJob *job)
+{
+	const char *sqlstate = PQresultErrorField(job->result, PG_DIAG_SQLSTATE);
+
+	if (job->kind != RG_JOB_SERVE || job->done || has_left(job))
+		return false;
+	if (rg_reply_signals(rg_job_value(job)) & RG_SIGNAL_SLOW)
+		job->deadline = rg_now() + job->conn->worker->config->slow_timeout;
+	else if (sqlstate == NULL || strcmp(sqlstate, LOCK_NOT_AVAILABLE) != 0)
+		return false;
+	return true;
+}
+
+/* Nothing has happened yet, so even a write may be sent again. */
+static void
+change_lane(RgLane *slow, RgJob *job)
+{
+	PQclear(job->result);
+	job->result = NULL;
+	rg_lane_submit(slow, job);
+}
+
 void
 rg_lane_synced(RgLane *lane, RgJob *job)
 {
 	job->exchange.database_us += rg_now() - job->sent;
-	finish(job, RG_FINISHED);
+	if (!lane->slow && is_for_slow_lane(job))
+		change_lane(&lane->worker->slow, job);
+	else
+		finish(job, RG_FINISHED);
 	dispatch(lane);
+}
+
+/*
+ * The connections of a server that stops are lost one after the other: whoever
+ * went from one to the next meanwhile has been sent in vain.  Later it would be
+ * a second try, and a statement that ends backends gets no third.
+ */
+static bool
+may_be_sent_again(const RgJob *job, int64_t now)
+{
+	return !job->done && job->conn != NULL && job->safe &&
+		(job->lost == 0 || now - job->lost < SAME_OUTAGE);
 }
 
 /*
@@ -194,12 +252,13 @@ rg_lane_lost(RgLane *lane, RgJob *job)
 	job->exchange.database_us += now - job->sent;
 	PQclear(job->result);
 	job->result = NULL;
-	if (job->done || job->conn == NULL || !job->safe || job->retried)
+	if (!may_be_sent_again(job, now))
 	{
 		finish(job, RG_DATABASE_LOST);
 		return;
 	}
-	job->retried = true;
+	if (job->lost == 0)
+		job->lost = now;
 	job->submitted = now;
 	enqueue(lane, job);
 }
@@ -241,6 +300,54 @@ expire_sent(RgPg *pg, int64_t now)
 	}
 }
 
+/* From now on it may have another job. */
+static void
+note_cancelled(void *arg, const PGresult *result)
+{
+	RgPg	   *pg = arg;
+
+	pg->cancelling = false;
+	rg_lane_ready(pg->lane);
+}
+
+/*
+ * By another connection, and without blocking, as PQcancel() would.  Until the
+ * answer is there this one has no other job that could be hit instead.
+ */
+static void
+cancel(RgPg *pg)
+{
+	char		pid[16];
+	const char *params[] = {pid};
+
+	snprintf(pid, sizeof pid, "%d", PQbackendPID(pg->conn));
+	pg->cancelling = rg_ask(&pg->lane->worker->reads, CANCEL_TIMEOUT,
+							"SELECT pg_catalog.pg_cancel_backend($1::int)", 1, params,
+							note_cancelled, pg);
+}
+
+/* A client that has ended its side has left: who asks for long waits for it. */
+static bool
+is_abandoned(RgJob *job)
+{
+	if (job->conn != NULL && job->conn->ended)
+		rg_conn_close(job->conn);
+	return job->done || has_left(job);
+}
+
+static void
+cancel_abandoned(RgLane *lane)
+{
+	for (int i = 0; i < lane->count; i++)
+	{
+		RgPg	   *pg = &lane->pgs[i];
+
+		if (pg->state == RG_PG_READY && pg->first != NULL && !pg->cancelling &&
+			is_abandoned(pg->first))
+			cancel(pg);
+	}
+}
+
 void
 rg_lane_tick(RgLane *lane, int64_t now)
 {
@@ -250,6 +357,8 @@ rg_lane_tick(RgLane *lane, int64_t now)
 		expire_sent(&lane->pgs[i], now);
 		rg_pg_tick(&lane->pgs[i], now);
 	}
+	if (lane->slow)
+		cancel_abandoned(lane);
 	dispatch(lane);
 }
 

@@ -2,8 +2,10 @@
  * lane.h
  *		A few connections and the queue in front of them.
  *
- * Reads and writes have a lane each: a write in a pipeline waits until its WAL
- * is flushed, and reads behind it would wait along.
+ * Reads and writes have a fast lane each: a write in a pipeline waits until its
+ * WAL is flushed, and reads behind it would wait along.  What may take long, or
+ * waits for a lock, goes on to the slow lane, where a connection has one job at
+ * a time, which is cancelled when nobody waits for it any more.
  */
 #ifndef RG_LANE_H
 #define RG_LANE_H
@@ -18,6 +20,10 @@ typedef struct RgLane
 {
 	struct RgWorker *worker;
 	const char *name;			/* for the log */
+	bool		slow;
+	int			depth;			/* jobs in flight on a connection */
+	int64_t		timeout;		/* of a statement */
+	const char *options;		/* of the sessions */
 	int			count;
 	RgPg		pgs[RG_LANE_MAX];
 	RgJob	   *first;			/* waiting, the earliest deadline first */
@@ -26,6 +32,7 @@ typedef struct RgLane
 } RgLane;
 
 extern void rg_lane_init(RgLane *lane, struct RgWorker *worker, const char *name, int count);
+extern void rg_lane_init_slow(RgLane *lane, struct RgWorker *worker);
 
 /*
  * Takes a job over and sends it to the connection with the fewest, or lets it

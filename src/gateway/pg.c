@@ -8,7 +8,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "anchor.h"
 #include "clock.h"
 #include "lane.h"
 #include "log.h"
@@ -32,7 +31,7 @@ static void on_event(evutil_socket_t fd, short what, void *arg);
 
 /* The session's own options, behind those that the connection string gives. */
 static char *
-make_options(const char *conninfo, int64_t request_timeout_us)
+make_options(const char *conninfo, int64_t timeout_us, const char *further)
 {
 	PQconninfoOption *given = PQconninfoParse(conninfo, NULL);
 	const char *theirs = getenv("PGOPTIONS");
@@ -42,18 +41,18 @@ make_options(const char *conninfo, int64_t request_timeout_us)
 		if (strcmp(option->keyword, "options") == 0 && option->val != NULL)
 			theirs = option->val;
 	/* slightly below the gateway's, so that the backend is freed in time */
-	if (asprintf(&options, "-c statement_timeout=%lldms %s",
-				 (long long) (request_timeout_us - request_timeout_us / 20) / 1000,
-				 theirs ? theirs : "") < 0)
+	if (asprintf(&options, "-c statement_timeout=%lldms %s %s",
+				 (long long) (timeout_us - timeout_us / 20) / 1000,
+				 further, theirs ? theirs : "") < 0)
 		options = NULL;
 	PQconninfoFree(given);
 	return options;
 }
 
 PGconn *
-rg_pg_connect_start(const char *conninfo, int64_t request_timeout_us)
+rg_pg_connect_start(const char *conninfo, int64_t timeout_us, const char *further)
 {
-	char	   *options = make_options(conninfo, request_timeout_us);
+	char	   *options = make_options(conninfo, timeout_us, further);
 	const char *const names[] = {"dbname", "application_name", "client_encoding",
 	"options", "tcp_user_timeout", NULL};
 	const char *const values[] = {*conninfo ? conninfo : NULL, "relay_gateway", "UTF8",
@@ -173,7 +172,7 @@ start_connecting(RgPg *pg, int64_t now)
 {
 	const RgConfig *config = pg->lane->worker->config;
 
-	pg->conn = rg_pg_connect_start(config->database_url, config->request_timeout);
+	pg->conn = rg_pg_connect_start(config->database_url, pg->lane->timeout, pg->lane->options);
 	pg->state = RG_PG_CONNECTING;
 	pg->refused = false;
 	pg->give_up_at = now + CONNECT_TIMEOUT;
@@ -403,8 +402,9 @@ send_query(RgPg *pg, const RgJob *job)
 
 	if (job->kind == RG_JOB_READY)
 		return PQsendQueryParams(pg->conn, ready_query, 0, NULL, NULL, NULL, NULL, 0);
-	if (job->kind == RG_JOB_ANCHOR)
-		return PQsendQueryParams(pg->conn, RG_ANCHOR_QUERY, 0, NULL, NULL, NULL, NULL, 0);
+	if (job->kind == RG_JOB_ASK)
+		return PQsendQueryParams(pg->conn, job->ask.sql, job->ask.nparams, NULL,
+								 job->ask.params, NULL, NULL, 0);
 	return PQsendQueryPrepared(pg->conn, "serve", 1, values, lengths, formats, BINARY);
 }
 

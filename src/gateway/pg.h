@@ -4,8 +4,8 @@
  *
  * Each job is one Execute and one Sync, which makes it a transaction of its
  * own: an error ends it and nothing else.  There is never a BEGIN, which would
- * outlive an error and meet the next client's request, and never a cancel,
- * which would hit whatever is running by then.
+ * outlive an error and meet the next client's request, and no cancel but where
+ * there is one job at a time (lane.c): it would hit whatever is running by then.
  */
 #ifndef RG_PG_H
 #define RG_PG_H
@@ -37,6 +37,7 @@ typedef struct RgPg
 	bool		refused;		/* while preparing: something was not right */
 	bool		refusal_logged; /* since it was last ready */
 	bool		unflushed;
+	bool		cancelling;		/* its backend has been told, or is being told */
 	int64_t		retry_at;
 	int64_t		give_up_at;		/* while connecting and preparing */
 } RgPg;
@@ -69,8 +70,9 @@ extern void rg_pg_close(RgPg *pg);
 
 /*
  * Starts connecting as the gateway's settings say: PQconnectStartParams() with
- * application name, encoding and timeouts.  Never NULL but out of memory.
+ * application name, encoding, a statement_timeout slightly below timeout_us,
+ * and the session's further options.  NULL only out of memory.
  */
-extern PGconn *rg_pg_connect_start(const char *conninfo, int64_t request_timeout_us);
+extern PGconn *rg_pg_connect_start(const char *conninfo, int64_t timeout_us, const char *options);
 
 #endif

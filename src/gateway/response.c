@@ -52,6 +52,12 @@ has_body(int status)
 	return status >= 200 && status != 204 && status != 304;
 }
 
+bool
+rg_response_has_body(const RgExchange *exchange, int status)
+{
+	return has_body(status) && !exchange->head_only;
+}
+
 static void
 put_status(RgText *head, int status)
 {
@@ -75,7 +81,21 @@ put_connection(RgText *head, const RgExchange *exchange)
 }
 
 static void
-put_head(RgText *head, const RgExchange *exchange, const RgResponse *response)
+put_length(RgText *head, const RgExchange *exchange, int64_t content_length)
+{
+	if (content_length >= 0)
+	{
+		rg_text_put(head, RG_SLICE("Content-Length: "));
+		rg_text_number(head, content_length);
+		rg_text_put(head, RG_SLICE("\r\n"));
+	}
+	else if (exchange->minor > 0)
+		rg_text_put(head, RG_SLICE("Transfer-Encoding: chunked\r\n"));
+}
+
+void
+rg_response_head(RgText *head, const RgExchange *exchange, const RgResponse *response,
+				 int64_t content_length)
 {
 	put_status(head, response->status);
 	rg_text_put(head, RG_SLICE("\r\nX-Request-ID: "));
@@ -87,11 +107,7 @@ put_head(RgText *head, const RgExchange *exchange, const RgResponse *response)
 		rg_text_put(head, RG_SLICE("Cache-Control: no-store\r\n"));
 	put_connection(head, exchange);
 	if (has_body(response->status))
-	{
-		rg_text_put(head, RG_SLICE("Content-Length: "));
-		rg_text_number(head, response->body.len);
-		rg_text_put(head, RG_SLICE("\r\n"));
-	}
+		put_length(head, exchange, content_length);
 	rg_text_put(head, RG_SLICE("\r\n"));
 }
 
@@ -110,8 +126,8 @@ send_response(RgConn *conn, RgText *head, RgSlice body)
 	rg_conn_send(conn, pieces, body.len > 0 ? 2 : 1);
 }
 
-static void
-log_response(const RgExchange *exchange, const RgResponse *response, size_t bytes)
+void
+rg_response_log(const RgExchange *exchange, const RgResponse *response, size_t bytes)
 {
 	RgAccess	access = {
 		.request_id = rg_exchange_id(exchange),
@@ -145,9 +161,9 @@ rg_respond(RgConn *conn, const RgExchange *exchange, const RgResponse *response)
 	RgText		head = {buffer, sizeof buffer, 0};
 	RgSlice		body = response->body;
 
-	if (exchange->head_only || !has_body(response->status))
+	if (!rg_response_has_body(exchange, response->status))
 		body.len = 0;
-	put_head(&head, exchange, response);
+	rg_response_head(&head, exchange, response, response->body.len);
 	if (head.len > head.cap)
 	{
 		answer_headers_too_long(conn, exchange, response->route);
@@ -155,7 +171,7 @@ rg_respond(RgConn *conn, const RgExchange *exchange, const RgResponse *response)
 	}
 	if (conn != NULL)
 		send_response(conn, &head, body);
-	log_response(exchange, response, body.len);
+	rg_response_log(exchange, response, body.len);
 	if (conn != NULL)
 		rg_conn_answered(conn, exchange->keep_alive);
 }

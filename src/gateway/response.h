@@ -7,6 +7,7 @@
 
 #include "config.h"
 #include "conn.h"
+#include "json_text.h"
 #include "problem.h"
 
 typedef struct RgResponse
@@ -26,6 +27,18 @@ extern void rg_response_init(const RgConfig *config);
  * then it is only logged.
  */
 extern void rg_respond(RgConn *conn, const RgExchange *exchange, const RgResponse *response);
+
+/*
+ * For answers that do not end at once (conn_stream.h): the head, with that
+ * Content-Length, or in chunks when it is negative and the client knows them;
+ * and the line of the log, after the last byte.
+ */
+extern void rg_response_head(RgText *head, const RgExchange *exchange,
+							 const RgResponse *response, int64_t content_length);
+extern void rg_response_log(const RgExchange *exchange, const RgResponse *response, size_t bytes);
+
+/* Whether an answer of that status, to that request, has a body. */
+extern bool rg_response_has_body(const RgExchange *exchange, int status);
 
 /*
  * Answers with a problem; instance and request_id are filled in here, and so

@@ -104,6 +104,7 @@ on_tick(evutil_socket_t fd, short what, void *arg)
 	(void) what;
 	rg_lane_tick(&worker->reads, now);
 	rg_lane_tick(&worker->writes, now);
+	rg_lane_tick(&worker->slow, now);
 	rg_conn_expire(worker, now);
 	if (worker->nconns < worker->max_conns)
 		start_accepting(worker);
@@ -129,6 +130,7 @@ on_flush(evutil_socket_t fd, short what, void *arg)
 	(void) what;
 	rg_lane_flush(&worker->reads);
 	rg_lane_flush(&worker->writes);
+	rg_lane_flush(&worker->slow);
 }
 
 static void
@@ -221,6 +223,7 @@ new_worker(const RgConfig *config, int listener)
 	rg_static_load(config->web_root, &worker->files);
 	rg_lane_init(&worker->reads, worker, "reads", config->read_connections);
 	rg_lane_init(&worker->writes, worker, "writes", config->write_connections);
+	rg_lane_init_slow(&worker->slow, worker);
 	return worker;
 }
 
@@ -255,6 +258,7 @@ rg_worker_run(const RgConfig *config, int listener, pid_t master)
 	event_base_dispatch(worker->base);
 	rg_lane_close(&worker->reads);
 	rg_lane_close(&worker->writes);
+	rg_lane_close(&worker->slow);
 	rg_access_log_flush();
 	return EXIT_SUCCESS;
 }

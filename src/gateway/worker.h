@@ -33,6 +33,7 @@ typedef struct RgWorker
 	RgStaticFiles files;
 	RgLane		reads;
 	RgLane		writes;
+	RgLane		slow;
 
 	int			nconns;
 	int			max_conns;

@@ -31,9 +31,9 @@ check_reply(RgSlice frame)
 	if (!rg_reply_parse(frame, &reply))
 		return;
 	require(lies_within(reply.body, frame) && lies_within(reply.headers, frame));
-	require(lies_within(reply.route, frame) && lies_within(reply.stream, frame));
+	require(lies_within(reply.route, frame) && lies_within(reply.order, frame));
 	require(lies_within(reply.limits, frame));
-	require(reply.body.len + reply.headers.len + reply.route.len + reply.stream.len +
+	require(reply.body.len + reply.headers.len + reply.route.len + reply.order.len +
 			reply.limits.len + 28 == frame.len);
 	check_limits(reply.limits);
 }

@@ -303,7 +303,11 @@ ROUTES = """
      '[{"name": "n", "in": "path", "required": true, "schema": {"type": "integer"}}]', 'relay_app'),
     ('GET', '/test/large/{n}', 'SELECT repeat(''x'', request.n::int)', 'none', 'value', NULL,
      '[{"name": "n", "in": "path", "required": true, "schema": {"type": "integer"}}]', 'relay_app'),
-    ('GET', '/test/whoami', 'SELECT relay_guard.user_id()', 'anonymous', 'value', NULL, '[]', 'relay_app')
+    ('GET', '/test/whoami', 'SELECT relay_guard.user_id()', 'anonymous', 'value', NULL, '[]', 'relay_app');
+    INSERT INTO relay_guard.route (method, path, query, auth, result, slow, parameters, run_as)
+    SELECT method, '/test/slow/{seconds}', 'SELECT request.seconds FROM pg_sleep(request.seconds)', 'none',
+        'value', true, '[{"name": "seconds", "in": "path", "required": true, "schema": {"type": "number"}}]',
+        'relay_app' FROM unnest(ARRAY['GET', 'POST']) method
 """
 
 

@@ -64,7 +64,7 @@ test_reply(void)
 
 	ok(rg_reply_parse(rg_slice(frame, sizeof frame - 1), &reply) && reply.status == 200 &&
 	   rg_slice_is(reply.body, "{}") && rg_slice_is(reply.headers, "a: b\r\n") &&
-	   rg_slice_is(reply.route, "/a") && reply.stream.len == 0 &&
+	   rg_slice_is(reply.route, "/a") && reply.order.len == 0 &&
 	   rg_slice_is(reply.limits, "lim") && reply.signals == RG_SIGNAL_UNKNOWN_KEY, "a reply comes through");
 	for (size_t cut = 0; cut < sizeof frame - 1; cut++)
 		refused += !rg_reply_parse(rg_slice(frame, cut), &reply);

@@ -1,0 +1,118 @@
+"""What may take long: connections of its own, and an end when nobody waits for it."""
+import threading
+import time
+
+import psycopg2
+
+from conftest import wait_until
+from test_lanes import JSON, ask_in_thread, ask_many
+
+NARROW = {"WORKERS": 1, "DB_READ_CONNECTIONS": 1, "DB_WRITE_CONNECTIONS": 1, "DB_SLOW_CONNECTIONS": 1,
+          "DB_PIPELINE_DEPTH": 1}
+
+
+def sleepers(postgres):
+    return postgres.sql("SELECT count(*) FROM pg_stat_activity WHERE application_name = 'relay_gateway' "
+                        "AND state = 'active' AND wait_event = 'PgSleep'")[0][0]
+
+
+def test_the_slow_hold_up_nobody(start):
+    gateway = start(**NARROW, REQUEST_TIMEOUT="700ms")
+    results = []
+    slow = [ask_in_thread(results, gateway, method, "/test/slow/1", JSON, b"{}" if method == "POST" else None)
+            for method in ("GET", "POST")]
+    time.sleep(0.2)
+    for status, seconds, _ in ask_many(gateway, ("GET", "/test/echo/a"),
+                                       ("POST", "/test/notes", JSON, b'{"text":"a"}')):
+        assert status == 200 and seconds < 0.5
+    for thread in slow:
+        thread.join()
+    assert [(status, seconds >= 1) for status, seconds, _ in results] == [(200, True)] * 2
+
+
+def test_a_slow_statement_ends_when_its_client_leaves(start, postgres):
+    gateway = start(**NARROW)
+    for leave in ("reset", "close"):
+        connection = gateway.connect()
+        connection.request("POST", "/test/slow/30", JSON, b"{}")
+        wait_until(lambda: sleepers(postgres) == 1, what="the statement")
+        getattr(connection, leave)()
+        wait_until(lambda: sleepers(postgres) == 0, seconds=2, what="its end")
+        assert gateway.ask("GET", "/test/slow/0").status == 200
+
+
+def test_a_slow_statement_ends_at_its_deadline(start, postgres):
+    gateway = start(**NARROW, SLOW_TIMEOUT="600ms")
+    status, seconds, answer = ask_many(gateway, ("GET", "/test/slow/30"))[0]
+    assert status == 504 and answer.json()["code"] == "timeout" and seconds < 2
+    wait_until(lambda: sleepers(postgres) == 0, seconds=2, what="its end")
+    assert gateway.get("/test/slow/0").status == 200
+
+
+def test_a_cancel_hits_only_who_has_left(start):
+    gateway = start(**{**NARROW, "DB_SLOW_CONNECTIONS": 2})
+    results = []
+
+    def stay():
+        for _ in range(12):
+            answer = gateway.get("/test/slow/0.05")
+            results.append(answer.status)
+
+    threads = [threading.Thread(target=stay) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    for n in range(25):
+        connection = gateway.connect()
+        connection.request("GET", f"/test/slow/0.{n:02}")
+        time.sleep(0.03)
+        connection.close()
+    for thread in threads:
+        thread.join()
+    assert results == [200] * 36
+
+
+def locked(postgres, seconds):
+    """Somebody holds the row's key for that long."""
+    held = threading.Event()
+
+    def hold():
+        connection = psycopg2.connect(postgres.url("postgres"))
+        with connection, connection.cursor() as cursor:
+            cursor.execute("LOCK TABLE relay.test_note")
+            held.set()
+            time.sleep(seconds)
+        connection.close()
+
+    thread = threading.Thread(target=hold)
+    thread.start()
+    held.wait()
+    return thread
+
+
+def test_who_waits_for_a_lock_waits_on_the_slow_lane(start, postgres):
+    gateway = start(**NARROW)
+    holder = locked(postgres, 1)
+    results = []
+    waiting = ask_in_thread(results, gateway, "POST", "/test/notes", JSON, b'{"text":"waited"}')
+    time.sleep(0.4)
+    status, seconds, _ = ask_many(gateway, ("POST", "/test/unique", JSON, b"{}"))[0]
+    assert status == 409 and seconds < 0.4
+    waiting.join()
+    holder.join()
+    assert results[0][0] == 200
+    assert postgres.sql("SELECT count(*) FROM relay.test_note WHERE text = 'waited'") == [(1,)]
+
+
+def test_a_lock_that_is_never_free_is_504(start, postgres):
+    gateway = start(**NARROW, REQUEST_TIMEOUT="600ms")
+    holder = locked(postgres, 1.2)
+    status, seconds, _ = ask_many(gateway, ("POST", "/test/notes", JSON, b'{"text":"late"}'))[0]
+    assert status == 504 and seconds < 1.1
+    holder.join()
+    assert gateway.ask("POST", "/test/notes", JSON, b'{"text":"later"}').status == 200
+    assert postgres.sql("SELECT count(*) FROM relay.test_note WHERE text = 'late'") == [(0,)]
+
+
+def test_without_a_gateway_a_slow_route_is_like_any_other(postgres):
+    assert postgres.sql("SELECT status FROM relay_guard.serve('GET', '/test/slow/0', '', '{}', NULL, NULL, 'r')") \
+        == [(200,)]
