@@ -20,6 +20,7 @@
 #include "run_as.h"
 #include "serve.h"
 #include "statement_guard.h"
+#include "upstream_order.h"
 
 static emit_log_hook_type previous_emit_log_hook = NULL;
 
@@ -140,6 +141,8 @@ run_statement(RgRoutePlan *plan, const RgRequest *request, const RgIdentity *ide
 	if (!rg_route_usage_hold(request, identity, answer))
 		return;
 	rg_execute(plan, request, params, limit, answer);
+	if (answer->route->order == RG_ORDER_PROXY && answer->status < 300)
+		rg_upstream_order(request, identity, answer);
 	rg_route_usage_settle(request, answer);
 }
 

@@ -233,9 +233,10 @@ write_order(const Order *order, bool public, StringInfo json)
 					 ",\"idle_ms\":" INT64_FORMAT ",\"max_response\":" INT64_FORMAT,
 					 upstream->connect_ms, upstream->answer_ms, upstream->idle_ms,
 					 upstream->max_response);
-	appendStringInfo(json, ",\"cookies\":%s,\"public\":%s,\"headers\":[%s]}",
-					 upstream->cookies ? "true" : "false", public ? "true" : "false",
-					 order->headers.data);
+	appendStringInfo(json, ",\"cookies\":%s,\"public\":%s,\"headers\":[",
+					 upstream->cookies ? "true" : "false", public ? "true" : "false");
+	appendBinaryStringInfo(json, order->headers.data, order->headers.len);
+	appendStringInfoString(json, "]}");
 }
 
 static const RgUpstream *

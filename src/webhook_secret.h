@@ -41,6 +41,6 @@ extern bool rg_live_secret_next(RgLiveSecrets *secrets);
  * that which it replaces stays valid for keep_old, an interval.  Returns what was
  * made, else NULL.  Rights are the current user's.
  */
-extern text *rg_webhook_secret_store(text * name, RgSlice secret, Datum keep_old);
+extern text * rg_webhook_secret_store(text * name, RgSlice secret, Datum keep_old);
 
 #endif

@@ -18,6 +18,7 @@
 #include "body.h"
 #include "clock.h"
 #include "conn_stream.h"
+#include "proxy.h"
 #include "request.h"
 #include "worker.h"
 
@@ -187,6 +188,7 @@ rg_conn_close(RgConn *conn)
 	free_bytes(&conn->output);
 	conn->state = RG_CONN_CLOSED;
 	rg_conn_stream_gone(conn);
+	rg_proxy_gone(conn);
 	conn->next = conn->worker->closed;
 	conn->worker->closed = conn;
 	event_active(&conn->worker->sweep_event, 0, 0);
@@ -480,7 +482,7 @@ on_readable(RgConn *conn)
 		default:
 			watch_waiting(conn);
 	}
-	if (conn->state == RG_CONN_STREAM && conn->ended)
+	if ((conn->state == RG_CONN_STREAM || conn->proxy != NULL) && conn->ended)
 		rg_conn_close(conn);
 }
 

@@ -8,6 +8,7 @@
 #include "http1.h"
 #include "keys.h"
 #include "log.h"
+#include "proxy.h"
 #include "response.h"
 #include "request.h"
 #include "worker.h"
@@ -141,8 +142,19 @@ answer_error(RgConn *conn, const RgExchange *exchange, const PGresult *result)
 	rg_respond_problem(conn, exchange, &problem, none, error_headers(&error));
 }
 
+/* Orders start with what they are: {"kind":"…" */
+static bool
+is_order(const RgReply *reply, const char *kind)
+{
+	RgSlice		rest = reply->order;
+	const size_t start = strlen("{\"kind\":\"");
+
+	return rest.len > start + strlen(kind) && memcmp(rest.data, "{\"kind\":\"", start) == 0 &&
+		memcmp(rest.data + start, kind, strlen(kind)) == 0 && rest.data[start + strlen(kind)] == '"';
+}
+
 static void
-answer_reply(RgConn *conn, const RgJob *job, RgSlice frame)
+answer_reply(RgConn *conn, RgJob *job, RgSlice frame)
 {
 	const RgExchange *exchange = &job->exchange;
 	RgReply		reply;
@@ -158,6 +170,11 @@ answer_reply(RgConn *conn, const RgJob *job, RgSlice frame)
 	rg_deny_note(job, &reply);
 	if (reply.signals & RG_SIGNAL_UNKNOWN_KEY)
 		rg_keys_want();
+	if (is_order(&reply, "proxy"))
+	{
+		rg_proxy_start(conn, job, &reply);
+		return;
+	}
 	response.status = reply.status;
 	response.headers = reply.headers;
 	response.body = reply.body;
@@ -166,7 +183,7 @@ answer_reply(RgConn *conn, const RgJob *job, RgSlice frame)
 }
 
 static void
-answer_result(RgConn *conn, const RgJob *job)
+answer_result(RgConn *conn, RgJob *job)
 {
 	const PGresult *result = job->result;
 	RgSlice		frame = rg_job_value(job);

@@ -15,6 +15,7 @@
 #include "clock.h"
 #include "deny.h"
 #include "log.h"
+#include "proxy.h"
 #include "response.h"
 
 #define TICK_US 50000
@@ -105,6 +106,7 @@ on_tick(evutil_socket_t fd, short what, void *arg)
 	rg_lane_tick(&worker->reads, now);
 	rg_lane_tick(&worker->writes, now);
 	rg_lane_tick(&worker->slow, now);
+	rg_proxy_tick(now);
 	rg_conn_expire(worker, now);
 	if (worker->nconns < worker->max_conns)
 		start_accepting(worker);
@@ -155,6 +157,7 @@ on_stop(evutil_socket_t signal, short what, void *arg)
 	worker->draining = true;
 	worker->drain_until = rg_now() + worker->config->drain_timeout;
 	rg_conn_close_idle(worker);
+	rg_proxy_drain();
 }
 
 void
@@ -252,6 +255,7 @@ rg_worker_run(const RgConfig *config, int listener, pid_t master)
 	follow_master(master);
 	rg_response_init(config);
 	rg_deny_init(config);
+	rg_proxy_init(worker);
 	rg_job_limit_memory(config->max_body_memory);
 	on_tick(-1, 0, worker);
 	start_accepting(worker);
