@@ -19,6 +19,7 @@ typedef struct RgExchange
 	int			minor;			/* HTTP/1.minor */
 	bool		keep_alive;		/* may the connection be used again? */
 	bool		head_only;		/* HEAD: as GET, without the body */
+	bool		tls;			/* did it come by TLS, to this gateway itself? */
 	bool		sent_token;		/* was there an Authorization header? */
 	RgAddress	client;
 	char		client_text[INET6_ADDRSTRLEN];

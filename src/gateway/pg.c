@@ -50,13 +50,15 @@ make_options(const char *conninfo, int64_t timeout_us, const char *further)
 }
 
 PGconn *
-rg_pg_connect_start(const char *conninfo, int64_t timeout_us, const char *further)
+rg_pg_connect_start(const char *conninfo, int64_t timeout_us, const char *further,
+					const RgResolver *resolver)
 {
 	char	   *options = make_options(conninfo, timeout_us, further);
 	const char *const names[] = {"dbname", "application_name", "client_encoding",
-	"options", "tcp_user_timeout", NULL};
+	"options", "tcp_user_timeout", "host", "hostaddr", NULL};
 	const char *const values[] = {*conninfo ? conninfo : NULL, "relay_gateway", "UTF8",
-	options, "10000", NULL};
+		options, "10000", resolver ? resolver->hosts : NULL,
+	resolver ? resolver->addresses : NULL, NULL};
 	PGconn	   *conn = options ? PQconnectStartParams(names, values, 1) : NULL;
 
 	free(options);
@@ -69,6 +71,7 @@ rg_pg_init(RgPg *pg, RgLane *lane)
 	memset(pg, 0, sizeof *pg);
 	pg->lane = lane;
 	pg->state = RG_PG_DOWN;
+	rg_resolver_init(&pg->resolver, lane->worker->config->database_url);
 }
 
 static void
@@ -168,14 +171,14 @@ rg_pg_close(RgPg *pg)
 }
 
 static void
-start_connecting(RgPg *pg, int64_t now)
+start_connecting(RgPg *pg)
 {
 	const RgConfig *config = pg->lane->worker->config;
 
-	pg->conn = rg_pg_connect_start(config->database_url, pg->lane->timeout, pg->lane->options);
+	pg->conn = rg_pg_connect_start(config->database_url, pg->lane->timeout, pg->lane->options,
+								   &pg->resolver);
 	pg->state = RG_PG_CONNECTING;
 	pg->refused = false;
-	pg->give_up_at = now + CONNECT_TIMEOUT;
 	if (pg->conn == NULL || PQstatus(pg->conn) == CONNECTION_BAD)
 	{
 		rg_pg_drop(pg, pg->conn ? PQerrorMessage(pg->conn) : "out of memory");
@@ -183,6 +186,18 @@ start_connecting(RgPg *pg, int64_t now)
 	}
 	PQsetNoticeReceiver(pg->conn, ignore_notice, NULL);
 	watch(pg, EV_WRITE);
+}
+
+static void
+continue_resolving(RgPg *pg)
+{
+	RgResolution resolution = rg_resolver_poll(&pg->resolver);
+
+	pg->state = RG_PG_RESOLVING;
+	if (resolution == RG_RESOLVED)
+		start_connecting(pg);
+	else if (resolution == RG_UNRESOLVED)
+		rg_pg_drop(pg, pg->resolver.error);
 }
 
 /* The role's check and the statement go in one flight. */
@@ -436,14 +451,24 @@ rg_pg_send(RgPg *pg, RgJob *job)
 	return true;
 }
 
+static bool
+is_becoming_ready(const RgPg *pg)
+{
+	return pg->state != RG_PG_DOWN && pg->state != RG_PG_READY;
+}
+
 void
 rg_pg_tick(RgPg *pg, int64_t now)
 {
-	if (pg->state == RG_PG_DOWN && now >= pg->retry_at)
-		start_connecting(pg, now);
-	else if ((pg->state == RG_PG_CONNECTING || pg->state == RG_PG_PREPARING) &&
-			 now >= pg->give_up_at)
+	if (is_becoming_ready(pg) && now >= pg->give_up_at)
 		rg_pg_drop(pg, "connecting took too long");
+	else if (pg->state == RG_PG_RESOLVING)
+		continue_resolving(pg);
+	else if (pg->state == RG_PG_DOWN && now >= pg->retry_at)
+	{
+		pg->give_up_at = now + CONNECT_TIMEOUT;
+		continue_resolving(pg);
+	}
 	else if (pg->first != NULL && now >= pg->first->deadline + STUCK_AFTER)
 		rg_pg_drop(pg, "the database does not answer");
 }

@@ -13,12 +13,14 @@
 #include <event2/event_struct.h>
 
 #include "job.h"
+#include "resolve.h"
 
 struct RgLane;
 
 typedef enum RgPgState
 {
 	RG_PG_DOWN,					/* to be tried again at retry_at */
+	RG_PG_RESOLVING,			/* asks for the host's addresses */
 	RG_PG_CONNECTING,
 	RG_PG_PREPARING,			/* checks the role, prepares serve() */
 	RG_PG_READY
@@ -39,7 +41,8 @@ typedef struct RgPg
 	bool		unflushed;
 	bool		cancelling;		/* its backend has been told, or is being told */
 	int64_t		retry_at;
-	int64_t		give_up_at;		/* while connecting and preparing */
+	int64_t		give_up_at;		/* until it is ready */
+	RgResolver	resolver;
 } RgPg;
 
 /* A connection that is down and will be tried at the next tick. */
@@ -71,8 +74,10 @@ extern void rg_pg_close(RgPg *pg);
 /*
  * Starts connecting as the gateway's settings say: PQconnectStartParams() with
  * application name, encoding, a statement_timeout slightly below timeout_us,
- * and the session's further options.  NULL only out of memory.
+ * the session's further options, and the addresses that were found, unless
+ * resolver is NULL.  NULL only out of memory.
  */
-extern PGconn *rg_pg_connect_start(const char *conninfo, int64_t timeout_us, const char *options);
+extern PGconn *rg_pg_connect_start(const char *conninfo, int64_t timeout_us, const char *options,
+								   const RgResolver *resolver);
 
 #endif

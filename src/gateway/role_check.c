@@ -94,7 +94,7 @@ accept_database(PGconn *conn, const RgConfig *config)
 bool
 rg_role_check_at_start(const RgConfig *config)
 {
-	PGconn	   *conn = rg_pg_connect_start(config->database_url, config->request_timeout, "");
+	PGconn	   *conn = rg_pg_connect_start(config->database_url, config->request_timeout, "", NULL);
 	bool		accepted = true;
 
 	if (connect_within(conn, rg_now() + PATIENCE))

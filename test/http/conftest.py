@@ -173,8 +173,8 @@ class Connection:
 
 
 class Gateway:
-    def __init__(self, database_url, **settings):
-        self.port = free_port()
+    def __init__(self, database_url, binary=None, **settings):
+        self.port, self.binary = free_port(), binary or gateway_binary()
         self.dir = pathlib.Path(tempfile.mkdtemp(prefix="rg_gateway."))
         self.environment = clean_environment(
             **{"DATABASE_URL": database_url, "RELAY_PORT": self.port, "WEB_ROOT": ROOT / "web",
@@ -182,7 +182,7 @@ class Gateway:
         self.process = None
 
     def start(self):
-        self.process = subprocess.Popen([gateway_binary()], env=self.environment,
+        self.process = subprocess.Popen([self.binary], env=self.environment,
                                         stdout=subprocess.DEVNULL,
                                         stderr=open(self.dir / "errors", "w"))
         wait_until(self.listens, what="the gateway's start")
