@@ -92,6 +92,8 @@ BEGIN
             relay_guard.rate_override TO %s', grantee);
         EXECUTE format('GRANT SELECT, INSERT, UPDATE, DELETE ON relay_guard.quota_policy, relay_guard.budget_policy,
             relay_guard.model TO %s', grantee);
+        EXECUTE format('GRANT SELECT, INSERT, UPDATE, DELETE ON relay_guard.upstream TO %s', grantee);
+        EXECUTE format('GRANT EXECUTE ON FUNCTION relay_guard.upstream_secret_set(text, text, interval) TO %s', grantee);
         EXECUTE format('GRANT SELECT ON relay_guard.model_version TO %s', grantee);
         EXECUTE format('GRANT SELECT, UPDATE, DELETE ON relay_guard.issuer TO %s', grantee);
         EXECUTE format('GRANT SELECT (id, name, role, workspace, scopes, rate, created_at, expires_at, revoked_at) ON relay_guard.api_key TO %s', grantee);

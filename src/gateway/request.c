@@ -234,7 +234,8 @@ make_job(RgConn *conn, const RgExchange *exchange, const RgRequest *request)
 {
 	RgJob	   *job = rg_job_new(RG_JOB_SERVE, exchange);
 
-	if (job != NULL && rg_job_set_frame(job, request))
+	if (job != NULL && rg_job_set_frame(job, request) &&
+		rg_job_keep_head(job, conn->worker->head.text))
 		return job;
 	refuse_memory(conn, exchange);
 	if (job != NULL)
