@@ -18,6 +18,7 @@
 #include "http1.h"
 #include "keys_fetch.h"
 #include "log.h"
+#include "session_config.h"
 #include "tls.h"
 
 typedef enum Kind
@@ -78,6 +79,10 @@ static const Setting settings[] = {
 	"requests of a worker that may wait for a connection"},
 	{"DENY_CACHE", CHOICE, FIELD(deny_cache), "on", 0, 0,
 	"on|off: refusals by limits are repeated from memory, for 5 s at most"},
+	{"RESPONSE_CACHE", BYTES, FIELD(response_cache), "16M", 0, INT64_C(1) << 40,
+	"bodies that a worker keeps of routes with cache_seconds; 0: none"},
+	{"GZIP", CHOICE, FIELD(gzip), "on", 0, 0,
+	"on|off: answers over 1 kB are compressed for clients that take it"},
 	{"REQUEST_TIMEOUT", DURATION, FIELD(request_timeout), "10s", SECOND / 10, 3600 * SECOND,
 	"after which a request is answered with 503 or 504"},
 	{"SLOW_TIMEOUT", DURATION, FIELD(slow_timeout), "60s", SECOND / 10, 24 * 3600 * SECOND,
@@ -127,6 +132,8 @@ static const Setting settings[] = {
 	"debug|info|warning|error: what is written to stderr"},
 	{"ACCESS_LOG", TEXT, FIELD(access_log), "-", 0, 0,
 	"a file, - for stdout, or off"},
+	{"METRICS_LISTEN", TEXT, FIELD(metrics_listen_text), "127.0.0.1:9464", 0, 0,
+	"where /metrics is answered, as LISTEN, or off"},
 	{"AUDIT_ANCHOR_INTERVAL", DURATION, FIELD(anchor_interval), "60s", 0, 24 * 3600 * SECOND,
 	"how often the access log takes down the audit log's last seal; 0: never"},
 	{"WEB_ROOT", TEXT, FIELD(web_root), "", 0, 0,
@@ -139,6 +146,12 @@ static const Setting settings[] = {
 	"how the role connects that imports them; empty: DATABASE_PUBLIC_URL"},
 	{"DATABASE_PUBLIC_URL", CONNINFO, FIELD(owner_database_url), "", 0, 0,
 	"how the owner connects, for configure"},
+	{"ALLOW_DEV_ROUTES", CHOICE, FIELD(allow_dev_routes), "0", 0, 0,
+	"0|1|false|true|off|on: POST /api/dev/demo/login signs everybody in; not in production"},
+	{"COOKIE_SECURE", CHOICE, FIELD(cookie_secure), "auto", 0, 0,
+	"auto|true|false: sessions over https alone; auto: not where ENVIRONMENT is development or test"},
+	{"COOKIE_SAMESITE", CHOICE, FIELD(cookie_samesite), "lax", 0, 0,
+	"lax|strict|none|Lax|Strict|None: which requests of other sites have a session's cookie"},
 };
 
 #define NSETTINGS (sizeof settings / sizeof settings[0])
@@ -285,6 +298,17 @@ derive_listen(RgConfig *config, FILE *errors)
 }
 
 static bool
+derive_metrics_listen(RgConfig *config, FILE *errors)
+{
+	if (strcmp(config->metrics_listen_text, "off") == 0 ||
+		rg_listen_parse(config->metrics_listen_text, 0, &config->metrics_listen))
+		return true;
+	fprintf(errors, "METRICS_LISTEN is \"%s\", but must be address:port, [address]:port, "
+			"unix:/path or off\n", config->metrics_listen_text);
+	return false;
+}
+
+static bool
 derive_proxies(RgConfig *config, FILE *errors)
 {
 	const char *text = config->trusted_proxies_text;
@@ -384,10 +408,12 @@ load(FILE *errors, bool to_serve)
 	valid &= read_settings(config, &file, errors);
 	rg_env_file_free(&file);
 	valid &= derive_listen(config, errors);
+	valid &= derive_metrics_listen(config, errors);
 	valid &= derive_proxies(config, errors);
 	valid &= rg_edge_config(config, errors);
 	valid &= derive_web_root(config, errors);
 	valid &= derive_keys(config, errors);
+	valid &= rg_session_config_derive(config, errors);
 	valid &= !to_serve || rg_tls_load(config->tls_certificate, config->tls_key, errors,
 									  &config->tls);
 	derive_workers(config);

@@ -48,6 +48,7 @@ typedef struct RgConfig
 	char	   *permissions_policy;
 	char	   *transport_security;
 	char	   *access_log;
+	char	   *metrics_listen_text;
 	char	   *web_root;
 	char	   *jwks_url;		/* "": keys are not fetched */
 	char	   *jwt_iss;
@@ -68,6 +69,11 @@ typedef struct RgConfig
 	int64_t		slow_connections;	/* of one worker */
 	int64_t		pipeline_depth;
 	int64_t		deny_cache;		/* RgSwitch */
+	int64_t		allow_dev_routes;	/* 0 or 1 */
+	int64_t		cookie_secure;	/* of session_config.c, as the next */
+	int64_t		cookie_samesite;
+	int64_t		response_cache; /* bytes, of one worker; 0: off */
+	int64_t		gzip;			/* RgSwitch */
 	int64_t		queue_limit;	/* of one worker, for reads and writes each */
 	int64_t		anchor_interval;	/* microseconds, as all that follow; 0:
 									 * off */
@@ -80,9 +86,11 @@ typedef struct RgConfig
 	/* Made of them */
 	RgListen	listen;
 	struct ssl_ctx_st *tls;		/* of rg_config_load_to_serve(); NULL: no TLS */
+	RgListen	metrics_listen; /* len 0: off */
 	RgNetworks	trusted_proxies;
 	RgCors		cors;
 	RgSecurityHeaders security;
+	char		flags[64];		/* for serve(): gateway_flags.h */
 } RgConfig;
 
 /*

@@ -18,6 +18,8 @@
 #include "clock.h"
 #include "conn_class.h"
 #include "conn_stream.h"
+#include "metrics.h"
+#include "metrics_endpoint.h"
 #include "peer.h"
 #include "request.h"
 #include "worker.h"
@@ -61,14 +63,14 @@ free_bytes(RgBytes *bytes)
 static void
 begin(RgConn *conn)
 {
-	bool		tls = conn->worker->config->tls != NULL;
+	bool		tls = conn->worker->config->tls != NULL && !conn->metrics;
 
 	conn->state = tls ? RG_CONN_HANDSHAKE : RG_CONN_HEAD;
 	rg_conn_class_set(conn, tls ? RG_CONN_IN_HANDSHAKE : RG_CONN_IN_HEAD);
 }
 
-void
-rg_conn_new(RgWorker *worker, int fd, const struct sockaddr *peer)
+static RgConn *
+new_conn(RgWorker *worker, int fd, const struct sockaddr *peer, bool metrics)
 {
 	RgConn	   *conn = calloc(1, sizeof *conn);
 	int			one = 1;
@@ -76,24 +78,39 @@ rg_conn_new(RgWorker *worker, int fd, const struct sockaddr *peer)
 	if (conn == NULL)
 	{
 		close(fd);
-		return;
+		return NULL;
 	}
 	if (peer->sa_family != AF_UNIX)
 		setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
 	conn->worker = worker;
 	conn->transport.fd = fd;
+	conn->metrics = metrics;
 	if (!rg_peer_new(conn, peer))
 	{
 		close(fd);
 		free(conn);
-		return;
+		return NULL;
 	}
 	worker->nconns++;
 	conn->state = RG_CONN_PROXY;
 	rg_conn_class_enter(conn, RG_CONN_IN_HANDSHAKE);
-	if (worker->config->proxy_protocol != RG_ON)
+	if (worker->config->proxy_protocol != RG_ON || metrics)
 		begin(conn);
 	set_interest(conn, EV_READ);
+	return conn;
+}
+
+void
+rg_conn_new(RgWorker *worker, int fd, const struct sockaddr *peer)
+{
+	if (new_conn(worker, fd, peer, false) != NULL)
+		rg_metrics_count(RG_COUNT_ACCEPTED, 1);
+}
+
+bool
+rg_conn_new_metrics(RgWorker *worker, int fd, const struct sockaddr *peer)
+{
+	return new_conn(worker, fd, peer, true) != NULL;
 }
 
 /* A job in the database goes on alone; one that still lacks its body does not. */
@@ -151,6 +168,8 @@ rg_conn_sweep(RgWorker *worker)
 	{
 		worker->closed = conn->next;
 		free_bytes(&conn->input);
+		if (conn->metrics)
+			rg_metrics_conn_gone(conn);
 		free(conn);
 		worker->nconns--;
 		rg_worker_conn_gone(worker);
@@ -278,7 +297,8 @@ void
 rg_conn_wait(RgConn *conn, RgJob *job)
 {
 	conn->job = job;
-	job->conn = conn;
+	if (job != NULL)
+		job->conn = conn;
 	conn->state = RG_CONN_WAIT;
 	rg_conn_class_set(conn, RG_CONN_IN_DATABASE);
 }

@@ -69,6 +69,7 @@ typedef struct RgConn
 	RgConnClass class;
 	bool		processing;		/* rg_conn_process() is at work */
 	bool		keep_alive;		/* after the answer */
+	bool		metrics;		/* it came by METRICS_LISTEN */
 	bool		secure;			/* the client speaks TLS to the proxy, which
 								 * says so by the PROXY protocol */
 	bool		counted;		/* among those of its address (peer.h) */
@@ -93,6 +94,9 @@ typedef struct RgConnList
 /* Takes an accepted socket over. */
 extern void rg_conn_new(struct RgWorker *worker, int fd, const struct sockaddr *peer);
 
+/* The same for one accepted at METRICS_LISTEN; false when it had to be closed. */
+extern bool rg_conn_new_metrics(struct RgWorker *worker, int fd, const struct sockaddr *peer);
+
 /* Closes it, whatever it is doing; its memory goes at the end of the turn. */
 extern void rg_conn_close(RgConn *conn);
 
@@ -105,7 +109,7 @@ extern void rg_conn_answered(RgConn *conn, bool keep_alive);
 /* The request's body is to be read into the job. */
 extern void rg_conn_read_body(RgConn *conn, RgJob *job);
 
-/* The request is with the database: wait. */
+/* The request is with the database: wait; without a job, for what the caller asked. */
 extern void rg_conn_wait(RgConn *conn, RgJob *job);
 
 /* Called by conn_stream.c: the head was sent, or more of the body. */

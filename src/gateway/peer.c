@@ -84,6 +84,8 @@ rg_peer_new(RgConn *conn, const struct sockaddr *address)
 	RgAddress	peer = address_of(address);
 
 	set_peer(conn, &peer);
+	if (conn->metrics)
+		return true;
 	if (conn->worker->config->proxy_protocol != RG_ON)
 		return count(conn);
 	if (!is_trusted(conn))

@@ -13,6 +13,7 @@
 #include "http1.h"
 #include "json_text.h"
 #include "log.h"
+#include "metrics.h"
 
 #define BUFFER 32768
 #define SMALL_BODY 8192			/* copied behind the head */
@@ -118,6 +119,7 @@ rg_response_head(RgText *head, const RgExchange *exchange, const RgResponse *res
 	rg_text_put(head, common[exchange->secure]);
 	rg_text_put(head, cors_lines[exchange->cors]);
 	rg_text_put(head, response->headers);
+	rg_text_put(head, response->lines);
 	if (!response->cacheable)
 		rg_text_put(head, RG_SLICE("Cache-Control: no-store\r\n"));
 	put_connection(head, exchange);
@@ -141,9 +143,22 @@ send_response(RgConn *conn, RgText *head, RgSlice body)
 	rg_conn_send(conn, pieces, body.len > 0 ? 2 : 1);
 }
 
+static void
+count_response(const RgExchange *exchange, const RgResponse *response, int64_t total_us)
+{
+	RgAnswered	answered = {
+		.method = exchange->method,.route = response->route,.body = response->body,
+		.status = response->status,.total_us = total_us
+	};
+
+	if (!exchange->metrics)
+		rg_metrics_answered(&answered);
+}
+
 void
 rg_response_log(const RgExchange *exchange, const RgResponse *response, size_t bytes)
 {
+	int64_t		total_us = rg_now() - exchange->started;
 	RgAccess	access = {
 		.request_id = rg_exchange_id(exchange),
 		.method = exchange->method,
@@ -156,10 +171,11 @@ rg_response_log(const RgExchange *exchange, const RgResponse *response, size_t b
 		.bytes = bytes,
 		.queued_us = exchange->queued_us,
 		.database_us = exchange->database_us,
-		.total_us = rg_now() - exchange->started,
+		.total_us = total_us,
 	};
 
 	rg_access_log(&access);
+	count_response(exchange, response, total_us);
 }
 
 static void

@@ -29,7 +29,7 @@ def clean_environment(**settings):
     """Without what a PostgreSQL or gateway around the tests has set."""
     kept = {name: value for name, value in os.environ.items()
             if not name.startswith(("PG", "RELAY_", "DATABASE_")) or name == "PG_CONFIG"}
-    return dict(kept, **{name: str(value) for name, value in settings.items()})
+    return dict({**kept, "METRICS_LISTEN": "off"}, **{name: str(value) for name, value in settings.items()})
 
 
 def free_port():
