@@ -5,14 +5,19 @@ pages ask it, so that whoever asks too often is told so.  Probes have /health an
 /ready, which nothing limits.
 
 Revision ID: 0011
-Revises: 0007
+Revises: 0009
 """
 from routes import add_route, drop_route
 
 revision = "0011"
-down_revision = "0007"
+down_revision = "0009"
 
 HEALTHZ = "/api/healthz"
+
+HEALTH = {
+    "type": "object", "required": ["status", "ok", "timestamp", "version"],
+    "properties": {"status": {"type": "string", "const": "ok"}, "ok": {"type": "boolean", "const": True},
+                   "timestamp": {"type": "string", "format": "date-time"}, "version": {"type": "string"}}}
 
 
 def upgrade():
@@ -23,6 +28,7 @@ def upgrade():
         FROM pg_catalog.pg_extension WHERE extname = 'relay_guard'
         """, auth="none", rate=("api",), result="row", run_as="relay_app",
         summary="Is the service alive, and its database?",
+        responses={"200": HEALTH, "404": None, "409": None},
         description="100 times a minute from an address; GET /health asks the gateway alone, and has no limit.")
 
 
