@@ -112,7 +112,6 @@ SELECT o.path, 'get', json_build_object('tags', json '["gateway"]', 'summary', o
 FROM (VALUES
 	('/health', 'Whether the gateway lives', 'health'),
 	('/healthz', 'The same as /health', 'healthz'),
-	('/api/healthz', 'The same as /health', 'api_healthz'),
 	('/_stcore/health', 'The same as /health', 'stcore_health')
 ) h(path, summary, id)
 CROSS JOIN LATERAL (SELECT h.path, h.summary, 'Answered without the database, and so while it is away.', h.id, json_build_object(

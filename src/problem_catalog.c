@@ -18,6 +18,8 @@ static const RgProblemKind kinds[] = {
 	"Send each header once, in UTF-8."},
 	{400, "malformed_body", "the chunks of the body are malformed",
 	"Send the body with Content-Length, or in well-formed chunks."},
+	{400, "https_required", "this is served by https only, and the request names no host to be sent to",
+	"Use https, and send a Host header."},
 	{400, "two_credentials", "the request has two credentials, and which should count cannot be known",
 	"Send one of Authorization, X-API-Key and the session's cookie."},
 	{400, "invalid_encoding", "a value of the path or the query is no percent-encoded UTF-8",
@@ -58,6 +60,8 @@ static const RgProblemKind kinds[] = {
 	{401, "api_key_expired", "the API key has expired", "Ask for a new API key."},
 	{401, "api_key_revoked", "the API key was revoked", "Ask for a new API key."},
 
+	{403, "origin_not_allowed", "pages of that origin may not use this",
+	"Have the page's origin added to CORS_ORIGINS."},
 	{403, "sign_in_required", "anonymous users may not do this", "Sign in, then try again."},
 	{403, "admin_required", "only admins may do this", "Use the token or the API key of an admin."},
 	{403, "workspace_required", "this needs an API key, or a user who belongs to a workspace",

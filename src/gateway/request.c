@@ -3,8 +3,9 @@
  *		What is done with a request; request.h has the contract.
  *
  * Order: framing (http1.c), request id, target, host, method, headers,
- * preflights and redirects (edge.c), size, body, and then either an answer from memory or the database.  Every refusal
- * before the database is made here.
+ * preflights and redirects (edge.c), size, body, and then either an answer
+ * from memory or the database.  Every refusal before the database is made
+ * here.
  */
 #include "request.h"
 
