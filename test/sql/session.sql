@@ -191,7 +191,8 @@ INSERT INTO relay_guard.session (hash, user_id, role, idle, created_at, expires_
 SELECT sha256(n::text::bytea), 'old', 'user', '1 day', now() - interval '3 days', now() - interval '1 day', now() FROM generate_series(1, 50) n;
 SELECT given IS NOT NULL AS started FROM rg_ask('POST', '/login', body => '{"who": "fay"}');
 SELECT count(*) AS left_over FROM relay_guard.session WHERE user_id = 'old';
-SELECT relay_guard.session_purge() AS purged;
+SELECT relay_guard.session_expire(25);
+SELECT relay_guard.session_expire() AS again;
 SELECT count(*) AS left_over FROM relay_guard.session WHERE user_id = 'old';
 
 -- nobody reads the table
