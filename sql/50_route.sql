@@ -36,7 +36,7 @@ CREATE TABLE route (
     CHECK (result = 'rows' OR cardinality(keyset) = 0),
     CHECK (result_key IS NOT NULL OR cardinality(keyset) = 0),
     CHECK (idempotency = 'none' OR method <> 'GET'),
-    CHECK (cache_seconds IS NULL OR (method = 'GET' AND result IN ('rows', 'row', 'value'))),
+    CHECK (cache_seconds IS NULL OR (method = 'GET' AND result IN ('rows', 'row', 'value') AND status = 200)),
     CHECK (cache_seconds IS NOT NULL OR cardinality(cache_tags) = 0),
     CHECK ((result = 'proxy') = (upstream IS NOT NULL))
 );

@@ -33,7 +33,7 @@ BEGIN
             relay_guard.budget_reserve(text, bigint, bigint, interval), relay_guard.budget_extend(uuid, bigint, interval),
             relay_guard.budget_settle(uuid, bigint, bigint), relay_guard.budget_release(uuid),
             relay_guard.budget_charge(text, bigint, bigint, bigint), relay_guard.budget_status(text),
-            relay_guard.usage_own(), relay_guard.usd(bigint),
+            relay_guard.usage_own(), relay_guard.usd(bigint), relay_guard.cache_invalidate(text),
             relay_guard.encrypt(text, bytea), relay_guard.encrypt(bytea, bytea), relay_guard.encrypt(jsonb, bytea),
             relay_guard.decrypt_text(bytea, bytea), relay_guard.decrypt_bytea(bytea, bytea),
             relay_guard.decrypt_jsonb(bytea, bytea), relay_guard.try_decrypt_text(bytea, bytea),

@@ -17,6 +17,7 @@
 #include "utils/guc.h"
 
 #include "audit_witness.h"
+#include "cache_slot.h"
 #include "counter.h"
 #include "counter_key.h"
 #include "counter_purge.h"
@@ -118,6 +119,7 @@ request_shmem(void)
 	rg_event_totals_request_shmem();
 	rg_denial_request_shmem();
 	rg_audit_witness_request_shmem();
+	rg_cache_slot_request_shmem();
 }
 
 static void
@@ -182,6 +184,7 @@ startup_shmem(void)
 	rg_event_totals_startup_shmem();
 	rg_denial_startup_shmem();
 	rg_audit_witness_startup_shmem();
+	rg_cache_slot_startup_shmem();
 	LWLockRelease(AddinShmemInitLock);
 }
 

@@ -12,6 +12,7 @@
 #include "audit_seal.h"
 #include "audit_sealer.h"
 #include "audit_witness.h"
+#include "cache_change.h"
 #include "calendar.h"
 #include "context.h"
 #include "counter.h"
@@ -55,6 +56,7 @@ _PG_init(void)
 	rg_account_change_init();
 	rg_promotion_init();
 	rg_calendar_init();
+	rg_cache_change_init();
 	rg_usage_policy_init();
 	rg_model_init();
 	rg_route_init();

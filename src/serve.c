@@ -8,6 +8,7 @@
 #include "access/xact.h"
 #include "utils/guc.h"
 #include "utils/inval.h"
+#include "utils/snapmgr.h"
 
 #include "admission.h"
 #include "arguments.h"
@@ -128,6 +129,27 @@ answer_violation(const RgRequest *request, const RgViolation *violation, RgAnswe
 	rg_answer_problem(answer, request, &problem);
 }
 
+/*
+ * The snapshot is taken after the validator was made: held.h.  With headers of
+ * its own, a cookie say, an answer is for this request alone.
+ */
+static void
+execute_cacheable(RgRoutePlan *plan, const RgRequest *request, const RgIdentity *identity,
+				  ParamListInfo params, uint64 limit, RgAnswer *answer)
+{
+	int			lines = answer->headers.len;
+
+	if (rg_held_is_current(&answer->held, answer->route, plan, request, identity, params))
+	{
+		rg_answer_held(answer);
+		return;
+	}
+	PushActiveSnapshot(GetTransactionSnapshot());
+	rg_execute(plan, request, params, limit, answer);
+	PopActiveSnapshot();
+	answer->cacheable = answer->status == 200 && answer->headers.len == lines;
+}
+
 /* The statement, once, and what it costs beside it. */
 static void
 run_statement(RgRoutePlan *plan, const RgRequest *request, const RgIdentity *identity,
@@ -138,7 +160,10 @@ run_statement(RgRoutePlan *plan, const RgRequest *request, const RgIdentity *ide
 	if (!rg_idempotency_begin(&keyed, request, identity, answer) ||
 		!rg_route_usage_hold(request, identity, answer))
 		return;
-	rg_execute(plan, request, params, limit, answer);
+	if (rg_held_allowed(answer->route, plan, request))
+		execute_cacheable(plan, request, identity, params, limit, answer);
+	else
+		rg_execute(plan, request, params, limit, answer);
 	rg_route_usage_settle(request, answer);
 	rg_idempotency_keep(&keyed, answer);
 }
@@ -233,8 +258,9 @@ rg_serve(const RgRequest *request, RgAnswer *answer)
 				errcode(ERRCODE_OBJECT_IN_USE),
 				errmsg("serve() cannot be called by a route"));
 	rg_log_guard_secret_used();
-	AcceptInvalidationMessages();
 	rg_answer_begin(answer);
+	rg_held_begin(&answer->held, request);
+	AcceptInvalidationMessages();
 	rg_denial_serving(request);
 	rg_serving_begin(request, answer);
 	PG_TRY();

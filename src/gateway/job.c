@@ -8,6 +8,8 @@
 
 #include <stdlib.h>
 
+#include "response_cache.h"
+
 #define POOL_MAX 256
 #define POOLED_FRAME 16384		/* larger frames are given back */
 #define MIN_FRAME 1024
@@ -56,6 +58,8 @@ void
 rg_job_free(RgJob *job)
 {
 	PQclear(job->result);
+	rg_held_body_release(job->held);
+	job->held = NULL;
 	if (pooled < POOL_MAX && job->cap <= POOLED_FRAME)
 	{
 		job->result = NULL;
