@@ -33,6 +33,15 @@ static const char *const forwarded[] = {
 	"last-event-id", "user-agent"
 };
 
+static RgSlice
+find_header(const RgHttpHead *head, const char *name)
+{
+	for (int i = 0; i < head->nheaders; i++)
+		if (rg_http_name_is(head->headers[i].name, name))
+			return head->headers[i].value;
+	return none;
+}
+
 static void
 refuse(RgConn *conn, const RgExchange *exchange, int status, RgSlice code,
 	   const char *detail)
@@ -161,7 +170,7 @@ check_head(RgConn *conn, const RgHttpHead *head, RgExchange *exchange)
 	{
 		fill_request(exchange, &target, request);
 		rg_edge_add_headers(conn, head, exchange, request);
-		rg_session_config_tell(conn->worker->config, request);
+		rg_session_config_tell(conn->worker->config, exchange->secure, request);
 		exchange->sent_token = rg_request_header(request, "authorization").data != NULL;
 		rg_represent_accepts(exchange, request, find_header(head, "accept-encoding"));
 		return !rg_edge_answer(conn, head, exchange);
