@@ -4,7 +4,7 @@ Descriptions of parameters and members, schemas of answers, and the problems tha
 statements raise.  Nothing of it changes what a route does.
 
 Revision ID: 0009
-Revises: 0007
+Revises: 0008
 """
 import json
 
@@ -13,7 +13,7 @@ from alembic import op
 from routes import add_route, change_route, drop_route
 
 revision = "0009"
-down_revision = "0007"
+down_revision = "0008"
 
 FILES = "/api/v1/knowledge/files"
 RESERVATIONS = "/api/v1/llm/reservations"

@@ -1,6 +1,6 @@
 """Every migration up, down and up again; and the index that was cut short."""
-import glob
 import os
+import pathlib
 import subprocess
 
 import psycopg2
@@ -73,7 +73,7 @@ def test_down_to_nothing_and_up_again():
 
 
 def test_each_step_down_and_up():
-    for _ in glob.glob("migrations/versions/*.py"):
+    for _ in pathlib.Path("migrations/versions").glob("[0-9]*.py"):
         alembic("downgrade", "-1")
         alembic("upgrade", "+1")
         alembic("downgrade", "-1")
