@@ -26,6 +26,7 @@ rg_answer_begin(RgAnswer *answer)
 	answer->content_type = NULL;
 	answer->route = NULL;
 	answer->signals = 0;
+	answer->redirect = false;
 	answer->limited = false;
 	answer->cacheable = false;
 	answer->admitted = false;

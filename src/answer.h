@@ -25,6 +25,8 @@ typedef struct RgAnswer
 	const char *content_type;	/* NULL: no body */
 	RgRoute    *route;			/* NULL until one was found */
 	uint32		signals;		/* RG_SIGNAL_…, for the gateway */
+	bool		redirect;		/* in place of success, 303: there is a header
+								 * Location */
 	bool		limited;		/* a refusal that the gateway may repeat */
 	RgHeld		held;			/* the body that the gateway has */
 	bool		cacheable;		/* the body depends on nothing else than its

@@ -26,6 +26,7 @@
 #include "revocation.h"
 #include "route.h"
 #include "serve.h"
+#include "session.h"
 #include "stats_guard.h"
 #include "strict.h"
 #include "upsert.h"
@@ -46,6 +47,7 @@ _PG_init(void)
 	rg_issuer_init();
 	rg_revocation_init();
 	rg_api_key_init();
+	rg_session_init();
 	rg_audit_sealer_init();
 	rg_counter_init();
 	rg_audit_witness_init();

@@ -21,15 +21,10 @@
 #include "route_usage.h"
 #include "run_as.h"
 #include "serve.h"
+#include "serving.h"
 #include "statement_guard.h"
 
 static emit_log_hook_type previous_emit_log_hook = NULL;
-
-/*
- * A route's statement must not serve another request as somebody else, nor run
- * what statement_guard.c refuses.  Cleared on every way out of serve().
- */
-static bool serving = false;
 
 /* The connection of a gateway that is for what is quick (gateway/lane.h). */
 static bool fast_lane = false;
@@ -249,18 +244,16 @@ serve_request(const RgRequest *request, RgAnswer *answer)
 	AtEOXact_GUC(false, nest);
 }
 
-bool
-rg_serving(void)
-{
-	return serving;
-}
-
+/*
+ * A route's statement must not serve another request as somebody else, nor run
+ * what statement_guard.c refuses.
+ */
 void
 rg_serve(const RgRequest *request, RgAnswer *answer)
 {
 	MemoryContext context = CurrentMemoryContext;
 
-	if (serving)
+	if (rg_serving() != NULL)
 		ereport(ERROR,
 				errcode(ERRCODE_OBJECT_IN_USE),
 				errmsg("serve() cannot be called by a route"));
@@ -269,18 +262,18 @@ rg_serve(const RgRequest *request, RgAnswer *answer)
 	rg_held_begin(&answer->held, request);
 	AcceptInvalidationMessages();
 	rg_denial_serving(request);
-	serving = true;
+	rg_serving_begin(request, answer);
 	PG_TRY();
 	{
 		serve_request(request, answer);
 	}
 	PG_CATCH();
 	{
-		serving = false;
+		rg_serving_end();
 		error_leaving = true;
 		rg_refusal_rethrow(answer, context);
 	}
 	PG_END_TRY();
-	serving = false;
+	rg_serving_end();
 	rg_denial_serving(NULL);
 }
