@@ -164,7 +164,7 @@ ECHO = """
     CREATE SCHEMA relay_guard;
     GRANT USAGE ON SCHEMA relay_guard TO relay_gateway;
     CREATE FUNCTION relay_guard.serve(bytea) RETURNS bytea LANGUAGE sql AS $$
-        SELECT int4send(200) || int4send(length($1)) || $1 || repeat(E'\\\\000', 20)::bytea
+        SELECT int4send(200) || int4send(length($1)) || $1 || repeat(E'\\\\000', 24)::bytea
     $$;
     CREATE FUNCTION relay_guard.ready() RETURNS jsonb LANGUAGE sql AS 'SELECT jsonb_build_object()';
     CREATE FUNCTION relay_guard.lint() RETURNS TABLE (level text, code text, object text, detail text, fix text)
