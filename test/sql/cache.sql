@@ -41,9 +41,9 @@ SELECT count(relay_guard.cache_invalidate(pattern)) FROM unnest(ARRAY['', 'a*b',
 SELECT relay_guard.cache_invalidate(NULL);
 
 -- Whose a validator is
-CREATE FUNCTION request(headers text[], query text DEFAULT '', address text DEFAULT repeat('00', 16), id text DEFAULT 'id')
+CREATE FUNCTION request(headers text[], query text DEFAULT '', address text DEFAULT repeat('00', 16), id text DEFAULT 'id', path text DEFAULT '/own')
 RETURNS bytea LANGUAGE sql AS $$
-    SELECT convert_to('GET', 'UTF8') || '\x00' || convert_to('/own', 'UTF8') || '\x00' || convert_to(query, 'UTF8') || '\x00'
+    SELECT convert_to('GET', 'UTF8') || '\x00' || convert_to(path, 'UTF8') || '\x00' || convert_to(query, 'UTF8') || '\x00'
         || decode(address, 'hex') || convert_to(id, 'UTF8') || '\x00' || int4send(cardinality(headers) / 2)
         || string_agg(convert_to(h, 'UTF8') || '\x00', '' ORDER BY n)
     FROM unnest(headers) WITH ORDINALITY u (h, n);
@@ -69,15 +69,23 @@ CREATE FUNCTION is_held_for(validator text, token text, query text DEFAULT '', a
 RETURNS boolean LANGUAGE sql
 RETURN is_held(relay_guard.serve(request(CASE WHEN token IS NULL THEN '{}' ELSE ARRAY['authorization', token] END
                                          || ARRAY['x-relay-held', validator], query, address, id)));
+INSERT INTO relay_guard.route (method, path, query, auth, result, run_as, cache_seconds)
+VALUES ('GET', '/own/key', 'SELECT 1', 'api_key', 'value', 'rg_app', 600);
+SELECT key AS key_1 FROM relay_guard.api_key_create('one', workspace => 'w') \gset
+SELECT key AS key_2 FROM relay_guard.api_key_create('two', workspace => 'w') \gset
+
 -- Made last: every change of a catalog ends them
 SELECT validator(relay_guard.serve(request(ARRAY['authorization', :'ann', 'x-relay-held', '']))) AS of_ann \gset
 SELECT validator(relay_guard.serve(request(ARRAY['x-relay-held', '']))) AS of_nobody \gset
+SELECT validator(relay_guard.serve(request(ARRAY['x-api-key', :'key_1', 'x-relay-held', ''], path => '/own/key'))) AS of_key \gset
 SELECT is_held_for(:'of_ann', :'ann') AS own, is_held_for(:'of_ann', :'ann', id => 'another') AS request_id,
        is_held_for(:'of_ann', :'ann_at_work') AS workspace, is_held_for(:'of_ann', :'bob') AS user_id,
        is_held_for(:'of_ann', NULL) AS nobody, is_held_for(:'of_ann', :'ann', 'a=1') AS query,
        is_held_for(:'of_ann', :'ann', '', repeat('00', 15) || '01') AS address;
 SELECT is_held_for(:'of_nobody', NULL) AS own, is_held_for(:'of_nobody', NULL, '', repeat('00', 15) || '01') AS address,
        is_held_for(:'of_nobody', :'ann') AS user_id;
+SELECT key = :'key_1' AS own, is_held(relay_guard.serve(request(ARRAY['x-api-key', key, 'x-relay-held', :'of_key'], path => '/own/key')))
+FROM unnest(ARRAY[:'key_1', :'key_2']) key;
 -- Changed by one character, another time in front, cut off, of another form
 SELECT count(*) FILTER (WHERE is_held_for(overlay(:'of_ann' PLACING 'x' FROM n FOR 1), :'ann'))
        - count(*) FILTER (WHERE substr(:'of_ann', n, 1) = 'x') AS forged
@@ -92,6 +100,7 @@ SELECT count(relay_guard.cache_invalidate(n::text)) FROM generate_series(1, 300)
 SELECT is_held_for(:'of_ann', :'ann');
 
 DELETE FROM relay_guard.route;
+DELETE FROM relay_guard.api_key;
 DROP FUNCTION add_route, refusal, request, is_held_for, is_held, validator, number;
 DROP TABLE locked;
 DROP OWNED BY rg_app;
