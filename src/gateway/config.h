@@ -74,6 +74,8 @@ typedef struct RgConfig
 	int64_t		cookie_samesite;
 	int64_t		response_cache; /* bytes, of one worker; 0: off */
 	int64_t		gzip;			/* RgSwitch */
+	char	   *proxy_ca_file;	/* "": the system's authorities */
+	int64_t		proxy_limit;	/* requests at upstreams, of one worker */
 	int64_t		queue_limit;	/* of one worker, for reads and writes each */
 	int64_t		anchor_interval;	/* microseconds, as all that follow; 0:
 									 * off */

@@ -21,6 +21,7 @@
 #include "metrics.h"
 #include "metrics_endpoint.h"
 #include "peer.h"
+#include "proxy.h"
 #include "request.h"
 #include "worker.h"
 
@@ -154,6 +155,7 @@ rg_conn_close(RgConn *conn)
 	conn->state = RG_CONN_CLOSED;
 	rg_peer_gone(conn);
 	rg_conn_stream_gone(conn);
+	rg_proxy_gone(conn);
 	conn->next = conn->worker->closed;
 	conn->worker->closed = conn;
 	event_active(&conn->worker->sweep_event, 0, 0);
@@ -502,7 +504,7 @@ on_readable(RgConn *conn)
 		default:
 			watch_waiting(conn);
 	}
-	if (conn->state == RG_CONN_STREAM && conn->ended)
+	if ((conn->state == RG_CONN_STREAM || conn->proxy != NULL) && conn->ended)
 		rg_conn_close(conn);
 	read_on(conn);
 }

@@ -52,6 +52,15 @@ begin_exchange(RgConn *conn, const RgHttpHead *head)
 	return exchange;
 }
 
+static RgSlice
+find_header(const RgHttpHead *head, const char *name)
+{
+	for (int i = 0; i < head->nheaders; i++)
+		if (rg_http_name_is(head->headers[i].name, name))
+			return head->headers[i].value;
+	return none;
+}
+
 static bool
 is_known_method(RgSlice method)
 {
@@ -225,7 +234,8 @@ make_job(RgConn *conn, const RgExchange *exchange, const RgRequest *request)
 {
 	RgJob	   *job = rg_job_new(RG_JOB_SERVE, exchange);
 
-	if (job != NULL && rg_job_set_frame(job, request))
+	if (job != NULL && rg_job_set_frame(job, request) &&
+		rg_job_keep_head(job, conn->worker->head.text))
 		return job;
 	refuse_memory(conn, exchange);
 	if (job != NULL)
