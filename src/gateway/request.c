@@ -172,7 +172,7 @@ check_head(RgConn *conn, const RgHttpHead *head, RgExchange *exchange)
 		rg_edge_add_headers(conn, head, exchange, request);
 		rg_session_config_tell(conn->worker->config, exchange->secure, request);
 		exchange->sent_token = rg_request_header(request, "authorization").data != NULL;
-		rg_represent_accepts(exchange, request, find_header(head, "accept-encoding"));
+		rg_represent_accepts(exchange, request, head);
 		return !rg_edge_answer(conn, head, exchange);
 	}
 	return false;
