@@ -13,6 +13,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#include "edge_config.h"
 #include "env_file.h"
 #include "http1.h"
 #include "keys_fetch.h"
@@ -100,11 +101,38 @@ static const Setting settings[] = {
 	{"ALLOWED_HOSTS", TEXT, FIELD(allowed_hosts_text), "", 0, 0,
 	"names that Host may have, separated by commas; empty: any"},
 	{"TRUSTED_PROXIES", TEXT, FIELD(trusted_proxies_text), "", 0, 0,
-	"networks whose X-Forwarded-For is believed, separated by commas"},
+	"networks whose X-Forwarded-For and -Proto are believed, separated by commas"},
+	{"PROXY_PROTOCOL", CHOICE, FIELD(proxy_protocol), "off", 0, 0,
+	"on|off: every connection begins with a PROXY protocol header, version 2, of a trusted proxy"},
+	{"MAX_CONNECTIONS_PER_IP", NUMBER, FIELD(max_connections_per_ip), "0", 0, 1000000,
+	"connections of one address to a worker, IPv6 by /64; 0: no limit"},
+	{"CORS_ORIGINS", TEXT, FIELD(cors_text), "", 0, 0,
+	"origins whose pages may read answers, separated by commas; *: any, without cookies"},
+	{"CORS_HEADERS", TEXT, FIELD(cors_headers), "", 0, 0,
+	"further request headers that those pages may send, separated by commas"},
+	{"HTTPS_PORT", NUMBER, FIELD(https_port), "443", 1, 65535,
+	"where redirects from http lead in production"},
+	{"CSP_CONNECT_SRC", TEXT, FIELD(csp_connect_src), "", 0, 0,
+	"what the gateway's pages may connect to beside 'self', separated by blanks"},
+	{"CONTENT_SECURITY_POLICY", TEXT, FIELD(content_security_policy), "", 0, 0,
+	"a whole policy in place of the usual one; off: none"},
+	{"X_FRAME_OPTIONS", TEXT, FIELD(frame_options), "DENY", 0, 0,
+	"the header's value, as of all that follow; off: none"},
+	{"REFERRER_POLICY", TEXT, FIELD(referrer_policy), "no-referrer", 0, 0, "its value"},
+	{"CROSS_ORIGIN_OPENER_POLICY", TEXT, FIELD(opener_policy), "same-origin", 0, 0, "its value"},
+	{"CROSS_ORIGIN_RESOURCE_POLICY", TEXT, FIELD(resource_policy), "same-origin", 0, 0, "its value"},
+	{"PERMISSIONS_POLICY", TEXT, FIELD(permissions_policy),
+		"accelerometer=(), camera=(), geolocation=(), microphone=(), payment=(), usb=()", 0, 0,
+	"its value"},
+	{"STRICT_TRANSPORT_SECURITY", TEXT, FIELD(transport_security),
+		"max-age=31536000; includeSubDomains; preload", 0, 0,
+	"its value, sent in production by https"},
 	{"LOG_LEVEL", CHOICE, FIELD(log_level), "info", 0, 0,
 	"debug|info|warning|error: what is written to stderr"},
 	{"ACCESS_LOG", TEXT, FIELD(access_log), "-", 0, 0,
 	"a file, - for stdout, or off"},
+	{"METRICS_LISTEN", TEXT, FIELD(metrics_listen_text), "127.0.0.1:9464", 0, 0,
+	"where /metrics is answered, as LISTEN, or off"},
 	{"AUDIT_ANCHOR_INTERVAL", DURATION, FIELD(anchor_interval), "60s", 0, 24 * 3600 * SECOND,
 	"how often the access log takes down the audit log's last seal; 0: never"},
 	{"WEB_ROOT", TEXT, FIELD(web_root), "", 0, 0,
@@ -263,6 +291,17 @@ derive_listen(RgConfig *config, FILE *errors)
 }
 
 static bool
+derive_metrics_listen(RgConfig *config, FILE *errors)
+{
+	if (strcmp(config->metrics_listen_text, "off") == 0 ||
+		rg_listen_parse(config->metrics_listen_text, 0, &config->metrics_listen))
+		return true;
+	fprintf(errors, "METRICS_LISTEN is \"%s\", but must be address:port, [address]:port, "
+			"unix:/path or off\n", config->metrics_listen_text);
+	return false;
+}
+
+static bool
 derive_proxies(RgConfig *config, FILE *errors)
 {
 	const char *text = config->trusted_proxies_text;
@@ -362,7 +401,9 @@ load(FILE *errors, bool to_serve)
 	valid &= read_settings(config, &file, errors);
 	rg_env_file_free(&file);
 	valid &= derive_listen(config, errors);
+	valid &= derive_metrics_listen(config, errors);
 	valid &= derive_proxies(config, errors);
+	valid &= rg_edge_config(config, errors);
 	valid &= derive_web_root(config, errors);
 	valid &= derive_keys(config, errors);
 	valid &= !to_serve || rg_tls_load(config->tls_certificate, config->tls_key, errors,

@@ -9,8 +9,10 @@
 #include <stdint.h>
 #include <stdio.h>
 
+#include "cors.h"
 #include "forwarded.h"
 #include "listen.h"
+#include "security_headers.h"
 
 typedef enum RgEnvironment
 {
@@ -35,7 +37,18 @@ typedef struct RgConfig
 	char	   *database_url;	/* "" leaves it to libpq's environment */
 	char	   *allowed_hosts_text;
 	char	   *trusted_proxies_text;
+	char	   *cors_text;
+	char	   *cors_headers;	/* names, separated by commas */
+	char	   *content_security_policy;
+	char	   *csp_connect_src;
+	char	   *frame_options;
+	char	   *referrer_policy;
+	char	   *opener_policy;
+	char	   *resource_policy;
+	char	   *permissions_policy;
+	char	   *transport_security;
 	char	   *access_log;
+	char	   *metrics_listen_text;
 	char	   *web_root;
 	char	   *jwks_url;		/* "": keys are not fetched */
 	char	   *jwt_iss;
@@ -46,6 +59,9 @@ typedef struct RgConfig
 	int64_t		log_level;		/* RgLogLevel */
 	int64_t		workers;
 	int64_t		max_connections;	/* of all workers */
+	int64_t		max_connections_per_ip; /* of one worker; 0: no limit */
+	int64_t		proxy_protocol; /* RgSwitch */
+	int64_t		https_port;		/* that redirects name */
 	int64_t		max_body;		/* bytes */
 	int64_t		max_body_memory;	/* bytes, of one worker */
 	int64_t		read_connections;	/* of one worker */
@@ -67,7 +83,10 @@ typedef struct RgConfig
 	/* Made of them */
 	RgListen	listen;
 	struct ssl_ctx_st *tls;		/* of rg_config_load_to_serve(); NULL: no TLS */
+	RgListen	metrics_listen; /* len 0: off */
 	RgNetworks	trusted_proxies;
+	RgCors		cors;
+	RgSecurityHeaders security;
 } RgConfig;
 
 /*

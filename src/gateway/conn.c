@@ -8,7 +8,6 @@
  */
 #include "conn.h"
 
-#include <arpa/inet.h>
 #include <errno.h>
 #include <event2/event.h>
 #include <netinet/tcp.h>
@@ -19,10 +18,12 @@
 #include "clock.h"
 #include "conn_class.h"
 #include "conn_stream.h"
+#include "metrics.h"
+#include "metrics_endpoint.h"
+#include "peer.h"
 #include "proxy.h"
 #include "request.h"
 #include "worker.h"
-
 
 static void on_event(evutil_socket_t fd, short what, void *arg);
 static void process(RgConn *conn, RgSlice input);
@@ -58,25 +59,18 @@ free_bytes(RgBytes *bytes)
 	memset(bytes, 0, sizeof *bytes);
 }
 
+/* The socket is the client's from here on. */
 static void
-set_peer(RgConn *conn, const struct sockaddr *peer)
+begin(RgConn *conn)
 {
-	const struct sockaddr_in6 *v6 = (const struct sockaddr_in6 *) peer;
-	const struct sockaddr_in *v4 = (const struct sockaddr_in *) peer;
+	bool		tls = conn->worker->config->tls != NULL && !conn->metrics;
 
-	/* a unix socket's client is this machine */
-	conn->peer.bytes[10] = conn->peer.bytes[11] = 0xff;
-	conn->peer.bytes[12] = 127;
-	conn->peer.bytes[15] = 1;
-	if (peer->sa_family == AF_INET)
-		memcpy(conn->peer.bytes + 12, &v4->sin_addr, 4);
-	else if (peer->sa_family == AF_INET6)
-		memcpy(conn->peer.bytes, &v6->sin6_addr, 16);
-	rg_address_text(&conn->peer, conn->peer_text);
+	conn->state = tls ? RG_CONN_HANDSHAKE : RG_CONN_HEAD;
+	rg_conn_class_set(conn, tls ? RG_CONN_IN_HANDSHAKE : RG_CONN_IN_HEAD);
 }
 
-void
-rg_conn_new(RgWorker *worker, int fd, const struct sockaddr *peer)
+static RgConn *
+new_conn(RgWorker *worker, int fd, const struct sockaddr *peer, bool metrics)
 {
 	RgConn	   *conn = calloc(1, sizeof *conn);
 	int			one = 1;
@@ -84,17 +78,39 @@ rg_conn_new(RgWorker *worker, int fd, const struct sockaddr *peer)
 	if (conn == NULL)
 	{
 		close(fd);
-		return;
+		return NULL;
 	}
 	if (peer->sa_family != AF_UNIX)
 		setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
 	conn->worker = worker;
 	conn->transport.fd = fd;
-	set_peer(conn, peer);
+	conn->metrics = metrics;
+	if (!rg_peer_new(conn, peer))
+	{
+		close(fd);
+		free(conn);
+		return NULL;
+	}
 	worker->nconns++;
-	conn->state = worker->config->tls ? RG_CONN_HANDSHAKE : RG_CONN_HEAD;
-	rg_conn_class_enter(conn, worker->config->tls ? RG_CONN_IN_HANDSHAKE : RG_CONN_IN_HEAD);
+	conn->state = RG_CONN_PROXY;
+	rg_conn_class_enter(conn, RG_CONN_IN_HANDSHAKE);
+	if (worker->config->proxy_protocol != RG_ON || metrics)
+		begin(conn);
 	set_interest(conn, EV_READ);
+	return conn;
+}
+
+void
+rg_conn_new(RgWorker *worker, int fd, const struct sockaddr *peer)
+{
+	if (new_conn(worker, fd, peer, false) != NULL)
+		rg_metrics_count(RG_COUNT_ACCEPTED, 1);
+}
+
+bool
+rg_conn_new_metrics(RgWorker *worker, int fd, const struct sockaddr *peer)
+{
+	return new_conn(worker, fd, peer, true) != NULL;
 }
 
 /* A job in the database goes on alone; one that still lacks its body does not. */
@@ -136,6 +152,7 @@ rg_conn_close(RgConn *conn)
 	rg_transport_close(&conn->transport, conn->state == RG_CONN_HEAD);
 	free_bytes(&conn->output);
 	conn->state = RG_CONN_CLOSED;
+	rg_peer_gone(conn);
 	rg_conn_stream_gone(conn);
 	rg_proxy_gone(conn);
 	conn->next = conn->worker->closed;
@@ -152,6 +169,8 @@ rg_conn_sweep(RgWorker *worker)
 	{
 		worker->closed = conn->next;
 		free_bytes(&conn->input);
+		if (conn->metrics)
+			rg_metrics_conn_gone(conn);
 		free(conn);
 		worker->nconns--;
 		rg_worker_conn_gone(worker);
@@ -279,7 +298,8 @@ void
 rg_conn_wait(RgConn *conn, RgJob *job)
 {
 	conn->job = job;
-	job->conn = conn;
+	if (job != NULL)
+		job->conn = conn;
 	conn->state = RG_CONN_WAIT;
 	rg_conn_class_set(conn, RG_CONN_IN_DATABASE);
 }
@@ -417,6 +437,20 @@ watch_waiting(RgConn *conn)
 	conn->ended = got == 0;
 }
 
+static void
+read_proxy(RgConn *conn)
+{
+	RgPeerRead	how = rg_peer_read(conn);
+
+	if (how == RG_PEER_REFUSED)
+		rg_conn_close(conn);
+	else if (how == RG_PEER_KNOWN)
+	{
+		begin(conn);
+		rg_worker_conn_gone(conn->worker);
+	}
+}
+
 /* Whoever speaks HTTP where TLS is spoken is told so, in HTTP. */
 static void
 shake_hands(RgConn *conn)
@@ -437,6 +471,7 @@ shake_hands(RgConn *conn)
 	}
 	if (how == RG_HANDSHAKE_PLAIN)
 	{
+		rg_http_give_up("", 0, &conn->worker->head);
 		conn->worker->head.error = "TLS is spoken here, not plain HTTP";
 		rg_request_malformed(conn, &conn->worker->head, 400);
 	}
@@ -447,6 +482,9 @@ on_readable(RgConn *conn)
 {
 	switch (conn->state)
 	{
+		case RG_CONN_PROXY:
+			read_proxy(conn);
+			break;
 		case RG_CONN_HANDSHAKE:
 			shake_hands(conn);
 			break;
@@ -520,13 +558,16 @@ on_event(evutil_socket_t fd, short what, void *arg)
 static void
 expire_head(RgConn *conn)
 {
+	RgHttpHead *head = &conn->worker->head;
+
 	if (conn->input.len == 0)
 	{
 		rg_conn_close(conn);
 		return;
 	}
-	conn->worker->head.error = "the head did not come in time";
-	rg_request_malformed(conn, &conn->worker->head, 408);
+	rg_http_give_up(conn->input.data, conn->scanned, head);
+	head->error = "the head did not come in time";
+	rg_request_malformed(conn, head, 408);
 }
 
 static void
@@ -551,9 +592,27 @@ rg_conn_expire(RgWorker *worker, int64_t now)
 			expire(worker->lists[class].first, now);
 }
 
+/* Browsers open connections ahead, which may never be used. */
+static bool
+has_sent_nothing(const RgConn *conn)
+{
+	char		byte;
+
+	return conn->input.len == 0 && !rg_transport_pending(&conn->transport) &&
+		recv(conn->transport.fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) < 0;
+}
+
 void
 rg_conn_close_idle(RgWorker *worker)
 {
+	RgConn	   *next;
+
 	while (worker->lists[RG_CONN_IDLE].first != NULL)
 		rg_conn_close(worker->lists[RG_CONN_IDLE].first);
+	for (RgConn *conn = worker->lists[RG_CONN_IN_HEAD].first; conn != NULL; conn = next)
+	{
+		next = conn->next;
+		if (has_sent_nothing(conn))
+			rg_conn_close(conn);
+	}
 }

@@ -21,6 +21,7 @@ struct RgWorker;
 
 typedef enum RgConnState
 {
+	RG_CONN_PROXY,				/* reads a PROXY protocol header */
 	RG_CONN_HANDSHAKE,			/* of TLS, where that is spoken */
 	RG_CONN_HEAD,				/* reads a head, or waits for one */
 	RG_CONN_BODY,				/* reads a body into the job */
@@ -68,6 +69,10 @@ typedef struct RgConn
 	RgConnClass class;
 	bool		processing;		/* rg_conn_process() is at work */
 	bool		keep_alive;		/* after the answer */
+	bool		metrics;		/* it came by METRICS_LISTEN */
+	bool		secure;			/* the client speaks TLS to the proxy, which
+								 * says so by the PROXY protocol */
+	bool		counted;		/* among those of its address (peer.h) */
 	bool		ended;			/* the client has ended its side, as far as
 								 * seen */
 	RgBytes		input;			/* not yet understood */
@@ -90,6 +95,9 @@ typedef struct RgConnList
 /* Takes an accepted socket over. */
 extern void rg_conn_new(struct RgWorker *worker, int fd, const struct sockaddr *peer);
 
+/* The same for one accepted at METRICS_LISTEN; false when it had to be closed. */
+extern bool rg_conn_new_metrics(struct RgWorker *worker, int fd, const struct sockaddr *peer);
+
 /* Closes it, whatever it is doing; its memory goes at the end of the turn. */
 extern void rg_conn_close(RgConn *conn);
 
@@ -102,7 +110,7 @@ extern void rg_conn_answered(RgConn *conn, bool keep_alive);
 /* The request's body is to be read into the job. */
 extern void rg_conn_read_body(RgConn *conn, RgJob *job);
 
-/* The request is with the database: wait. */
+/* The request is with the database: wait; without a job, for what the caller asked. */
 extern void rg_conn_wait(RgConn *conn, RgJob *job);
 
 /* Called by conn_stream.c: the head was sent, or more of the body. */
@@ -111,7 +119,7 @@ extern void rg_conn_streaming(RgConn *conn);
 /* Closes, or answers with 408, those whose time is up. */
 extern void rg_conn_expire(struct RgWorker *worker, int64_t now);
 
-/* Closes those that wait between requests; drains. */
+/* Closes those that wait for a request, a first one or the next; drains. */
 extern void rg_conn_close_idle(struct RgWorker *worker);
 
 /* Frees those that have been closed. */

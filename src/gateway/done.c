@@ -8,6 +8,7 @@
 #include "http1.h"
 #include "keys.h"
 #include "log.h"
+#include "metrics.h"
 #include "proxy.h"
 #include "response.h"
 #include "request.h"
@@ -42,6 +43,7 @@ answer_outcome(RgConn *conn, const RgExchange *exchange, RgOutcome outcome)
 		.detail = outcomes[outcome].detail
 	};
 
+	rg_metrics_count(RG_COUNT_QUEUE_FULL + (outcome - RG_QUEUE_FULL), 1);
 	rg_respond_problem(conn, exchange, &problem, none, none);
 }
 

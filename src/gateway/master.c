@@ -20,6 +20,8 @@
 #include "clock.h"
 #include "keys.h"
 #include "log.h"
+#include "metrics.h"
+#include "metrics_endpoint.h"
 #include "role_check.h"
 #include "worker.h"
 
@@ -35,6 +37,7 @@ typedef struct Slot
 	pid_t		process;		/* 0: to be started at start_at */
 	pid_t		leaving;		/* its predecessor, told to end */
 	int			listener;		/* -1: the one that fetches keys */
+	int			half;			/* 0 or 1: which of its two metric slots */
 	int			failures;		/* in a row */
 	int64_t		started;
 	int64_t		start_at;
@@ -51,10 +54,17 @@ typedef struct Master
 	bool		stopping;
 } Master;
 
+static int
+metric_slot(const Master *master, const Slot *slot, int half)
+{
+	return 2 * (slot - master->slots) + half;
+}
+
 static void
 run_worker(const Master *master, const Slot *slot, pid_t parent)
 {
 	sigprocmask(SIG_UNBLOCK, &master->signals, NULL);
+	rg_metrics_attach(metric_slot(master, slot, slot->half));
 	exit(rg_worker_run(master->config, slot->listener, parent));
 }
 
@@ -120,13 +130,22 @@ note_death(Slot *slot, int status)
 
 	slot->process = 0;
 	slot->start_at = now + restart_delay(slot, now);
+	rg_metrics_died(fetches_keys(slot));
 	rg_log(RG_LOG_ERROR, fetches_keys(slot) ? "the fetcher of keys died and will be replaced"
 		   : "a worker died and will be replaced", "reason", how, NULL);
 }
 
 static void
+note_end_of_worker(const Master *master, const Slot *slot, pid_t pid)
+{
+	if (!fetches_keys(slot) && (slot->process == pid || slot->leaving == pid))
+		rg_metrics_detach(metric_slot(master, slot, slot->process == pid ? slot->half : !slot->half));
+}
+
+static void
 note_exit_of(const Master *master, Slot *slot, pid_t pid, int status)
 {
+	note_end_of_worker(master, slot, pid);
 	if (slot->leaving == pid)
 		slot->leaving = 0;
 	else if (slot->process == pid && !master->stopping)
@@ -191,6 +210,7 @@ continue_rolling(Master *master)
 		return;
 	slot->leaving = slot->process;
 	slot->process = 0;
+	slot->half = !slot->half;
 	start_process(master, slot);
 	kill(slot->leaving, SIGTERM);
 }
@@ -346,6 +366,17 @@ open_listeners(Master *master)
 	return true;
 }
 
+static bool
+open_metrics(const RgConfig *config)
+{
+	if (rg_metrics_open(config))
+		return true;
+	rg_log(RG_LOG_ERROR, "the gateway cannot listen for /metrics", "at",
+		   config->metrics_listen_text, "reason", strerror(errno), "suggestion",
+		   "Choose another METRICS_LISTEN, or set it to off; each gateway of a machine needs its own.", NULL);
+	return false;
+}
+
 static void
 close_listeners(Master *master)
 {
@@ -354,6 +385,7 @@ close_listeners(Master *master)
 	for (int i = 0; i < master->count; i++)
 		sockets[i] = master->slots[i].listener;
 	rg_listen_close(&master->config->listen, master->count, sockets);
+	rg_metrics_close(master->config);
 }
 
 static bool
@@ -367,13 +399,13 @@ prepare(Master *master)
 			   "reason", strerror(errno), NULL);
 		return false;
 	}
-	if (!rg_keys_share() || !rg_anchor_share())
+	if (!rg_keys_share() || !rg_anchor_share() || !rg_metrics_share(master->count))
 	{
 		rg_log(RG_LOG_ERROR, "the gateway cannot start: out of memory", NULL);
 		return false;
 	}
 	raise_descriptor_limit();
-	return open_listeners(master);
+	return open_listeners(master) && open_metrics(config);
 }
 
 static void

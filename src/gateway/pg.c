@@ -11,6 +11,7 @@
 #include "clock.h"
 #include "lane.h"
 #include "log.h"
+#include "metrics.h"
 #include "random.h"
 #include "role_check.h"
 #include "worker.h"
@@ -150,6 +151,7 @@ rg_pg_drop(RgPg *pg, const char *reason)
 	bool		was_ready = pg->state == RG_PG_READY;
 
 	log_failure(pg, reason);
+	rg_metrics_count(RG_COUNT_DATABASE_LOSSES, was_ready);
 	pg->retry_at = rg_now() + next_delay(pg->failures);
 	if (!was_ready)
 		pg->failures++;

@@ -15,6 +15,8 @@
 #include "clock.h"
 #include "deny.h"
 #include "log.h"
+#include "metrics_endpoint.h"
+#include "peer.h"
 #include "proxy.h"
 #include "response.h"
 
@@ -141,6 +143,7 @@ on_second(evutil_socket_t fd, short what, void *arg)
 	(void) fd;
 	(void) what;
 	rg_anchor_tick(arg);
+	rg_metrics_second(arg);
 	rg_access_log_flush();
 }
 
@@ -175,6 +178,7 @@ on_stop(evutil_socket_t signal, short what, void *arg)
 	if (worker->draining)
 		return;
 	stop_accepting(worker);
+	rg_metrics_stop();
 	worker->draining = true;
 	worker->drain_until = rg_now() + worker->config->drain_timeout;
 	rg_conn_close_idle(worker);
@@ -277,9 +281,11 @@ rg_worker_run(const RgConfig *config, int listener, pid_t master)
 	rg_response_init(config);
 	rg_deny_init(config);
 	rg_proxy_init(worker);
+	rg_peer_init(config, worker->max_conns);
 	rg_job_limit_memory(config->max_body_memory);
 	on_tick(-1, 0, worker);
 	start_accepting(worker);
+	rg_metrics_second(worker);
 	event_base_dispatch(worker->base);
 	rg_lane_close(&worker->reads);
 	rg_lane_close(&worker->writes);
