@@ -15,6 +15,7 @@
 
 #include "rate.h"
 #include "route_plan.h"
+#include "route_responses.h"
 #include "run_as.h"
 #include "upstream.h"
 #include "usage_policy.h"
@@ -142,14 +143,15 @@ relay_guard_route_check(PG_FUNCTION_ARGS)
 {
 	TriggerData *trigger = (TriggerData *) fcinfo->context;
 	RgRoute		route;
+	HeapTuple	tuple;
 
 	if (!CALLED_AS_TRIGGER(fcinfo))
 		ereport(ERROR,
 				errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
 				errmsg("route_check() can only be called as a trigger"));
-	read_row(trigger->tg_relation,
-			 TRIGGER_FIRED_BY_UPDATE(trigger->tg_event) ?
-			 trigger->tg_newtuple : trigger->tg_trigtuple, &route);
+	tuple = TRIGGER_FIRED_BY_UPDATE(trigger->tg_event) ?
+		trigger->tg_newtuple : trigger->tg_trigtuple;
+	read_row(trigger->tg_relation, tuple, &route);
 	require_utf8();
 	require_membership(route.run_as);
 	rg_run_as_check(route.run_as);
@@ -158,6 +160,7 @@ relay_guard_route_check(PG_FUNCTION_ARGS)
 	require_rate_policies(&route);
 	require_quota_policies(&route);
 	require_budget_policy(&route);
+	rg_route_responses_check(&route, tuple, RelationGetDescr(trigger->tg_relation));
 	require_upstream(&route);
 	require_prefix(&route);
 	try_plan(&route);

@@ -69,6 +69,11 @@ typedef struct RgConfig
 	int64_t		slow_connections;	/* of one worker */
 	int64_t		pipeline_depth;
 	int64_t		deny_cache;		/* RgSwitch */
+	int64_t		allow_dev_routes;	/* 0 or 1 */
+	int64_t		cookie_secure;	/* of session_config.c, as the next */
+	int64_t		cookie_samesite;
+	int64_t		response_cache; /* bytes, of one worker; 0: off */
+	int64_t		gzip;			/* RgSwitch */
 	char	   *proxy_ca_file;	/* "": the system's authorities */
 	int64_t		proxy_limit;	/* requests at upstreams, of one worker */
 	int64_t		queue_limit;	/* of one worker, for reads and writes each */
@@ -87,6 +92,7 @@ typedef struct RgConfig
 	RgNetworks	trusted_proxies;
 	RgCors		cors;
 	RgSecurityHeaders security;
+	char		flags[64];		/* for serve(): gateway_flags.h */
 } RgConfig;
 
 /*

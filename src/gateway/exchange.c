@@ -106,6 +106,7 @@ rg_exchange_begin(RgExchange *exchange, const RgConn *conn, const RgHttpHead *he
 	exchange->head_only = rg_slice_is(head->method, "HEAD");
 	exchange->metrics = conn->metrics;
 	exchange->sent_token = false;
+	exchange->gzip = exchange->gzip_public = false;
 	exchange->started = rg_now();
 	exchange->queued_us = exchange->database_us = 0;
 	exchange->cors = given.origins == 1 ?

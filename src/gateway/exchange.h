@@ -23,6 +23,8 @@ typedef struct RgExchange
 	int			minor;			/* HTTP/1.minor */
 	bool		keep_alive;		/* may the connection be used again? */
 	bool		head_only;		/* HEAD: as GET, without the body */
+	bool		gzip;			/* the answer may be compressed */
+	bool		gzip_public;	/* so may one that is no secret */
 	bool		tls;			/* did it come by TLS, to this gateway itself? */
 	bool		metrics;		/* by METRICS_LISTEN: not counted among
 								 * requests */

@@ -8,6 +8,8 @@
 
 #include <stdlib.h>
 
+#include "response_cache.h"
+
 #define POOL_MAX 256
 #define POOLED_FRAME 16384		/* larger frames are given back */
 #define POOLED_HEAD 4096
@@ -82,6 +84,8 @@ rg_job_free(RgJob *job)
 	RgJobBytes	bytes;
 
 	PQclear(job->result);
+	rg_held_body_release(job->held);
+	job->held = NULL;
 	if (pooled < POOL_MAX && job->cap <= POOLED_FRAME && job->head_cap <= POOLED_HEAD)
 	{
 		job->result = NULL;

@@ -68,6 +68,7 @@ typedef struct RgJob
 	int64_t		body_left;		/* to come; -1: as the chunks say */
 	RgChunked	chunked;
 	PGresult   *result;
+	struct RgHeldBody *held;	/* that serve() was shown, pinned */
 	RgAsk		ask;
 	RgExchange	exchange;
 } RgJob;

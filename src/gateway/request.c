@@ -14,7 +14,9 @@
 #include "edge.h"
 #include "health.h"
 #include "metrics_endpoint.h"
+#include "represent.h"
 #include "response.h"
+#include "session_config.h"
 #include "target.h"
 #include "utf8.h"
 #include "worker.h"
@@ -25,9 +27,9 @@ static const RgSlice none = {NULL, 0};
 
 /* The headers that the database may need, as it knows them. */
 static const char *const forwarded[] = {
-	"authorization", "cookie", "content-type", "origin", "sec-fetch-site",
+	"authorization", "cookie", "content-type", "origin", "referer", "sec-fetch-site",
 	"x-csrf-token", "x-api-key", "idempotency-key", "if-none-match",
-	"last-event-id", "user-agent", "referer"
+	"last-event-id", "user-agent"
 };
 
 static void
@@ -48,6 +50,15 @@ begin_exchange(RgConn *conn, const RgHttpHead *head)
 
 	rg_exchange_begin(exchange, conn, head);
 	return exchange;
+}
+
+static RgSlice
+find_header(const RgHttpHead *head, const char *name)
+{
+	for (int i = 0; i < head->nheaders; i++)
+		if (rg_http_name_is(head->headers[i].name, name))
+			return head->headers[i].value;
+	return none;
 }
 
 static bool
@@ -149,7 +160,9 @@ check_head(RgConn *conn, const RgHttpHead *head, RgExchange *exchange)
 	{
 		fill_request(exchange, &target, request);
 		rg_edge_add_headers(conn, head, exchange, request);
+		rg_session_config_tell(conn->worker->config, request);
 		exchange->sent_token = rg_request_header(request, "authorization").data != NULL;
+		rg_represent_accepts(exchange, request, find_header(head, "accept-encoding"));
 		return !rg_edge_answer(conn, head, exchange);
 	}
 	return false;
@@ -171,15 +184,15 @@ answer_allow(RgConn *conn, const RgExchange *exchange, int status, RgSlice allow
 }
 
 static void
-answer_file(RgConn *conn, const RgExchange *exchange, const RgStaticFile *file)
+answer_file(RgConn *conn, const RgExchange *exchange, RgStaticFile *file)
 {
 	RgSlice		if_none_match = rg_request_header(&conn->worker->request, "if-none-match");
-	bool		fresh = rg_etag_matches(if_none_match, file->etag);
 	RgResponse	response = {
-		.status = fresh ? 304 : 200,.headers = file->headers,.body = file->body,
+		.status = 200,.headers = file->headers,
 		.route = {file->path, strlen(file->path)},.cacheable = true
 	};
 
+	rg_represent_file(exchange, file, if_none_match, &response);
 	rg_respond(conn, exchange, &response);
 }
 
@@ -246,7 +259,7 @@ ask_ready(RgConn *conn, const RgExchange *exchange)
 static bool
 answer_here(RgConn *conn, const RgExchange *exchange)
 {
-	const RgStaticFile *file;
+	RgStaticFile *file;
 
 	if (rg_slice_is(exchange->path, "*"))
 	{
@@ -277,13 +290,21 @@ answer_here(RgConn *conn, const RgExchange *exchange)
 static void
 handle_without_body(RgConn *conn, const RgExchange *exchange)
 {
+	RgHeldBody *held = NULL;
 	RgJob	   *job;
 
 	if (answer_here(conn, exchange))
 		return;
+	if (is_read(exchange))
+		held = rg_represent_offer(&conn->worker->request);
 	job = make_job(conn, exchange, &conn->worker->request);
-	if (job != NULL)
-		submit(conn, job);
+	if (job == NULL)
+	{
+		rg_held_body_release(held);
+		return;
+	}
+	job->held = held;
+	submit(conn, job);
 }
 
 static void

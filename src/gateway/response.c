@@ -119,6 +119,7 @@ rg_response_head(RgText *head, const RgExchange *exchange, const RgResponse *res
 	rg_text_put(head, common[exchange->secure]);
 	rg_text_put(head, cors_lines[exchange->cors]);
 	rg_text_put(head, response->headers);
+	rg_text_put(head, response->lines);
 	if (!response->cacheable)
 		rg_text_put(head, RG_SLICE("Cache-Control: no-store\r\n"));
 	put_connection(head, exchange);
