@@ -25,7 +25,6 @@
 #include "request.h"
 #include "worker.h"
 
-
 static void on_event(evutil_socket_t fd, short what, void *arg);
 static void process(RgConn *conn, RgSlice input);
 
