@@ -21,6 +21,7 @@
 #include "keyring.h"
 #include "log_guard.h"
 #include "model.h"
+#include "openapi.h"
 #include "promotion.h"
 #include "rate.h"
 #include "revocation.h"
@@ -30,6 +31,7 @@
 #include "stats_guard.h"
 #include "strict.h"
 #include "upsert.h"
+#include "upstream.h"
 #include "usage_policy.h"
 
 PG_MODULE_MAGIC;
@@ -59,7 +61,9 @@ _PG_init(void)
 	rg_cache_change_init();
 	rg_usage_policy_init();
 	rg_model_init();
+	rg_upstream_init();
 	rg_route_init();
+	rg_openapi_init();
 	rg_serve_init();
 	rg_strict_init();
 	rg_upsert_init();

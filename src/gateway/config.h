@@ -28,6 +28,8 @@ typedef enum RgSwitch
 	RG_OFF
 } RgSwitch;
 
+#define RG_FLAGS_SIZE 64
+
 typedef struct RgConfig
 {
 	/* As given; the strings belong to the configuration */
@@ -74,6 +76,8 @@ typedef struct RgConfig
 	int64_t		cookie_samesite;
 	int64_t		response_cache; /* bytes, of one worker; 0: off */
 	int64_t		gzip;			/* RgSwitch */
+	char	   *proxy_ca_file;	/* "": the system's authorities */
+	int64_t		proxy_limit;	/* requests at upstreams, of one worker */
 	int64_t		queue_limit;	/* of one worker, for reads and writes each */
 	int64_t		anchor_interval;	/* microseconds, as all that follow; 0:
 									 * off */
@@ -90,7 +94,8 @@ typedef struct RgConfig
 	RgNetworks	trusted_proxies;
 	RgCors		cors;
 	RgSecurityHeaders security;
-	char		flags[64];		/* for serve(): gateway_flags.h */
+	char		flags[2][RG_FLAGS_SIZE];	/* over http, https:
+											 * gateway_flags.h */
 } RgConfig;
 
 /*

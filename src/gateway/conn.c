@@ -21,9 +21,9 @@
 #include "metrics.h"
 #include "metrics_endpoint.h"
 #include "peer.h"
+#include "proxy.h"
 #include "request.h"
 #include "worker.h"
-
 
 static void on_event(evutil_socket_t fd, short what, void *arg);
 static void process(RgConn *conn, RgSlice input);
@@ -154,6 +154,7 @@ rg_conn_close(RgConn *conn)
 	conn->state = RG_CONN_CLOSED;
 	rg_peer_gone(conn);
 	rg_conn_stream_gone(conn);
+	rg_proxy_gone(conn);
 	conn->next = conn->worker->closed;
 	conn->worker->closed = conn;
 	event_active(&conn->worker->sweep_event, 0, 0);
@@ -502,7 +503,7 @@ on_readable(RgConn *conn)
 		default:
 			watch_waiting(conn);
 	}
-	if (conn->state == RG_CONN_STREAM && conn->ended)
+	if ((conn->state == RG_CONN_STREAM || conn->proxy != NULL) && conn->ended)
 		rg_conn_close(conn);
 	read_on(conn);
 }

@@ -80,6 +80,7 @@ typedef struct RgConn
 	RgBytes		output;			/* not yet taken */
 	RgJob	   *job;			/* in body and wait */
 	struct RgConnStream *stream;	/* in stream */
+	struct RgProxy *proxy;		/* in wait: an upstream has the request */
 	RgAddress	peer;
 	char		peer_text[INET6_ADDRSTRLEN];
 } RgConn;

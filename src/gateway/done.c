@@ -10,6 +10,7 @@
 #include "log.h"
 #include "metrics.h"
 #include "represent.h"
+#include "proxy.h"
 #include "response.h"
 #include "request.h"
 #include "worker.h"
@@ -147,6 +148,17 @@ answer_error(RgConn *conn, const RgExchange *exchange, const PGresult *result)
 	rg_respond_problem(conn, exchange, &problem, none, error_headers(&error));
 }
 
+/* Orders start with what they are: {"kind":"…" */
+static bool
+is_order(const RgReply *reply, const char *kind)
+{
+	RgSlice		rest = reply->order;
+	const size_t start = strlen("{\"kind\":\"");
+
+	return rest.len > start + strlen(kind) && memcmp(rest.data, "{\"kind\":\"", start) == 0 &&
+		memcmp(rest.data + start, kind, strlen(kind)) == 0 && rest.data[start + strlen(kind)] == '"';
+}
+
 static void
 answer_malformed(RgConn *conn, const RgExchange *exchange)
 {
@@ -183,7 +195,10 @@ answer_reply(RgConn *conn, RgJob *job, RgSlice frame)
 	rg_deny_note(job, &reply);
 	if (reply.signals & RG_SIGNAL_UNKNOWN_KEY)
 		rg_keys_want();
-	send_reply(conn, job, &reply, &traits);
+	if (is_order(&reply, "proxy"))
+		rg_proxy_start(conn, job, &reply);
+	else
+		send_reply(conn, job, &reply, &traits);
 }
 
 static void

@@ -115,15 +115,26 @@ add_file(RgStaticFiles *files, char *path, const char *type, RgSlice body)
 		files->count++;
 }
 
-/* "/docs/index.html" is "/docs/" too. */
+/* "/guide/index.html" is "/guide/" too, and "/docs.html" is "/docs". */
+static size_t
+short_length(const char *path)
+{
+	const char *name = strrchr(path, '/') + 1;
+	size_t		len = strlen(path);
+
+	if (strcmp(name, "index.html") == 0)
+		return name - path;
+	return strlen(name) > 5 && strcmp(path + len - 5, ".html") == 0 ? len - 5 : len;
+}
+
 static void
 add_paths(RgStaticFiles *files, const char *path, RgSlice body)
 {
-	const char *name = strrchr(path, '/') + 1;
+	size_t		len = short_length(path);
 
 	add_file(files, strdup(path), type_of(path), body);
-	if (strcmp(name, "index.html") == 0 && files->count < RG_STATIC_MAX_FILES)
-		add_file(files, strndup(path, name - path), type_of(path), body);
+	if (path[len] != '\0' && files->count < RG_STATIC_MAX_FILES)
+		add_file(files, strndup(path, len), type_of(path), body);
 }
 
 static void
