@@ -17,7 +17,7 @@ PURE_SOURCES = $(filter-out $(shell grep -l postgres.h src/*.c),$(wildcard src/*
 PURE = $(PURE_SOURCES:.c=.o)
 GATEWAY_OBJS = $(patsubst %.c,%.o,$(wildcard src/gateway/*.c)) $(PURE)
 GATEWAY_PURE = $(addprefix src/gateway/,chunked.o db_error.o deny_cache.o forwarded.o http1.o keys_schedule.o metric_series.o metric_text.o request_id.o target.o)
-GATEWAY_LIBS = -lsodium -lcrypto -ljansson -levent_core -lpq -lcurl
+GATEWAY_LIBS = -lsodium -lssl -lcrypto -ljansson -levent_core -lpq -lcurl
 
 # The install script is its numbered parts, one after the other; upgrade
 # scripts and the scripts of past releases are kept as they were written

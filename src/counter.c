@@ -24,6 +24,7 @@
 #include "database_worker.h"
 #include "decrypt_totals.h"
 #include "denial_shared.h"
+#include "expiry_worker.h"
 #include "rate_totals.h"
 #include "usage_worker.h"
 
@@ -204,6 +205,7 @@ rg_counter_init(void)
 	rg_counter_key_init();
 	rg_counter_worker_init();
 	rg_usage_worker_init();
+	rg_expiry_worker_init();
 	rg_database_worker_init();
 	if (!process_shared_preload_libraries_in_progress)
 		return;

@@ -20,6 +20,7 @@ typedef enum RgWork
 	RG_WORK_COUNTERS,
 	RG_WORK_SEALS,
 	RG_WORK_USAGE,
+	RG_WORK_EXPIRY,
 	RG_WORKS
 } RgWork;
 

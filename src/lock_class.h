@@ -10,5 +10,6 @@
 #define RG_LOCK_PROCEDURE	0x5247	/* relation, number */
 #define RG_LOCK_ACCOUNT		0x5248	/* 64 bits of its key */
 #define RG_LOCK_RESERVATION	0x5249	/* 64 random bits of its uuid */
+#define RG_LOCK_IDEMPOTENCY	0x524a	/* 64 bits of its scope */
 
 #endif

@@ -14,6 +14,7 @@
 #include "context.h"
 #include "denial.h"
 #include "execute.h"
+#include "idempotency.h"
 #include "log_guard.h"
 #include "refusal.h"
 #include "route_usage.h"
@@ -132,15 +133,19 @@ answer_violation(const RgRequest *request, const RgViolation *violation, RgAnswe
 	rg_answer_problem(answer, request, &problem);
 }
 
-/* The statement, and what it costs beside it. */
+/* The statement, once, and what it costs beside it. */
 static void
 run_statement(RgRoutePlan *plan, const RgRequest *request, const RgIdentity *identity,
 			  ParamListInfo params, uint64 limit, RgAnswer *answer)
 {
-	if (!rg_route_usage_hold(request, identity, answer))
+	RgKeyedRequest keyed;
+
+	if (!rg_idempotency_begin(&keyed, request, identity, answer) ||
+		!rg_route_usage_hold(request, identity, answer))
 		return;
 	rg_execute(plan, request, params, limit, answer);
 	rg_route_usage_settle(request, answer);
+	rg_idempotency_keep(&keyed, answer);
 }
 
 /* The values and the statement, both with the route's rights. */

@@ -17,6 +17,7 @@
 #include "http1.h"
 #include "keys_fetch.h"
 #include "log.h"
+#include "tls.h"
 
 typedef enum Kind
 {
@@ -52,6 +53,10 @@ typedef struct Unit
 static const Setting settings[] = {
 	{"LISTEN", TEXT, FIELD(listen_text), "127.0.0.1:8080", 0, 0,
 	"address:port, [address]:port or unix:/path"},
+	{"TLS_CERTIFICATE", TEXT, FIELD(tls_certificate), "", 0, 0,
+	"PEM file of the certificate, and of those that vouch for it; empty: no TLS"},
+	{"TLS_KEY", TEXT, FIELD(tls_key), "", 0, 0,
+	"PEM file of its key"},
 	{"RELAY_PORT", NUMBER, FIELD(port), "0", 0, 65535,
 	"takes the place of LISTEN's port, unless 0"},
 	{"WORKERS", NUMBER, FIELD(workers), "0", 0, 256,
@@ -353,8 +358,8 @@ derive_keys(RgConfig *config, FILE *errors)
 	return check_jwks_url(config, errors) & check_keys_database(config, errors);
 }
 
-RgConfig *
-rg_config_load(FILE *errors)
+static RgConfig *
+load(FILE *errors, bool to_serve)
 {
 	RgConfig   *config = calloc(1, sizeof *config);
 	RgEnvFile	file;
@@ -370,6 +375,8 @@ rg_config_load(FILE *errors)
 	valid &= derive_proxies(config, errors);
 	valid &= derive_web_root(config, errors);
 	valid &= derive_keys(config, errors);
+	valid &= !to_serve || rg_tls_load(config->tls_certificate, config->tls_key, errors,
+									  &config->tls);
 	derive_workers(config);
 	derive_write_connections(config);
 	if (valid)
@@ -378,9 +385,22 @@ rg_config_load(FILE *errors)
 	return NULL;
 }
 
+RgConfig *
+rg_config_load(FILE *errors)
+{
+	return load(errors, false);
+}
+
+RgConfig *
+rg_config_load_to_serve(FILE *errors)
+{
+	return load(errors, true);
+}
+
 void
 rg_config_free(RgConfig *config)
 {
+	rg_tls_free(config->tls);
 	for (size_t i = 0; i < NSETTINGS; i++)
 		if (is_text(&settings[i]))
 			free(*text_of(config, &settings[i]));

@@ -30,6 +30,8 @@ typedef struct RgConfig
 {
 	/* As given; the strings belong to the configuration */
 	char	   *listen_text;
+	char	   *tls_certificate;	/* "": no TLS, as is tls_key then */
+	char	   *tls_key;
 	char	   *database_url;	/* "" leaves it to libpq's environment */
 	char	   *allowed_hosts_text;
 	char	   *trusted_proxies_text;
@@ -64,6 +66,7 @@ typedef struct RgConfig
 	/* Made of them */
 	RgListen	listen;
 	RgListen	metrics_listen; /* len 0: off */
+	struct ssl_ctx_st *tls;		/* of rg_config_load_to_serve(); NULL: no TLS */
 	RgNetworks	trusted_proxies;
 } RgConfig;
 
@@ -72,6 +75,13 @@ typedef struct RgConfig
  * that names the variable; then NULL is returned.
  */
 extern RgConfig *rg_config_load(FILE *errors)
+			__attribute__((warn_unused_result));
+
+/*
+ * And what only serving takes, and other commands' users may not read: the
+ * certificate and its key.
+ */
+extern RgConfig *rg_config_load_to_serve(FILE *errors)
 			__attribute__((warn_unused_result));
 
 extern void rg_config_free(RgConfig *config);

@@ -17,78 +17,22 @@
 
 #include "body.h"
 #include "clock.h"
+#include "conn_class.h"
 #include "conn_stream.h"
 #include "metrics.h"
 #include "metrics_endpoint.h"
 #include "request.h"
 #include "worker.h"
 
-#define SECOND INT64_C(1000000)
-#define WRITE_TIMEOUT	(30 * SECOND)
-#define LINGER_TIMEOUT	(2 * SECOND)
-
 static void on_event(evutil_socket_t fd, short what, void *arg);
 static void process(RgConn *conn, RgSlice input);
 
-static int64_t
-span_of(const RgConfig *config, RgConnClass class)
-{
-	switch (class)
-	{
-		case RG_CONN_IDLE:
-			return config->idle_timeout;
-		case RG_CONN_IN_HEAD:
-			return config->header_timeout;
-		case RG_CONN_IN_BODY:
-			return SECOND;
-		case RG_CONN_IN_WRITE:
-			return WRITE_TIMEOUT;
-		case RG_CONN_LINGERING:
-			return LINGER_TIMEOUT;
-		default:
-			return INT64_MAX / 2;
-	}
-}
-
+/* What OpenSSL has read, but nobody took, the kernel does not tell of. */
 static void
-unlink_from_list(RgConn *conn)
+read_on(RgConn *conn)
 {
-	RgConnList *list = &conn->worker->lists[conn->class];
-
-	list->count--;
-	if (conn->previous != NULL)
-		conn->previous->next = conn->next;
-	else
-		list->first = conn->next;
-	if (conn->next != NULL)
-		conn->next->previous = conn->previous;
-	else
-		list->last = conn->previous;
-}
-
-/* All of a class have the same span, so the last to come is the last to go. */
-static void
-append_to_list(RgConn *conn, RgConnClass class)
-{
-	RgConnList *list = &conn->worker->lists[class];
-
-	list->count++;
-	conn->class = class;
-	conn->limit = rg_now() + span_of(conn->worker->config, class);
-	conn->next = NULL;
-	conn->previous = list->last;
-	if (list->last != NULL)
-		list->last->next = conn;
-	else
-		list->first = conn;
-	list->last = conn;
-}
-
-static void
-set_class(RgConn *conn, RgConnClass class)
-{
-	unlink_from_list(conn);
-	append_to_list(conn, class);
+	if (conn->interest & EV_READ && rg_transport_pending(&conn->transport))
+		event_active(&conn->event, EV_READ, 0);
 }
 
 static void
@@ -101,9 +45,10 @@ set_interest(RgConn *conn, short interest)
 	conn->interest = interest;
 	if (interest == 0)
 		return;
-	event_assign(&conn->event, conn->worker->base, conn->fd, interest | EV_PERSIST,
-				 on_event, conn);
+	event_assign(&conn->event, conn->worker->base, conn->transport.fd,
+				 interest | EV_PERSIST, on_event, conn);
 	event_add(&conn->event, NULL);
+	read_on(conn);
 }
 
 static void
@@ -131,7 +76,7 @@ set_peer(RgConn *conn, const struct sockaddr *peer)
 }
 
 static RgConn *
-new_conn(RgWorker *worker, int fd, const struct sockaddr *peer)
+new_conn(RgWorker *worker, int fd, const struct sockaddr *peer, bool tls)
 {
 	RgConn	   *conn = calloc(1, sizeof *conn);
 	int			one = 1;
@@ -144,10 +89,11 @@ new_conn(RgWorker *worker, int fd, const struct sockaddr *peer)
 	if (peer->sa_family != AF_UNIX)
 		setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
 	conn->worker = worker;
-	conn->fd = fd;
+	conn->transport.fd = fd;
 	set_peer(conn, peer);
 	worker->nconns++;
-	append_to_list(conn, RG_CONN_IN_HEAD);
+	conn->state = tls ? RG_CONN_HANDSHAKE : RG_CONN_HEAD;
+	rg_conn_class_enter(conn, tls ? RG_CONN_IN_HANDSHAKE : RG_CONN_IN_HEAD);
 	set_interest(conn, EV_READ);
 	return conn;
 }
@@ -155,14 +101,14 @@ new_conn(RgWorker *worker, int fd, const struct sockaddr *peer)
 void
 rg_conn_new(RgWorker *worker, int fd, const struct sockaddr *peer)
 {
-	if (new_conn(worker, fd, peer) != NULL)
+	if (new_conn(worker, fd, peer, worker->config->tls != NULL) != NULL)
 		rg_metrics_count(RG_COUNT_ACCEPTED, 1);
 }
 
 bool
 rg_conn_new_metrics(RgWorker *worker, int fd, const struct sockaddr *peer)
 {
-	RgConn	   *conn = new_conn(worker, fd, peer);
+	RgConn	   *conn = new_conn(worker, fd, peer, false);
 
 	if (conn != NULL)
 		conn->metrics = true;
@@ -193,7 +139,7 @@ rg_conn_streaming(RgConn *conn)
 		return;
 	conn->state = RG_CONN_STREAM;
 	if (conn->class != class)
-		set_class(conn, class);
+		rg_conn_class_set(conn, class);
 	set_interest(conn, pending ? EV_READ | EV_WRITE : EV_READ);
 }
 
@@ -204,8 +150,8 @@ rg_conn_close(RgConn *conn)
 		return;
 	leave_job(conn);
 	set_interest(conn, 0);
-	unlink_from_list(conn);
-	close(conn->fd);
+	rg_conn_class_leave(conn);
+	rg_transport_close(&conn->transport, conn->state == RG_CONN_HEAD);
 	free_bytes(&conn->output);
 	conn->state = RG_CONN_CLOSED;
 	rg_conn_stream_gone(conn);
@@ -238,9 +184,9 @@ rg_conn_sweep(RgWorker *worker)
 static void
 linger(RgConn *conn)
 {
-	shutdown(conn->fd, SHUT_WR);
+	rg_transport_end(&conn->transport);
 	conn->state = RG_CONN_LINGER;
-	set_class(conn, RG_CONN_LINGERING);
+	rg_conn_class_set(conn, RG_CONN_LINGERING);
 	set_interest(conn, EV_READ);
 }
 
@@ -261,7 +207,7 @@ after_answer(RgConn *conn)
 		return;
 	}
 	conn->state = RG_CONN_HEAD;
-	set_class(conn, RG_CONN_IDLE);
+	rg_conn_class_set(conn, RG_CONN_IDLE);
 	set_interest(conn, EV_READ);
 	process_kept(conn);
 	if (conn->worker->draining && conn->class == RG_CONN_IDLE && !conn->processing)
@@ -280,7 +226,7 @@ rg_conn_answered(RgConn *conn, bool keep_alive)
 		return;
 	}
 	conn->state = RG_CONN_WRITE;
-	set_class(conn, RG_CONN_IN_WRITE);
+	rg_conn_class_set(conn, RG_CONN_IN_WRITE);
 	set_interest(conn, EV_WRITE);
 }
 
@@ -323,13 +269,12 @@ keep_output(RgConn *conn, struct iovec *pieces, int count, size_t sent)
 void
 rg_conn_send(RgConn *conn, struct iovec *pieces, int count)
 {
-	struct msghdr message = {.msg_iov = pieces,.msg_iovlen = count};
 	ssize_t		sent = 0;
 
 	if (conn->state == RG_CONN_CLOSED)
 		return;
 	if (conn->output.len == 0)
-		sent = sendmsg(conn->fd, &message, MSG_NOSIGNAL | MSG_DONTWAIT);
+		sent = rg_transport_send(&conn->transport, pieces, count);
 	if (sent < 0 && errno != EAGAIN && errno != EINTR)
 	{
 		rg_conn_close(conn);
@@ -346,7 +291,7 @@ rg_conn_read_body(RgConn *conn, RgJob *job)
 	conn->state = RG_CONN_BODY;
 	conn->body_since = rg_now();
 	conn->body_seen = 0;
-	set_class(conn, RG_CONN_IN_BODY);
+	rg_conn_class_set(conn, RG_CONN_IN_BODY);
 }
 
 void
@@ -356,7 +301,7 @@ rg_conn_wait(RgConn *conn, RgJob *job)
 	if (job != NULL)
 		job->conn = conn;
 	conn->state = RG_CONN_WAIT;
-	set_class(conn, RG_CONN_IN_DATABASE);
+	rg_conn_class_set(conn, RG_CONN_IN_DATABASE);
 }
 
 /* False when more must come first. */
@@ -406,7 +351,7 @@ static void
 note_head_begun(RgConn *conn)
 {
 	if (conn->state == RG_CONN_HEAD && conn->input.len > 0 && conn->class == RG_CONN_IDLE)
-		set_class(conn, RG_CONN_IN_HEAD);
+		rg_conn_class_set(conn, RG_CONN_IN_HEAD);
 }
 
 static void
@@ -424,16 +369,24 @@ process(RgConn *conn, RgSlice input)
 	note_head_begun(conn);
 }
 
+static void
+await_transport(RgConn *conn)
+{
+	set_interest(conn, conn->transport.waits_to_write ? EV_WRITE : EV_READ);
+}
+
 /* Reads; 0 when nothing came, or the connection is closed now. */
 static size_t
 receive(RgConn *conn, char *data, size_t room)
 {
-	ssize_t		got = recv(conn->fd, data, room, MSG_DONTWAIT);
+	ssize_t		got = rg_transport_recv(&conn->transport, data, room);
 
 	if (got > 0)
 		return got;
 	if (got == 0 || (errno != EAGAIN && errno != EINTR))
 		rg_conn_close(conn);
+	else
+		await_transport(conn);
 	return 0;
 }
 
@@ -475,8 +428,7 @@ read_and_drop(RgConn *conn)
 static void
 watch_waiting(RgConn *conn)
 {
-	char		byte;
-	ssize_t		got = recv(conn->fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT);
+	ssize_t		got = rg_transport_peek(&conn->transport);
 
 	if (got < 0 && errno != EAGAIN && errno != EINTR)
 		rg_conn_close(conn);
@@ -485,11 +437,39 @@ watch_waiting(RgConn *conn)
 	conn->ended = got == 0;
 }
 
+/* Whoever speaks HTTP where TLS is spoken is told so, in HTTP. */
+static void
+shake_hands(RgConn *conn)
+{
+	RgHandshake how = rg_transport_handshake(&conn->transport,
+											 conn->worker->config->tls);
+
+	if (how == RG_HANDSHAKE_WAITS)
+		await_transport(conn);
+	else if (how == RG_HANDSHAKE_FAILED)
+		rg_conn_close(conn);
+	else
+	{
+		conn->state = RG_CONN_HEAD;
+		rg_conn_class_set(conn, RG_CONN_IN_HEAD);
+		set_interest(conn, EV_READ);
+		rg_worker_conn_gone(conn->worker);
+	}
+	if (how == RG_HANDSHAKE_PLAIN)
+	{
+		conn->worker->head.error = "TLS is spoken here, not plain HTTP";
+		rg_request_malformed(conn, &conn->worker->head, 400);
+	}
+}
+
 static void
 on_readable(RgConn *conn)
 {
 	switch (conn->state)
 	{
+		case RG_CONN_HANDSHAKE:
+			shake_hands(conn);
+			break;
 		case RG_CONN_HEAD:
 			read_input(conn);
 			break;
@@ -507,6 +487,7 @@ on_readable(RgConn *conn)
 	}
 	if (conn->state == RG_CONN_STREAM && conn->ended)
 		rg_conn_close(conn);
+	read_on(conn);
 }
 
 static void
@@ -522,8 +503,8 @@ static void
 on_writable(RgConn *conn)
 {
 	RgBytes    *output = &conn->output;
-	ssize_t		sent = send(conn->fd, output->data + output->at,
-							output->len - output->at, MSG_NOSIGNAL | MSG_DONTWAIT);
+	struct iovec piece = {output->data + output->at, output->len - output->at};
+	ssize_t		sent = rg_transport_send(&conn->transport, &piece, 1);
 
 	if (sent < 0 && errno != EAGAIN && errno != EINTR)
 	{
@@ -537,7 +518,7 @@ on_writable(RgConn *conn)
 		after_output(conn);
 	}
 	else if (sent > 0)
-		set_class(conn, RG_CONN_IN_WRITE);
+		rg_conn_class_set(conn, RG_CONN_IN_WRITE);
 }
 
 static void
@@ -546,10 +527,14 @@ on_event(evutil_socket_t fd, short what, void *arg)
 	RgConn	   *conn = arg;
 
 	(void) fd;
-	if (what & EV_WRITE)
+	if (what & EV_WRITE && (conn->state == RG_CONN_WRITE || conn->state == RG_CONN_STREAM))
+	{
 		on_writable(conn);
-	else
-		on_readable(conn);
+		return;
+	}
+	if (what & EV_WRITE)
+		set_interest(conn, EV_READ);
+	on_readable(conn);
 }
 
 static void
@@ -574,7 +559,7 @@ expire(RgConn *conn, int64_t now)
 	else if (rg_body_starves(conn, now))
 		rg_request_bad_body(conn, 408, "the body comes too slowly");
 	else
-		set_class(conn, RG_CONN_IN_BODY);
+		rg_conn_class_set(conn, RG_CONN_IN_BODY);
 }
 
 void

@@ -15,11 +15,13 @@
 
 #include "forwarded.h"
 #include "job.h"
+#include "transport.h"
 
 struct RgWorker;
 
 typedef enum RgConnState
 {
+	RG_CONN_HANDSHAKE,			/* of TLS, where that is spoken */
 	RG_CONN_HEAD,				/* reads a head, or waits for one */
 	RG_CONN_BODY,				/* reads a body into the job */
 	RG_CONN_WAIT,				/* the database has the request */
@@ -33,7 +35,9 @@ typedef enum RgConnState
 typedef enum RgConnClass
 {
 	RG_CONN_IDLE,				/* between requests */
-	RG_CONN_IN_HEAD,			/* since its first byte, or since accept() */
+	RG_CONN_IN_HANDSHAKE,		/* since accept() */
+	RG_CONN_IN_HEAD,			/* since its first byte, or since accept() or
+								 * the handshake */
 	RG_CONN_IN_BODY,			/* looked at every second */
 	RG_CONN_IN_WRITE,			/* since the client last took something */
 	RG_CONN_LINGERING,
@@ -58,7 +62,7 @@ typedef struct RgConn
 	int64_t		body_since;		/* when the body began, or was last looked at */
 	size_t		body_seen;		/* what had come of it then */
 	struct event event;
-	int			fd;
+	RgTransport transport;
 	short		interest;		/* EV_READ or EV_WRITE, or neither */
 	RgConnState state;
 	RgConnClass class;

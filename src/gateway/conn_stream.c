@@ -177,7 +177,7 @@ cut_off(RgConn *conn)
 {
 	struct linger now = {.l_onoff = 1,.l_linger = 0};
 
-	setsockopt(conn->fd, SOL_SOCKET, SO_LINGER, &now, sizeof now);
+	setsockopt(conn->transport.fd, SOL_SOCKET, SO_LINGER, &now, sizeof now);
 	rg_conn_close(conn);
 }
 

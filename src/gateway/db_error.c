@@ -40,6 +40,8 @@ static const Mapping mappings[] = {
 	{"2203", 422, INVALID},
 	{"RG503", 503, BUSY},
 	{"42501", 403, SAY("forbidden"), SAY("this is not allowed to you"), {NULL, 0}},
+	{"25006", 503, SAY("needs_primary"), SAY("the database only reads just now, and the request changes something"),
+	SAY("Send the request again after a moment.")},
 	{"40001", 503, BUSY},
 	{"40P01", 503, BUSY},
 	{"55P03", 503, BUSY},

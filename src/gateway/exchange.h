@@ -21,6 +21,7 @@ typedef struct RgExchange
 	bool		head_only;		/* HEAD: as GET, without the body */
 	bool		metrics;		/* by METRICS_LISTEN: not counted among
 								 * requests */
+	bool		tls;			/* did it come by TLS, to this gateway itself? */
 	bool		sent_token;		/* was there an Authorization header? */
 	RgAddress	client;
 	char		client_text[INET6_ADDRSTRLEN];

@@ -39,7 +39,7 @@ print_help(void)
 static int
 check(void)
 {
-	RgConfig   *config = rg_config_load(stderr);
+	RgConfig   *config = rg_config_load_to_serve(stderr);
 
 	if (config == NULL)
 		return EXIT_FAILURE;
@@ -51,7 +51,7 @@ check(void)
 static int
 serve(void)
 {
-	RgConfig   *config = rg_config_load(stderr);
+	RgConfig   *config = rg_config_load_to_serve(stderr);
 
 	return config ? rg_master_run(config) : EXIT_FAILURE;
 }

@@ -231,7 +231,7 @@ replace_keys(Slot *slot)
 static void
 reload(Master *master)
 {
-	RgConfig   *config = rg_config_load(stderr);
+	RgConfig   *config = rg_config_load_to_serve(stderr);
 
 	if (config == NULL)
 	{

@@ -37,11 +37,13 @@ typedef enum RgMetricCounter
 typedef enum RgMetricGauge
 {
 	RG_GAUGE_CONNS_IDLE,		/* clients' connections, as RgConnClass */
+	RG_GAUGE_CONNS_IN_HANDSHAKE,
 	RG_GAUGE_CONNS_IN_HEAD,
 	RG_GAUGE_CONNS_IN_BODY,
 	RG_GAUGE_CONNS_IN_WRITE,
 	RG_GAUGE_CONNS_LINGERING,
 	RG_GAUGE_CONNS_IN_DATABASE,
+	RG_GAUGE_STREAMS,
 	RG_GAUGE_PGS_DOWN,			/* connections to the database */
 	RG_GAUGE_PGS_CONNECTING,
 	RG_GAUGE_PGS_IDLE,

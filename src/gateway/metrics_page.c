@@ -47,17 +47,21 @@ static const Sample counters[] = {
 	{"relay_db_connections_lost_total", NULL, NULL, RG_COUNT_DATABASE_LOSSES,
 	"Connections to the database that were lost or given up."},
 	{"relay_denials_repeated_total", NULL, NULL, RG_COUNT_DENIALS_REPEATED,
-	"Refusals by limits that were repeated from memory; rate_limit_breaches_total does not count them."},
+	"Refusals by limits that were repeated from memory, without asking the database."},
 };
 
 static const Sample gauges[] = {
 	{"relay_connections", "state", "idle", RG_GAUGE_CONNS_IDLE,
 	"Connections of clients, by what they wait for."},
+	{"relay_connections", "state", "handshake", RG_GAUGE_CONNS_IN_HANDSHAKE, NULL},
 	{"relay_connections", "state", "head", RG_GAUGE_CONNS_IN_HEAD, NULL},
 	{"relay_connections", "state", "body", RG_GAUGE_CONNS_IN_BODY, NULL},
 	{"relay_connections", "state", "database", RG_GAUGE_CONNS_IN_DATABASE, NULL},
 	{"relay_connections", "state", "write", RG_GAUGE_CONNS_IN_WRITE, NULL},
 	{"relay_connections", "state", "closing", RG_GAUGE_CONNS_LINGERING, NULL},
+	{"relay_connections", "state", "stream", RG_GAUGE_STREAMS, NULL},
+	{"relay_stream_active", NULL, NULL, RG_GAUGE_STREAMS,
+	"Answers that are being streamed, those whose client reads slowly not counted."},
 	{"relay_db_connections", "state", "down", RG_GAUGE_PGS_DOWN,
 	"Connections to the database."},
 	{"relay_db_connections", "state", "connecting", RG_GAUGE_PGS_CONNECTING, NULL},

@@ -89,6 +89,7 @@ begin_exchange(RgConn *conn, const RgHttpHead *head)
 	exchange->keep_alive = head->keep_alive && !conn->worker->draining;
 	exchange->head_only = rg_slice_is(head->method, "HEAD");
 	exchange->metrics = conn->metrics;
+	exchange->tls = conn->transport.tls != NULL;
 	exchange->sent_token = false;
 	exchange->started = rg_now();
 	exchange->queued_us = exchange->database_us = 0;

@@ -20,6 +20,8 @@
 
 #define TICK_US 50000
 #define ACCEPTS_A_TURN 64
+#define MAX_HANDSHAKES 1024		/* each may hold 200 kB */
+#define HANDSHAKE_GRACE 1000000
 
 static void
 start_accepting(RgWorker *worker)
@@ -45,6 +47,25 @@ rg_worker_conn_gone(RgWorker *worker)
 }
 
 /*
+ * Newcomers wait in the kernel's queue; but for a connection that says nothing,
+ * or very little, only as long as the grace.
+ */
+static bool
+has_room_for_handshake(RgWorker *worker)
+{
+	const RgConnList *list = &worker->lists[RG_CONN_IN_HANDSHAKE];
+	int64_t		begun;
+
+	if (list->count < MAX_HANDSHAKES)
+		return true;
+	begun = list->first->limit - worker->config->header_timeout;
+	if (rg_now() < begun + HANDSHAKE_GRACE)
+		return false;
+	rg_conn_close(list->first);
+	return true;
+}
+
+/*
  * At the cap the connection that has been idle for longest makes room; if all
  * are busy, newcomers wait in the kernel's queue.
  */
@@ -53,9 +74,9 @@ has_room(RgWorker *worker)
 {
 	RgConn	   *idle = worker->lists[RG_CONN_IDLE].first;
 
-	if (worker->nconns < worker->max_conns)
+	if (worker->nconns < worker->max_conns && has_room_for_handshake(worker))
 		return true;
-	if (idle != NULL)
+	if (worker->nconns >= worker->max_conns && idle != NULL)
 		rg_conn_close(idle);
 	stop_accepting(worker);
 	return false;

@@ -39,6 +39,7 @@ test_mapped(void)
 	becomes("22P02", 422);
 	becomes("22012", 500);
 	becomes("42501", 403);
+	becomes("25006", 503);
 	becomes("40001", 503);
 	becomes("40P01", 503);
 	becomes("55P03", 503);
