@@ -16,7 +16,7 @@
 
 #include "metric_series.h"
 
-/* Counters; metrics_text.c has their names. */
+/* Counters; metrics_page.c has their names. */
 typedef enum RgMetricCounter
 {
 	RG_COUNT_ACCEPTED,			/* clients' connections */
