@@ -49,6 +49,7 @@ typedef struct RgConfig
 	int64_t		max_connections;	/* of all workers */
 	int64_t		max_body;		/* bytes */
 	int64_t		max_body_memory;	/* bytes, of one worker */
+	int64_t		max_output_memory;	/* bytes, of one worker */
 	int64_t		read_connections;	/* of one worker */
 	int64_t		write_connections;	/* of one worker */
 	int64_t		slow_connections;	/* of one worker */
@@ -61,6 +62,7 @@ typedef struct RgConfig
 	int64_t		slow_timeout;	/* the same for slow routes */
 	int64_t		header_timeout;
 	int64_t		idle_timeout;
+	int64_t		write_timeout;
 	int64_t		drain_timeout;
 
 	/* Made of them */

@@ -29,6 +29,8 @@ typedef enum RgMetricCounter
 	RG_COUNT_DATABASE_LOST,
 	RG_COUNT_DENIALS_REPEATED,	/* from the memory of refusals */
 	RG_COUNT_DATABASE_LOSSES,	/* of connections to the database */
+	RG_COUNT_CUT_FOR_SLOWNESS,	/* readers of answers */
+	RG_COUNT_CUT_FOR_MEMORY,
 	RG_COUNT_CPU_MICROSECONDS,
 	RG_COUNTERS
 } RgMetricCounter;
@@ -49,6 +51,7 @@ typedef enum RgMetricGauge
 	RG_GAUGE_PGS_IDLE,
 	RG_GAUGE_PGS_BUSY,
 	RG_GAUGE_QUEUED,			/* requests that wait for one */
+	RG_GAUGE_OUTPUT_BYTES,		/* kept for slow readers */
 	RG_GAUGE_LOG_BROKEN,		/* the access log cannot be written */
 	RG_GAUGES
 } RgMetricGauge;

@@ -44,6 +44,9 @@ static const Sample counters[] = {
 	{"relay_database_failures_total", "reason", "timeout", RG_COUNT_DATABASE_EXPIRED, NULL},
 	{"relay_database_failures_total", "reason", "down", RG_COUNT_DATABASE_DOWN, NULL},
 	{"relay_database_failures_total", "reason", "lost", RG_COUNT_DATABASE_LOST, NULL},
+	{"relay_readers_cut_off_total", "reason", "slow", RG_COUNT_CUT_FOR_SLOWNESS,
+	"Clients that did not read their answers."},
+	{"relay_readers_cut_off_total", "reason", "memory", RG_COUNT_CUT_FOR_MEMORY, NULL},
 	{"relay_db_connections_lost_total", NULL, NULL, RG_COUNT_DATABASE_LOSSES,
 	"Connections to the database that were lost or given up."},
 	{"relay_denials_repeated_total", NULL, NULL, RG_COUNT_DENIALS_REPEATED,
@@ -69,6 +72,8 @@ static const Sample gauges[] = {
 	{"relay_db_connections", "state", "busy", RG_GAUGE_PGS_BUSY, NULL},
 	{"relay_queue_length", NULL, NULL, RG_GAUGE_QUEUED,
 	"Requests that wait for a connection to the database."},
+	{"relay_output_bytes", NULL, NULL, RG_GAUGE_OUTPUT_BYTES,
+	"Of answers that clients have not taken yet."},
 	{"relay_access_log_broken", NULL, NULL, RG_GAUGE_LOG_BROKEN,
 	"Workers that cannot write the access log: lines are lost."},
 };
