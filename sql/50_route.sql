@@ -4,7 +4,7 @@
 CREATE TABLE route (
     id           bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     method       text NOT NULL CHECK (method IN ('GET', 'POST', 'PUT', 'PATCH', 'DELETE')),
-    path         text NOT NULL CHECK (path ~ '^(/([A-Za-z0-9._~!$&''()*+,;=:@-]+|\{[a-z_][a-z0-9_]*\}))+$'),
+    path         text NOT NULL CHECK (path ~ '^(/([A-Za-z0-9._~!$&''()*+,;=:@-]+|\{[a-z_][a-z0-9_]*\}))*(/\{[a-z_][a-z0-9_]*\.\.\.\})?$' AND path <> ''),
     query        text NOT NULL,
     auth         text NOT NULL DEFAULT 'user' CHECK (auth IN ('none', 'optional', 'anonymous', 'user', 'admin', 'api_key')),
     scopes       text[] NOT NULL DEFAULT '{}' CHECK (array_position(scopes, NULL) IS NULL
@@ -36,13 +36,15 @@ CREATE TABLE route (
     UNIQUE (method, path),
     CHECK (result = 'rows' OR cardinality(keyset) = 0),
     CHECK (result_key IS NOT NULL OR cardinality(keyset) = 0),
-    CHECK (idempotency = 'none' OR method <> 'GET'),
+    CHECK (idempotency = 'none' OR (method <> 'GET' AND result NOT IN ('stream', 'proxy'))),
     CHECK (cache_seconds IS NULL OR (method = 'GET' AND result IN ('rows', 'row', 'value') AND status = 200)),
     CHECK (cache_seconds IS NOT NULL OR cardinality(cache_tags) = 0),
-    CHECK ((result = 'proxy') = (upstream IS NOT NULL))
+    CHECK ((result = 'proxy') = (upstream IS NOT NULL)),
+    CHECK (result = 'proxy' OR path !~ '\.\.\.\}$'),
+    CHECK (result <> 'proxy' OR (idempotency = 'none' AND result_key IS NULL AND status = 200))
 );
 COMMENT ON TABLE route IS 'The HTTP endpoints that serve() answers.';
-COMMENT ON COLUMN route.path IS 'Template such as /api/v1/files/{id}; a literal segment wins over {...}.';
+COMMENT ON COLUMN route.path IS 'Template such as /api/v1/files/{id}; a literal segment wins over {...}. Of routes of result proxy a last {name...} takes all segments that are left.';
 COMMENT ON COLUMN route.query IS 'One SQL statement; it reads its parameters as request.<name>.';
 COMMENT ON COLUMN route.auth IS 'none, optional, anonymous (or better), user, admin (a token or an API key of role admin), api_key (an API key, or a user with a workspace).';
 COMMENT ON COLUMN route.scopes IS 'Scopes that the token must grant, all of them.';

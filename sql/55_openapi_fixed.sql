@@ -49,7 +49,8 @@ CREATE FUNCTION openapi_common_problems(OUT status int, OUT code text, OUT detai
 RETURNS SETOF record
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
 SELECT status, code, meaning, suggestion FROM relay_guard.problem_catalog()
-WHERE code LIKE 'malformed\_%' OR code IN ('route_not_found', 'method_not_allowed', 'unknown_host', 'unknown_method')
+WHERE code LIKE 'malformed\_%' OR code IN ('route_not_found', 'method_not_allowed', 'unknown_host',
+	'unknown_method', 'https_required', 'origin_not_allowed')
 $$;
 COMMENT ON FUNCTION openapi_common_problems() IS 'openapi(): the problems that can happen to any request.';
 

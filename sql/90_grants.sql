@@ -59,7 +59,7 @@ BEGIN
             relay_guard.jwt_key_add(text, text, text), relay_guard.jwt_key_retire(text, text),
             relay_guard.revoke(text, text, text, timestamptz),
             relay_guard.api_key_create(text, text, text[], text[], timestamptz, text),
-            relay_guard.api_key_revoke(uuid), relay_guard.session_revoke(uuid), relay_guard.session_purge(), relay_guard.api_key_set(text, text, text),
+            relay_guard.api_key_revoke(uuid), relay_guard.session_revoke(uuid), relay_guard.session_expire(int), relay_guard.api_key_set(text, text, text),
             relay_guard.api_key_unset(text), relay_guard.reencrypt(bytea, bytea),
             relay_guard.quota_replay(jsonb, timestamptz), relay_guard.budget_replay(jsonb, timestamptz),
             relay_guard.usage_rebuild(), relay_guard.usage_confirm_promotion(),
@@ -92,6 +92,8 @@ BEGIN
             relay_guard.rate_override TO %s', grantee);
         EXECUTE format('GRANT SELECT, INSERT, UPDATE, DELETE ON relay_guard.quota_policy, relay_guard.budget_policy,
             relay_guard.model TO %s', grantee);
+        EXECUTE format('GRANT SELECT, INSERT, UPDATE, DELETE ON relay_guard.upstream TO %s', grantee);
+        EXECUTE format('GRANT EXECUTE ON FUNCTION relay_guard.upstream_secret_set(text, text, interval) TO %s', grantee);
         EXECUTE format('GRANT SELECT ON relay_guard.model_version TO %s', grantee);
         EXECUTE format('GRANT SELECT, UPDATE, DELETE ON relay_guard.issuer TO %s', grantee);
         EXECUTE format('GRANT SELECT (id, name, role, workspace, scopes, rate, created_at, expires_at, revoked_at) ON relay_guard.api_key TO %s', grantee);

@@ -31,6 +31,7 @@
 #include "stats_guard.h"
 #include "strict.h"
 #include "upsert.h"
+#include "upstream.h"
 #include "usage_policy.h"
 
 PG_MODULE_MAGIC;
@@ -60,6 +61,7 @@ _PG_init(void)
 	rg_cache_change_init();
 	rg_usage_policy_init();
 	rg_model_init();
+	rg_upstream_init();
 	rg_route_init();
 	rg_openapi_init();
 	rg_serve_init();

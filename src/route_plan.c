@@ -511,7 +511,7 @@ static bool
 same_statement(const RgRoute *a, const RgRoute *b)
 {
 	if (a->nkeys != b->nkeys || a->custom_plan != b->custom_plan ||
-		a->run_as != b->run_as || a->result != b->result)
+		a->run_as != b->run_as || a->result != b->result || a->order != b->order)
 		return false;
 	for (int i = 0; i < a->nkeys; i++)
 		if (!same_text(a->keyset[i], b->keyset[i]) ||

@@ -23,6 +23,7 @@
 #include "serve.h"
 #include "serving.h"
 #include "statement_guard.h"
+#include "upstream_order.h"
 
 static emit_log_hook_type previous_emit_log_hook = NULL;
 
@@ -164,6 +165,8 @@ run_statement(RgRoutePlan *plan, const RgRequest *request, const RgIdentity *ide
 		execute_cacheable(plan, request, identity, params, limit, answer);
 	else
 		rg_execute(plan, request, params, limit, answer);
+	if (answer->route->order == RG_ORDER_PROXY && answer->status < 300)
+		rg_upstream_order(request, identity, answer);
 	rg_route_usage_settle(request, answer);
 	rg_idempotency_keep(&keyed, answer);
 }

@@ -4,13 +4,14 @@
  */
 #include "conn_class.h"
 
+#include <sys/socket.h>
+
 #include "body.h"
 #include "clock.h"
 #include "request.h"
 #include "worker.h"
 
 #define SECOND INT64_C(1000000)
-#define WRITE_TIMEOUT	(30 * SECOND)
 #define LINGER_TIMEOUT	(2 * SECOND)
 
 static int64_t
@@ -25,8 +26,6 @@ span_of(const RgConfig *config, RgConnClass class)
 			return config->header_timeout;
 		case RG_CONN_IN_BODY:
 			return SECOND;
-		case RG_CONN_IN_WRITE:
-			return WRITE_TIMEOUT;
 		case RG_CONN_LINGERING:
 			return LINGER_TIMEOUT;
 		default:
@@ -121,17 +120,23 @@ has_sent_nothing(const RgConn *conn)
 		recv(conn->transport.fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) < 0;
 }
 
-void
-rg_conn_close_idle(RgWorker *worker)
+/* A request that is there already will be answered, though it be the last. */
+static void
+close_silent(RgConnList *list)
 {
 	RgConn	   *next;
 
-	while (worker->lists[RG_CONN_IDLE].first != NULL)
-		rg_conn_close(worker->lists[RG_CONN_IDLE].first);
-	for (RgConn *conn = worker->lists[RG_CONN_IN_HEAD].first; conn != NULL; conn = next)
+	for (RgConn *conn = list->first; conn != NULL; conn = next)
 	{
 		next = conn->next;
 		if (has_sent_nothing(conn))
 			rg_conn_close(conn);
 	}
+}
+
+void
+rg_conn_close_idle(RgWorker *worker)
+{
+	close_silent(&worker->lists[RG_CONN_IDLE]);
+	close_silent(&worker->lists[RG_CONN_IN_HEAD]);
 }

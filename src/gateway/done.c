@@ -10,6 +10,7 @@
 #include "log.h"
 #include "metrics.h"
 #include "represent.h"
+#include "proxy.h"
 #include "response.h"
 #include "request.h"
 #include "worker.h"
@@ -129,6 +130,15 @@ error_headers(const RgDbError *error)
 	return lines;
 }
 
+/* serve() puts the template there; a type's name, say of a commit's error, is none. */
+static RgSlice
+error_route(const PGresult *result)
+{
+	RgSlice		name = rg_slice_of(PQresultErrorField(result, PG_DIAG_DATATYPE_NAME));
+
+	return name.len > 0 && name.data[0] == '/' ? name : none;
+}
+
 static void
 answer_error(RgConn *conn, const RgExchange *exchange, const PGresult *result)
 {
@@ -144,7 +154,18 @@ answer_error(RgConn *conn, const RgExchange *exchange, const PGresult *result)
 	bool		expected = rg_db_error_problem(&error, &problem);
 
 	log_error(exchange, &error, expected ? RG_LOG_INFO : RG_LOG_ERROR);
-	rg_respond_problem(conn, exchange, &problem, none, error_headers(&error));
+	rg_respond_problem(conn, exchange, &problem, error_route(result), error_headers(&error));
+}
+
+/* Orders start with what they are: {"kind":"…" */
+static bool
+is_order(const RgReply *reply, const char *kind)
+{
+	RgSlice		rest = reply->order;
+	const size_t start = strlen("{\"kind\":\"");
+
+	return rest.len > start + strlen(kind) && memcmp(rest.data, "{\"kind\":\"", start) == 0 &&
+		memcmp(rest.data + start, kind, strlen(kind)) == 0 && rest.data[start + strlen(kind)] == '"';
 }
 
 static void
@@ -183,7 +204,10 @@ answer_reply(RgConn *conn, RgJob *job, RgSlice frame)
 	rg_deny_note(job, &reply);
 	if (reply.signals & RG_SIGNAL_UNKNOWN_KEY)
 		rg_keys_want();
-	send_reply(conn, job, &reply, &traits);
+	if (is_order(&reply, "proxy"))
+		rg_proxy_start(conn, job, &reply);
+	else
+		send_reply(conn, job, &reply, &traits);
 }
 
 static void

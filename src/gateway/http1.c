@@ -465,7 +465,7 @@ static void
 reset(RgHttpHead *head)
 {
 	head->host = rg_slice(NULL, 0);
-	head->method = head->target = head->host;
+	head->method = head->target = head->text = head->host;
 	head->minor = 1;
 	head->keep_alive = head->chunked = head->expects_continue = false;
 	head->content_length = -1;
@@ -494,6 +494,7 @@ read_head(const char *data, size_t len, size_t *scanned, RgHttpHead *head)
 		(status = read_headers(&cursor)) < 0 ||
 		(status = check_framing(head)) < 0)
 		return status;
+	head->text = rg_slice(data, length);
 	return length;
 }
 

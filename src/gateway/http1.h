@@ -23,6 +23,7 @@
 
 typedef struct RgHttpHead
 {
+	RgSlice		text;			/* all of it; only of one that is complete */
 	RgSlice		method;			/* a token: "GET" */
 	RgSlice		target;			/* as it was sent; target.h checks it */
 	RgSlice		host;			/* data NULL in HTTP/1.0 without one */

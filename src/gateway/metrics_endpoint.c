@@ -25,7 +25,7 @@ typedef struct Scrape
 	struct Scrape *next;
 	RgConn	   *conn;			/* NULL: its reader has left */
 	RgExchange	exchange;
-} Scrape;
+}			Scrape;
 
 static const RgSlice none = {NULL, 0};
 
@@ -33,7 +33,7 @@ static int	listener = -1;		/* -1: there is none */
 static struct event accept_event;
 static bool accepting = false;
 static int	conns = 0;
-static Scrape *scrapes = NULL;
+static Scrape * scrapes = NULL;
 
 static bool
 is_off(const RgConfig *config)
@@ -103,7 +103,7 @@ void
 rg_metrics_conn_gone(RgConn *conn)
 {
 	conns--;
-	for (Scrape *scrape = scrapes; scrape != NULL; scrape = scrape->next)
+	for (Scrape * scrape = scrapes; scrape != NULL; scrape = scrape->next)
 		if (scrape->conn == conn)
 			scrape->conn = NULL;
 }
@@ -123,10 +123,20 @@ publish_lane(const RgLane *lane, int64_t *states)
 static void
 publish(const RgWorker *worker)
 {
+	static const RgMetricGauge classes[RG_CONN_LISTS] = {
+		[RG_CONN_IDLE] = RG_GAUGE_CONNS_IDLE,
+		[RG_CONN_IN_HANDSHAKE] = RG_GAUGE_CONNS_IN_HANDSHAKE,
+		[RG_CONN_IN_HEAD] = RG_GAUGE_CONNS_IN_HEAD,
+		[RG_CONN_IN_BODY] = RG_GAUGE_CONNS_IN_BODY,
+		[RG_CONN_IN_WRITE] = RG_GAUGE_CONNS_IN_WRITE,
+		[RG_CONN_LINGERING] = RG_GAUGE_CONNS_LINGERING,
+		[RG_CONN_IN_DATABASE] = RG_GAUGE_CONNS_IN_DATABASE,
+		[RG_CONN_STREAMING] = RG_GAUGE_STREAMS,
+	};
 	int64_t		states[4] = {0};
 
 	for (int class = 0; class < RG_CONN_LISTS; class++)
-		rg_metrics_set(RG_GAUGE_CONNS_IDLE + class, worker->lists[class].count);
+		rg_metrics_set(classes[class], worker->lists[class].count);
 	publish_lane(&worker->reads, states);
 	publish_lane(&worker->writes, states);
 	publish_lane(&worker->slow, states);
@@ -187,7 +197,7 @@ answer(RgConn *conn, const RgExchange *exchange, const PGresult *database)
 }
 
 static void
-unlink_scrape(Scrape *scrape)
+unlink_scrape(Scrape * scrape)
 {
 	Scrape	  **place = &scrapes;
 

@@ -53,15 +53,6 @@ begin_exchange(RgConn *conn, const RgHttpHead *head)
 	return exchange;
 }
 
-static RgSlice
-find_header(const RgHttpHead *head, const char *name)
-{
-	for (int i = 0; i < head->nheaders; i++)
-		if (rg_http_name_is(head->headers[i].name, name))
-			return head->headers[i].value;
-	return none;
-}
-
 static bool
 is_known_method(RgSlice method)
 {
@@ -161,9 +152,9 @@ check_head(RgConn *conn, const RgHttpHead *head, RgExchange *exchange)
 	{
 		fill_request(exchange, &target, request);
 		rg_edge_add_headers(conn, head, exchange, request);
-		rg_session_config_tell(conn->worker->config, request);
+		rg_session_config_tell(conn->worker->config, exchange->secure, request);
 		exchange->sent_token = rg_request_header(request, "authorization").data != NULL;
-		rg_represent_accepts(exchange, request, find_header(head, "accept-encoding"));
+		rg_represent_accepts(exchange, request, head);
 		return !rg_edge_answer(conn, head, exchange);
 	}
 	return false;
@@ -235,7 +226,8 @@ make_job(RgConn *conn, const RgExchange *exchange, const RgRequest *request)
 {
 	RgJob	   *job = rg_job_new(RG_JOB_SERVE, exchange);
 
-	if (job != NULL && rg_job_set_frame(job, request))
+	if (job != NULL && rg_job_set_frame(job, request) &&
+		rg_job_keep_head(job, conn->worker->head.text))
 		return job;
 	refuse_memory(conn, exchange);
 	if (job != NULL)
