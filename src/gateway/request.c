@@ -53,15 +53,6 @@ begin_exchange(RgConn *conn, const RgHttpHead *head)
 	return exchange;
 }
 
-static RgSlice
-find_header(const RgHttpHead *head, const char *name)
-{
-	for (int i = 0; i < head->nheaders; i++)
-		if (rg_http_name_is(head->headers[i].name, name))
-			return head->headers[i].value;
-	return none;
-}
-
 static bool
 is_known_method(RgSlice method)
 {
