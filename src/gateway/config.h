@@ -28,6 +28,8 @@ typedef enum RgSwitch
 	RG_OFF
 } RgSwitch;
 
+#define RG_FLAGS_SIZE 64
+
 typedef struct RgConfig
 {
 	/* As given; the strings belong to the configuration */
@@ -64,6 +66,7 @@ typedef struct RgConfig
 	int64_t		https_port;		/* that redirects name */
 	int64_t		max_body;		/* bytes */
 	int64_t		max_body_memory;	/* bytes, of one worker */
+	int64_t		max_output_memory;	/* bytes, of one worker */
 	int64_t		read_connections;	/* of one worker */
 	int64_t		write_connections;	/* of one worker */
 	int64_t		slow_connections;	/* of one worker */
@@ -83,6 +86,7 @@ typedef struct RgConfig
 	int64_t		slow_timeout;	/* the same for slow routes */
 	int64_t		header_timeout;
 	int64_t		idle_timeout;
+	int64_t		write_timeout;
 	int64_t		drain_timeout;
 
 	/* Made of them */
@@ -92,7 +96,8 @@ typedef struct RgConfig
 	RgNetworks	trusted_proxies;
 	RgCors		cors;
 	RgSecurityHeaders security;
-	char		flags[64];		/* for serve(): gateway_flags.h */
+	char		flags[2][RG_FLAGS_SIZE];	/* over http, https:
+											 * gateway_flags.h */
 } RgConfig;
 
 /*

@@ -150,7 +150,7 @@ rg_conn_close(RgConn *conn)
 	set_interest(conn, 0);
 	rg_conn_class_leave(conn);
 	rg_transport_close(&conn->transport, conn->state == RG_CONN_HEAD);
-	free_bytes(&conn->output);
+	rg_output_free(conn);
 	conn->state = RG_CONN_CLOSED;
 	rg_peer_gone(conn);
 	rg_conn_stream_gone(conn);
@@ -230,42 +230,6 @@ rg_conn_answered(RgConn *conn, bool keep_alive)
 	set_interest(conn, EV_WRITE);
 }
 
-/* What has been sent of it needs no room. */
-static void
-compact_output(RgBytes *output)
-{
-	if (output->at == 0)
-		return;
-	output->len -= output->at;
-	memmove(output->data, output->data + output->at, output->len);
-	output->at = 0;
-}
-
-/* Keeps what the client has not taken. */
-static void
-keep_output(RgConn *conn, struct iovec *pieces, int count, size_t sent)
-{
-	compact_output(&conn->output);
-	for (int i = 0; i < count; i++)
-	{
-		size_t		skip = sent < pieces[i].iov_len ? sent : pieces[i].iov_len;
-		size_t		len = pieces[i].iov_len - skip;
-		char	   *data = len ? realloc(conn->output.data, conn->output.len + len) : NULL;
-
-		sent -= skip;
-		if (len == 0)
-			continue;
-		if (data == NULL)
-		{
-			rg_conn_close(conn);
-			return;
-		}
-		memcpy(data + conn->output.len, (char *) pieces[i].iov_base + skip, len);
-		conn->output.data = data;
-		conn->output.len += len;
-	}
-}
-
 void
 rg_conn_send(RgConn *conn, struct iovec *pieces, int count)
 {
@@ -280,7 +244,8 @@ rg_conn_send(RgConn *conn, struct iovec *pieces, int count)
 		rg_conn_close(conn);
 		return;
 	}
-	keep_output(conn, pieces, count, sent > 0 ? sent : 0);
+	if (!rg_output_keep(conn, pieces, count, sent > 0 ? sent : 0))
+		rg_conn_close(conn);
 }
 
 void
@@ -520,7 +485,7 @@ after_output(RgConn *conn)
 static void
 on_writable(RgConn *conn)
 {
-	RgBytes    *output = &conn->output;
+	RgOutput   *output = &conn->output;
 	struct iovec piece = {output->data + output->at, output->len - output->at};
 	ssize_t		sent = rg_transport_send(&conn->transport, &piece, 1);
 
@@ -529,14 +494,12 @@ on_writable(RgConn *conn)
 		rg_conn_close(conn);
 		return;
 	}
-	output->at += sent > 0 ? sent : 0;
+	rg_output_sent(conn, sent > 0 ? sent : 0);
 	if (output->at == output->len)
 	{
-		free_bytes(output);
+		rg_output_free(conn);
 		after_output(conn);
 	}
-	else if (sent > 0)
-		rg_conn_class_set(conn, RG_CONN_IN_WRITE);
 }
 
 static void
@@ -553,66 +516,4 @@ on_event(evutil_socket_t fd, short what, void *arg)
 	if (what & EV_WRITE)
 		set_interest(conn, EV_READ);
 	on_readable(conn);
-}
-
-static void
-expire_head(RgConn *conn)
-{
-	RgHttpHead *head = &conn->worker->head;
-
-	if (conn->input.len == 0)
-	{
-		rg_conn_close(conn);
-		return;
-	}
-	rg_http_give_up(conn->input.data, conn->scanned, head);
-	head->error = "the head did not come in time";
-	rg_request_malformed(conn, head, 408);
-}
-
-static void
-expire(RgConn *conn, int64_t now)
-{
-	if (conn->class == RG_CONN_IN_HEAD)
-		expire_head(conn);
-	else if (conn->class != RG_CONN_IN_BODY)
-		rg_conn_close(conn);
-	else if (rg_body_starves(conn, now))
-		rg_request_bad_body(conn, 408, "the body comes too slowly");
-	else
-		rg_conn_class_set(conn, RG_CONN_IN_BODY);
-}
-
-void
-rg_conn_expire(RgWorker *worker, int64_t now)
-{
-	for (int class = 0; class < RG_CONN_IN_DATABASE; class++)
-		while (worker->lists[class].first != NULL &&
-			   worker->lists[class].first->limit <= now)
-			expire(worker->lists[class].first, now);
-}
-
-/* Browsers open connections ahead, which may never be used. */
-static bool
-has_sent_nothing(const RgConn *conn)
-{
-	char		byte;
-
-	return conn->input.len == 0 && !rg_transport_pending(&conn->transport) &&
-		recv(conn->transport.fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) < 0;
-}
-
-void
-rg_conn_close_idle(RgWorker *worker)
-{
-	RgConn	   *next;
-
-	while (worker->lists[RG_CONN_IDLE].first != NULL)
-		rg_conn_close(worker->lists[RG_CONN_IDLE].first);
-	for (RgConn *conn = worker->lists[RG_CONN_IN_HEAD].first; conn != NULL; conn = next)
-	{
-		next = conn->next;
-		if (has_sent_nothing(conn))
-			rg_conn_close(conn);
-	}
 }

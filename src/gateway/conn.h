@@ -15,6 +15,7 @@
 
 #include "forwarded.h"
 #include "job.h"
+#include "output.h"
 #include "transport.h"
 
 struct RgWorker;
@@ -40,7 +41,7 @@ typedef enum RgConnClass
 	RG_CONN_IN_HEAD,			/* since its first byte, or since accept() or
 								 * the handshake */
 	RG_CONN_IN_BODY,			/* looked at every second */
-	RG_CONN_IN_WRITE,			/* since the client last took something */
+	RG_CONN_IN_WRITE,			/* output.c looks at it every second */
 	RG_CONN_LINGERING,
 	RG_CONN_IN_DATABASE,		/* the lane has the deadline */
 	RG_CONN_STREAMING,			/* whoever streams knows how long */
@@ -51,7 +52,6 @@ typedef struct RgBytes
 {
 	char	   *data;
 	size_t		len;
-	size_t		at;				/* output: already sent */
 } RgBytes;
 
 typedef struct RgConn
@@ -77,7 +77,7 @@ typedef struct RgConn
 								 * seen */
 	RgBytes		input;			/* not yet understood */
 	size_t		scanned;		/* of input, by rg_http_head() */
-	RgBytes		output;			/* not yet taken */
+	RgOutput	output;			/* not yet taken */
 	RgJob	   *job;			/* in body and wait */
 	struct RgConnStream *stream;	/* in stream */
 	struct RgProxy *proxy;		/* in wait: an upstream has the request */
@@ -115,12 +115,6 @@ extern void rg_conn_wait(RgConn *conn, RgJob *job);
 
 /* Called by conn_stream.c: the head was sent, or more of the body. */
 extern void rg_conn_streaming(RgConn *conn);
-
-/* Closes, or answers with 408, those whose time is up. */
-extern void rg_conn_expire(struct RgWorker *worker, int64_t now);
-
-/* Closes those that wait for a request, a first one or the next; drains. */
-extern void rg_conn_close_idle(struct RgWorker *worker);
 
 /* Frees those that have been closed. */
 extern void rg_conn_sweep(struct RgWorker *worker);

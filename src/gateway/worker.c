@@ -13,6 +13,7 @@
 
 #include "anchor.h"
 #include "clock.h"
+#include "conn_class.h"
 #include "deny.h"
 #include "log.h"
 #include "metrics_endpoint.h"
@@ -146,6 +147,7 @@ on_second(evutil_socket_t fd, short what, void *arg)
 	(void) what;
 	rg_anchor_tick(arg);
 	rg_proxy_fallback_tick(arg);
+	rg_output_check(arg, rg_now());
 	rg_metrics_second(arg);
 	rg_access_log_flush();
 }
@@ -286,6 +288,7 @@ rg_worker_run(const RgConfig *config, int listener, pid_t master)
 	rg_peer_init(config, worker->max_conns);
 	rg_represent_init(config);
 	rg_proxy_init(worker);
+	rg_output_init(worker);
 	rg_job_limit_memory(config->max_body_memory);
 	on_tick(-1, 0, worker);
 	start_accepting(worker);
