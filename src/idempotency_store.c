@@ -145,9 +145,10 @@ is_same(Datum fingerprint, const RgKept *kept)
 }
 
 static RgKeptFound
-read_row(const RgKept *kept, const Datum *values, const bool *nulls, RgKeptAnswer *answer)
+read_row(RgKept *kept, const Datum *values, const bool *nulls, RgKeptAnswer *answer)
 {
-	if (DatumGetTimestampTz(values[Anum_kept_created_at]) <= GetCurrentTimestamp() - KEPT_FOR)
+	kept->outlived = DatumGetTimestampTz(values[Anum_kept_created_at]) <= GetCurrentTimestamp() - KEPT_FOR;
+	if (kept->outlived)
 		return RG_KEPT_NONE;
 	if (!is_same(values[Anum_kept_fingerprint], kept))
 		return RG_KEPT_OTHER;
@@ -159,7 +160,7 @@ read_row(const RgKept *kept, const Datum *values, const bool *nulls, RgKeptAnswe
 }
 
 RgKeptFound
-rg_kept_find(const RgKept *kept, RgKeptAnswer *answer)
+rg_kept_find(RgKept *kept, RgKeptAnswer *answer)
 {
 	Relation	table = open_table(AccessShareLock);
 	ScanKeyData key;
@@ -168,6 +169,7 @@ rg_kept_find(const RgKept *kept, RgKeptAnswer *answer)
 	Datum		values[Natts_kept];
 	bool		nulls[Natts_kept];
 
+	kept->outlived = false;
 	if (HeapTupleIsValid(tuple))
 	{
 		tuple = heap_copytuple(tuple);
@@ -244,7 +246,8 @@ rg_kept_write(const RgKept *kept, const RgKeptAnswer *answer)
 	Relation	table = open_table(RowExclusiveLock);
 	TupleTableSlot *slot = table_slot_create(table, NULL);
 
-	delete_old(table, kept);
+	if (kept->outlived)
+		delete_old(table, kept);
 	ExecClearTuple(slot);
 	memset(slot->tts_isnull, false, Natts_kept * sizeof *slot->tts_isnull);
 	fill_row(kept, slot->tts_values);

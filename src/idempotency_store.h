@@ -27,6 +27,7 @@ typedef struct RgKept
 	RgSlice		principal;
 	RgSlice		method;
 	RgSlice		route;
+	bool		outlived;		/* rg_kept_find() saw a row that is too old */
 } RgKept;
 
 typedef enum RgKeptFound
@@ -42,9 +43,9 @@ typedef enum RgKeptFound
  * transaction's snapshot.  Whoever calls this holds the scope's lock, so that
  * nobody is about to write it.  answer is palloc'd.
  */
-extern RgKeptFound rg_kept_find(const RgKept *kept, RgKeptAnswer *answer);
+extern RgKeptFound rg_kept_find(RgKept *kept, RgKeptAnswer *answer);
 
-/* Writes the row with this transaction, in the place of one that is too old. */
+/* Then writes the row with this transaction, in the place of one that is too old. */
 extern void rg_kept_write(const RgKept *kept, const RgKeptAnswer *answer);
 
 #endif

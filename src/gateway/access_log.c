@@ -184,6 +184,8 @@ rg_access_log(const RgAccess *access)
 	if (!begin_line(&line))
 		return;
 	put_string(&line, RG_SLICE(",\"request_id\":"), access->request_id);
+	put_string(&line, RG_SLICE(",\"trace_id\":"), access->trace_id);
+	put_string(&line, RG_SLICE(",\"span_id\":"), access->span_id);
 	put_string(&line, RG_SLICE(",\"method\":"), access->method);
 	put_string(&line, RG_SLICE(",\"route\":"), access->route);
 	put_string(&line, RG_SLICE(",\"path\":"), shorten(access->path));

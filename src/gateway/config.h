@@ -9,8 +9,10 @@
 #include <stdint.h>
 #include <stdio.h>
 
+#include "cors.h"
 #include "forwarded.h"
 #include "listen.h"
+#include "security_headers.h"
 
 typedef enum RgEnvironment
 {
@@ -35,6 +37,16 @@ typedef struct RgConfig
 	char	   *database_url;	/* "" leaves it to libpq's environment */
 	char	   *allowed_hosts_text;
 	char	   *trusted_proxies_text;
+	char	   *cors_text;
+	char	   *cors_headers;	/* names, separated by commas */
+	char	   *content_security_policy;
+	char	   *csp_connect_src;
+	char	   *frame_options;
+	char	   *referrer_policy;
+	char	   *opener_policy;
+	char	   *resource_policy;
+	char	   *permissions_policy;
+	char	   *transport_security;
 	char	   *access_log;
 	char	   *metrics_listen_text;
 	char	   *web_root;
@@ -47,6 +59,9 @@ typedef struct RgConfig
 	int64_t		log_level;		/* RgLogLevel */
 	int64_t		workers;
 	int64_t		max_connections;	/* of all workers */
+	int64_t		max_connections_per_ip; /* of one worker; 0: no limit */
+	int64_t		proxy_protocol; /* RgSwitch */
+	int64_t		https_port;		/* that redirects name */
 	int64_t		max_body;		/* bytes */
 	int64_t		max_body_memory;	/* bytes, of one worker */
 	int64_t		max_output_memory;	/* bytes, of one worker */
@@ -55,6 +70,13 @@ typedef struct RgConfig
 	int64_t		slow_connections;	/* of one worker */
 	int64_t		pipeline_depth;
 	int64_t		deny_cache;		/* RgSwitch */
+	int64_t		allow_dev_routes;	/* 0 or 1 */
+	int64_t		cookie_secure;	/* of session_config.c, as the next */
+	int64_t		cookie_samesite;
+	int64_t		response_cache; /* bytes, of one worker; 0: off */
+	int64_t		gzip;			/* RgSwitch */
+	char	   *proxy_ca_file;	/* "": the system's authorities */
+	int64_t		proxy_limit;	/* requests at upstreams, of one worker */
 	int64_t		queue_limit;	/* of one worker, for reads and writes each */
 	int64_t		anchor_interval;	/* microseconds, as all that follow; 0:
 									 * off */
@@ -67,9 +89,12 @@ typedef struct RgConfig
 
 	/* Made of them */
 	RgListen	listen;
-	RgListen	metrics_listen; /* len 0: off */
 	struct ssl_ctx_st *tls;		/* of rg_config_load_to_serve(); NULL: no TLS */
+	RgListen	metrics_listen; /* len 0: off */
 	RgNetworks	trusted_proxies;
+	RgCors		cors;
+	RgSecurityHeaders security;
+	char		flags[64];		/* for serve(): gateway_flags.h */
 } RgConfig;
 
 /*

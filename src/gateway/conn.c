@@ -8,7 +8,6 @@
  */
 #include "conn.h"
 
-#include <arpa/inet.h>
 #include <errno.h>
 #include <event2/event.h>
 #include <netinet/tcp.h>
@@ -21,6 +20,8 @@
 #include "conn_stream.h"
 #include "metrics.h"
 #include "metrics_endpoint.h"
+#include "peer.h"
+#include "proxy.h"
 #include "request.h"
 #include "worker.h"
 
@@ -58,25 +59,18 @@ free_bytes(RgBytes *bytes)
 	memset(bytes, 0, sizeof *bytes);
 }
 
+/* The socket is the client's from here on. */
 static void
-set_peer(RgConn *conn, const struct sockaddr *peer)
+begin(RgConn *conn)
 {
-	const struct sockaddr_in6 *v6 = (const struct sockaddr_in6 *) peer;
-	const struct sockaddr_in *v4 = (const struct sockaddr_in *) peer;
+	bool		tls = conn->worker->config->tls != NULL && !conn->metrics;
 
-	/* a unix socket's client is this machine */
-	conn->peer.bytes[10] = conn->peer.bytes[11] = 0xff;
-	conn->peer.bytes[12] = 127;
-	conn->peer.bytes[15] = 1;
-	if (peer->sa_family == AF_INET)
-		memcpy(conn->peer.bytes + 12, &v4->sin_addr, 4);
-	else if (peer->sa_family == AF_INET6)
-		memcpy(conn->peer.bytes, &v6->sin6_addr, 16);
-	rg_address_text(&conn->peer, conn->peer_text);
+	conn->state = tls ? RG_CONN_HANDSHAKE : RG_CONN_HEAD;
+	rg_conn_class_set(conn, tls ? RG_CONN_IN_HANDSHAKE : RG_CONN_IN_HEAD);
 }
 
 static RgConn *
-new_conn(RgWorker *worker, int fd, const struct sockaddr *peer, bool tls)
+new_conn(RgWorker *worker, int fd, const struct sockaddr *peer, bool metrics)
 {
 	RgConn	   *conn = calloc(1, sizeof *conn);
 	int			one = 1;
@@ -90,10 +84,18 @@ new_conn(RgWorker *worker, int fd, const struct sockaddr *peer, bool tls)
 		setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
 	conn->worker = worker;
 	conn->transport.fd = fd;
-	set_peer(conn, peer);
+	conn->metrics = metrics;
+	if (!rg_peer_new(conn, peer))
+	{
+		close(fd);
+		free(conn);
+		return NULL;
+	}
 	worker->nconns++;
-	conn->state = tls ? RG_CONN_HANDSHAKE : RG_CONN_HEAD;
-	rg_conn_class_enter(conn, tls ? RG_CONN_IN_HANDSHAKE : RG_CONN_IN_HEAD);
+	conn->state = RG_CONN_PROXY;
+	rg_conn_class_enter(conn, RG_CONN_IN_HANDSHAKE);
+	if (worker->config->proxy_protocol != RG_ON || metrics)
+		begin(conn);
 	set_interest(conn, EV_READ);
 	return conn;
 }
@@ -101,18 +103,14 @@ new_conn(RgWorker *worker, int fd, const struct sockaddr *peer, bool tls)
 void
 rg_conn_new(RgWorker *worker, int fd, const struct sockaddr *peer)
 {
-	if (new_conn(worker, fd, peer, worker->config->tls != NULL) != NULL)
+	if (new_conn(worker, fd, peer, false) != NULL)
 		rg_metrics_count(RG_COUNT_ACCEPTED, 1);
 }
 
 bool
 rg_conn_new_metrics(RgWorker *worker, int fd, const struct sockaddr *peer)
 {
-	RgConn	   *conn = new_conn(worker, fd, peer, false);
-
-	if (conn != NULL)
-		conn->metrics = true;
-	return conn != NULL;
+	return new_conn(worker, fd, peer, true) != NULL;
 }
 
 /* A job in the database goes on alone; one that still lacks its body does not. */
@@ -154,7 +152,9 @@ rg_conn_close(RgConn *conn)
 	rg_transport_close(&conn->transport, conn->state == RG_CONN_HEAD);
 	rg_output_free(conn);
 	conn->state = RG_CONN_CLOSED;
+	rg_peer_gone(conn);
 	rg_conn_stream_gone(conn);
+	rg_proxy_gone(conn);
 	conn->next = conn->worker->closed;
 	conn->worker->closed = conn;
 	event_active(&conn->worker->sweep_event, 0, 0);
@@ -402,6 +402,20 @@ watch_waiting(RgConn *conn)
 	conn->ended = got == 0;
 }
 
+static void
+read_proxy(RgConn *conn)
+{
+	RgPeerRead	how = rg_peer_read(conn);
+
+	if (how == RG_PEER_REFUSED)
+		rg_conn_close(conn);
+	else if (how == RG_PEER_KNOWN)
+	{
+		begin(conn);
+		rg_worker_conn_gone(conn->worker);
+	}
+}
+
 /* Whoever speaks HTTP where TLS is spoken is told so, in HTTP. */
 static void
 shake_hands(RgConn *conn)
@@ -422,6 +436,7 @@ shake_hands(RgConn *conn)
 	}
 	if (how == RG_HANDSHAKE_PLAIN)
 	{
+		rg_http_give_up("", 0, &conn->worker->head);
 		conn->worker->head.error = "TLS is spoken here, not plain HTTP";
 		rg_request_malformed(conn, &conn->worker->head, 400);
 	}
@@ -432,6 +447,9 @@ on_readable(RgConn *conn)
 {
 	switch (conn->state)
 	{
+		case RG_CONN_PROXY:
+			read_proxy(conn);
+			break;
 		case RG_CONN_HANDSHAKE:
 			shake_hands(conn);
 			break;
@@ -450,7 +468,7 @@ on_readable(RgConn *conn)
 		default:
 			watch_waiting(conn);
 	}
-	if (conn->state == RG_CONN_STREAM && conn->ended)
+	if ((conn->state == RG_CONN_STREAM || conn->proxy != NULL) && conn->ended)
 		rg_conn_close(conn);
 	read_on(conn);
 }
@@ -503,13 +521,16 @@ on_event(evutil_socket_t fd, short what, void *arg)
 static void
 expire_head(RgConn *conn)
 {
+	RgHttpHead *head = &conn->worker->head;
+
 	if (conn->input.len == 0)
 	{
 		rg_conn_close(conn);
 		return;
 	}
-	conn->worker->head.error = "the head did not come in time";
-	rg_request_malformed(conn, &conn->worker->head, 408);
+	rg_http_give_up(conn->input.data, conn->scanned, head);
+	head->error = "the head did not come in time";
+	rg_request_malformed(conn, head, 408);
 }
 
 static void
@@ -534,9 +555,27 @@ rg_conn_expire(RgWorker *worker, int64_t now)
 			expire(worker->lists[class].first, now);
 }
 
+/* Browsers open connections ahead, which may never be used. */
+static bool
+has_sent_nothing(const RgConn *conn)
+{
+	char		byte;
+
+	return conn->input.len == 0 && !rg_transport_pending(&conn->transport) &&
+		recv(conn->transport.fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) < 0;
+}
+
 void
 rg_conn_close_idle(RgWorker *worker)
 {
+	RgConn	   *next;
+
 	while (worker->lists[RG_CONN_IDLE].first != NULL)
 		rg_conn_close(worker->lists[RG_CONN_IDLE].first);
+	for (RgConn *conn = worker->lists[RG_CONN_IN_HEAD].first; conn != NULL; conn = next)
+	{
+		next = conn->next;
+		if (has_sent_nothing(conn))
+			rg_conn_close(conn);
+	}
 }

@@ -22,6 +22,7 @@ struct RgWorker;
 
 typedef enum RgConnState
 {
+	RG_CONN_PROXY,				/* reads a PROXY protocol header */
 	RG_CONN_HANDSHAKE,			/* of TLS, where that is spoken */
 	RG_CONN_HEAD,				/* reads a head, or waits for one */
 	RG_CONN_BODY,				/* reads a body into the job */
@@ -69,6 +70,9 @@ typedef struct RgConn
 	bool		processing;		/* rg_conn_process() is at work */
 	bool		keep_alive;		/* after the answer */
 	bool		metrics;		/* it came by METRICS_LISTEN */
+	bool		secure;			/* the client speaks TLS to the proxy, which
+								 * says so by the PROXY protocol */
+	bool		counted;		/* among those of its address (peer.h) */
 	bool		ended;			/* the client has ended its side, as far as
 								 * seen */
 	RgBytes		input;			/* not yet understood */
@@ -76,6 +80,7 @@ typedef struct RgConn
 	RgOutput	output;			/* not yet taken */
 	RgJob	   *job;			/* in body and wait */
 	struct RgConnStream *stream;	/* in stream */
+	struct RgProxy *proxy;		/* in wait: an upstream has the request */
 	RgAddress	peer;
 	char		peer_text[INET6_ADDRSTRLEN];
 } RgConn;
@@ -114,7 +119,7 @@ extern void rg_conn_streaming(RgConn *conn);
 /* Closes, or answers with 408, those whose time is up. */
 extern void rg_conn_expire(struct RgWorker *worker, int64_t now);
 
-/* Closes those that wait between requests; drains. */
+/* Closes those that wait for a request, a first one or the next; drains. */
 extern void rg_conn_close_idle(struct RgWorker *worker);
 
 /* Frees those that have been closed. */

@@ -9,6 +9,8 @@
 #include "keys.h"
 #include "log.h"
 #include "metrics.h"
+#include "represent.h"
+#include "proxy.h"
 #include "response.h"
 #include "request.h"
 #include "worker.h"
@@ -94,17 +96,20 @@ is_framing(RgSlice name)
 
 /* Whatever ends up in an answer's head must not be able to end it. */
 static bool
-check_headers(RgSlice lines, bool *cacheable)
+check_headers(RgSlice lines, RgReplyTraits *traits)
 {
 	RgHeader	header;
 
-	*cacheable = false;
+	memset(traits, 0, sizeof *traits);
 	while (lines.len > 0)
 	{
 		if (!take_line(&lines, &header) || is_framing(header.name))
 			return false;
-		if (rg_http_name_is(header.name, "cache-control"))
-			*cacheable = true;
+		if (rg_http_name_is(header.name, "content-type"))
+			traits->type = header.value;
+		traits->cache_control |= rg_http_name_is(header.name, "cache-control");
+		traits->cookie |= rg_http_name_is(header.name, "set-cookie");
+		traits->encoded |= rg_http_name_is(header.name, "content-encoding");
 	}
 	return true;
 }
@@ -117,10 +122,10 @@ static RgSlice
 error_headers(const RgDbError *error)
 {
 	RgSlice		lines = rg_slice_of(error->headers);
-	bool		cacheable;
+	RgReplyTraits traits;
 
 	if (error->sqlstate == NULL || strncmp(error->sqlstate, "RG", 2) != 0 ||
-		!check_headers(lines, &cacheable) || cacheable)
+		!check_headers(lines, &traits) || traits.cache_control)
 		return none;
 	return lines;
 }
@@ -152,32 +157,61 @@ answer_error(RgConn *conn, const RgExchange *exchange, const PGresult *result)
 	rg_respond_problem(conn, exchange, &problem, error_route(result), error_headers(&error));
 }
 
-static void
-answer_reply(RgConn *conn, const RgJob *job, RgSlice frame)
+/* Orders start with what they are: {"kind":"…" */
+static bool
+is_order(const RgReply *reply, const char *kind)
 {
-	const RgExchange *exchange = &job->exchange;
+	RgSlice		rest = reply->order;
+	const size_t start = strlen("{\"kind\":\"");
+
+	return rest.len > start + strlen(kind) && memcmp(rest.data, "{\"kind\":\"", start) == 0 &&
+		memcmp(rest.data + start, kind, strlen(kind)) == 0 && rest.data[start + strlen(kind)] == '"';
+}
+
+static void
+answer_malformed(RgConn *conn, const RgExchange *exchange)
+{
+	rg_log(RG_LOG_ERROR, "the database's reply is malformed", NULL);
+	answer_internal(conn, exchange);
+}
+
+static void
+send_reply(RgConn *conn, RgJob *job, const RgReply *reply, const RgReplyTraits *traits)
+{
+	RgResponse	response = {
+		.status = reply->status,.headers = reply->headers,.body = reply->body,
+		.route = reply->route,.cacheable = traits->cache_control
+	};
+
+	if (rg_represent_reply(job, reply, traits, &response))
+		rg_respond(conn, &job->exchange, &response);
+	else
+		answer_malformed(conn, &job->exchange);
+}
+
+static void
+answer_reply(RgConn *conn, RgJob *job, RgSlice frame)
+{
 	RgReply		reply;
-	RgResponse	response;
+	RgReplyTraits traits;
 
 	if (!rg_reply_parse(frame, &reply) || reply.status < 200 ||
-		!check_headers(reply.headers, &response.cacheable))
+		!check_headers(reply.headers, &traits))
 	{
-		rg_log(RG_LOG_ERROR, "the database's reply is malformed", NULL);
-		answer_internal(conn, exchange);
+		answer_malformed(conn, &job->exchange);
 		return;
 	}
 	rg_deny_note(job, &reply);
 	if (reply.signals & RG_SIGNAL_UNKNOWN_KEY)
 		rg_keys_want();
-	response.status = reply.status;
-	response.headers = reply.headers;
-	response.body = reply.body;
-	response.route = reply.route;
-	rg_respond(conn, exchange, &response);
+	if (is_order(&reply, "proxy"))
+		rg_proxy_start(conn, job, &reply);
+	else
+		send_reply(conn, job, &reply, &traits);
 }
 
 static void
-answer_result(RgConn *conn, const RgJob *job)
+answer_result(RgConn *conn, RgJob *job)
 {
 	const PGresult *result = job->result;
 	RgSlice		frame = rg_job_value(job);
@@ -187,10 +221,7 @@ answer_result(RgConn *conn, const RgJob *job)
 	else if (PQresultStatus(result) == PGRES_FATAL_ERROR)
 		answer_error(conn, &job->exchange, result);
 	else
-	{
-		rg_log(RG_LOG_ERROR, "the database's reply is malformed", NULL);
-		answer_internal(conn, &job->exchange);
-	}
+		answer_malformed(conn, &job->exchange);
 }
 
 /* A client that has left cannot be told how ready we are. */

@@ -16,6 +16,9 @@
 #include "deny.h"
 #include "log.h"
 #include "metrics_endpoint.h"
+#include "peer.h"
+#include "represent.h"
+#include "proxy.h"
 #include "response.h"
 
 #define TICK_US 50000
@@ -127,6 +130,7 @@ on_tick(evutil_socket_t fd, short what, void *arg)
 	rg_lane_tick(&worker->reads, now);
 	rg_lane_tick(&worker->writes, now);
 	rg_lane_tick(&worker->slow, now);
+	rg_proxy_tick(now);
 	rg_conn_expire(worker, now);
 	if (worker->nconns < worker->max_conns)
 		start_accepting(worker);
@@ -180,6 +184,7 @@ on_stop(evutil_socket_t signal, short what, void *arg)
 	worker->draining = true;
 	worker->drain_until = rg_now() + worker->config->drain_timeout;
 	rg_conn_close_idle(worker);
+	rg_proxy_drain();
 }
 
 void
@@ -278,6 +283,9 @@ rg_worker_run(const RgConfig *config, int listener, pid_t master)
 	rg_response_init(config);
 	rg_deny_init(config);
 	rg_output_init(worker);
+	rg_peer_init(config, worker->max_conns);
+	rg_represent_init(config);
+	rg_proxy_init(worker);
 	rg_job_limit_memory(config->max_body_memory);
 	on_tick(-1, 0, worker);
 	start_accepting(worker);

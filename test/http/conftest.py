@@ -191,7 +191,7 @@ class Gateway:
     def listens(self):
         assert self.process.poll() is None, self.errors()
         try:
-            return self.get("/health").status == 200
+            return self.get("/health").status in (200, 307)    # production says https
         except OSError:
             return False
 
