@@ -58,14 +58,18 @@ END;
 COMMENT ON FUNCTION session_revoke(uuid) IS
 'Ends a session from the next request on, on every gateway; false when there was no such live session. revoke(user_id => …) ends all of a user.';
 
-CREATE FUNCTION session_purge() RETURNS bigint
+CREATE FUNCTION session_expire(batch int DEFAULT 1000) RETURNS int
 LANGUAGE sql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 BEGIN ATOMIC
-    WITH gone AS (DELETE FROM session AS s WHERE s.expires_at < clock_timestamp() RETURNING 1)
-    SELECT count(*) FROM gone;
+    WITH gone AS (
+        DELETE FROM session AS s
+        WHERE s.id IN (SELECT o.id FROM session o WHERE o.expires_at < clock_timestamp()
+                       ORDER BY o.expires_at LIMIT $1 FOR UPDATE SKIP LOCKED)
+        RETURNING 1)
+    SELECT count(*)::int FROM gone;
 END;
-COMMENT ON FUNCTION session_purge() IS
-'Removes all sessions that have expired, and says how many; session_start() removes twenty each time.';
+COMMENT ON FUNCTION session_expire(int) IS
+'Deletes that many of the sessions that have expired, the oldest first, and says how many it were; a worker calls it, and session_start() for twenty.';
 
 CREATE FUNCTION csrf_token() RETURNS text
 LANGUAGE C VOLATILE PARALLEL UNSAFE SECURITY DEFINER SET search_path = pg_catalog, pg_temp

@@ -49,7 +49,8 @@ CREATE FUNCTION openapi_common_problems(OUT status int, OUT code text, OUT detai
 RETURNS SETOF record
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
 SELECT status, code, meaning, suggestion FROM relay_guard.problem_catalog()
-WHERE code LIKE 'malformed\_%' OR code IN ('route_not_found', 'method_not_allowed', 'unknown_host', 'unknown_method')
+WHERE code LIKE 'malformed\_%' OR code IN ('route_not_found', 'method_not_allowed', 'unknown_host',
+	'unknown_method', 'https_required', 'origin_not_allowed')
 $$;
 COMMENT ON FUNCTION openapi_common_problems() IS 'openapi(): the problems that can happen to any request.';
 
@@ -112,7 +113,6 @@ SELECT o.path, 'get', json_build_object('tags', json '["gateway"]', 'summary', o
 FROM (VALUES
 	('/health', 'Whether the gateway lives', 'health'),
 	('/healthz', 'The same as /health', 'healthz'),
-	('/api/healthz', 'The same as /health', 'api_healthz'),
 	('/_stcore/health', 'The same as /health', 'stcore_health')
 ) h(path, summary, id)
 CROSS JOIN LATERAL (SELECT h.path, h.summary, 'Answered without the database, and so while it is away.', h.id, json_build_object(

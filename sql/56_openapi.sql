@@ -18,8 +18,6 @@ WITH fact AS (
 	SELECT c.status, c.code, c.meaning AS detail, c.suggestion
 	FROM fact f CROSS JOIN relay_guard.problem_catalog() c
 	WHERE CASE c.code
-		WHEN 'invalid_encoding' THEN true
-		WHEN 'query_too_long' THEN true
 		WHEN 'too_many_parameters' THEN true
 		WHEN 'two_credentials' THEN f.takes_key
 		WHEN 'invalid_json' THEN f.has_body

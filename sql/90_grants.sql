@@ -59,7 +59,7 @@ BEGIN
             relay_guard.jwt_key_add(text, text, text), relay_guard.jwt_key_retire(text, text),
             relay_guard.revoke(text, text, text, timestamptz),
             relay_guard.api_key_create(text, text, text[], text[], timestamptz, text),
-            relay_guard.api_key_revoke(uuid), relay_guard.session_revoke(uuid), relay_guard.session_purge(), relay_guard.api_key_set(text, text, text),
+            relay_guard.api_key_revoke(uuid), relay_guard.session_revoke(uuid), relay_guard.session_expire(int), relay_guard.api_key_set(text, text, text),
             relay_guard.api_key_unset(text), relay_guard.reencrypt(bytea, bytea),
             relay_guard.quota_replay(jsonb, timestamptz), relay_guard.budget_replay(jsonb, timestamptz),
             relay_guard.usage_rebuild(), relay_guard.usage_confirm_promotion(),

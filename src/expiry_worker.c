@@ -42,6 +42,7 @@ typedef struct RgExpiring
 
 static const RgExpiring all_expiring[] = {
 	{"idempotency_key", "SELECT relay_guard.idempotency_expire($1)"},
+	{"session", "SELECT relay_guard.session_expire($1)"},
 };
 
 /* What the present transaction is to delete, and how many it has. */

@@ -20,7 +20,7 @@
 #define RG_CORS_HEADER "x-relay-cors"	/* 1: Origin is one of CORS_ORIGINS */
 
 #define RG_FLAG_DEV "dev"		/* routes for development are there */
-#define RG_FLAG_PLAIN_COOKIES "plain-cookies"	/* over http: without Secure */
+#define RG_FLAG_PLAIN_COOKIES "plain-cookies"	/* http, and allowed */
 #define RG_FLAG_SAMESITE_STRICT "samesite-strict"
 #define RG_FLAG_SAMESITE_NONE "samesite-none"
 

@@ -7,7 +7,6 @@
 #include <inttypes.h>
 #include <sodium.h>
 #include <stdio.h>
-#include <strings.h>
 
 #include "cookie.h"
 #include "gateway_flags.h"
@@ -36,10 +35,7 @@ rg_session_reason(RgSessionError error)
 static bool
 is_plain(const RgRequest *request)
 {
-	RgSlice		origin = rg_request_header(request, RG_ORIGIN_HEADER);
-	bool		https = origin.len >= 8 && strncasecmp(origin.data, "https://", 8) == 0;
-
-	return !https && rg_gateway_flag(request, RG_SLICE(RG_FLAG_PLAIN_COOKIES));
+	return rg_gateway_flag(request, RG_SLICE(RG_FLAG_PLAIN_COOKIES));
 }
 
 static RgCookieFound

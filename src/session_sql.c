@@ -27,8 +27,8 @@
 
 #define MAX_LIFETIME (400 * USECS_PER_DAY)	/* browsers keep no cookie longer */
 
-/* Sessions that are over go with those that begin, a few each time. */
-#define PURGED_AT_ONCE "20"
+/* Also where no worker comes (expiry_worker.c), the table stays small. */
+#define EXPIRED_AT_ONCE "20"
 
 /* What a new secret's session has become. */
 typedef struct Begun
@@ -142,14 +142,9 @@ end_session(const RgServing *serving)
 }
 
 static void
-purge_some(void)
+expire_some(void)
 {
-	Oid			types[] = {TIMESTAMPTZOID};
-	Datum		values[] = {TimestampTzGetDatum(GetCurrentTimestamp())};
-
-	run("DELETE FROM relay_guard.session WHERE id = ANY (ARRAY(SELECT id FROM relay_guard.session"
-		" WHERE expires_at < $1 ORDER BY expires_at LIMIT " PURGED_AT_ONCE " FOR UPDATE SKIP LOCKED))",
-		lengthof(types), types, values, NULL, SPI_OK_DELETE);
+	run("SELECT relay_guard.session_expire(" EXPIRED_AT_ONCE ")", 0, NULL, NULL, NULL, SPI_OK_SELECT);
 }
 
 /*
@@ -226,7 +221,7 @@ relay_guard_session_start(PG_FUNCTION_ARGS)
 	SPI_connect();
 	if (look_for_session(serving))
 		end_session(serving);
-	purge_some();
+	expire_some();
 	insert_session(fcinfo, secret, context, &begun);
 	SPI_finish();
 	adopt(serving, &begun, secret);

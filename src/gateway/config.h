@@ -28,6 +28,8 @@ typedef enum RgSwitch
 	RG_OFF
 } RgSwitch;
 
+#define RG_FLAGS_SIZE 64
+
 typedef struct RgConfig
 {
 	/* As given; the strings belong to the configuration */
@@ -94,7 +96,8 @@ typedef struct RgConfig
 	RgNetworks	trusted_proxies;
 	RgCors		cors;
 	RgSecurityHeaders security;
-	char		flags[64];		/* for serve(): gateway_flags.h */
+	char		flags[2][RG_FLAGS_SIZE];	/* over http, https:
+											 * gateway_flags.h */
 } RgConfig;
 
 /*

@@ -116,12 +116,6 @@ extern void rg_conn_wait(RgConn *conn, RgJob *job);
 /* Called by conn_stream.c: the head was sent, or more of the body. */
 extern void rg_conn_streaming(RgConn *conn);
 
-/* Closes, or answers with 408, those whose time is up. */
-extern void rg_conn_expire(struct RgWorker *worker, int64_t now);
-
-/* Closes those that wait for a request, a first one or the next; drains. */
-extern void rg_conn_close_idle(struct RgWorker *worker);
-
 /* Frees those that have been closed. */
 extern void rg_conn_sweep(struct RgWorker *worker);
 

@@ -196,11 +196,27 @@ read_name(Cursor *cursor, RgHeader *header)
 	return 0;
 }
 
+/* Is one of those eight bytes below ' ', or DEL? */
+static bool
+has_control(const char *at)
+{
+	const uint64_t ones = UINT64_MAX / 255;
+	uint64_t	word;
+	uint64_t	del;
+
+	memcpy(&word, at, sizeof word);
+	del = word ^ ones * 0x7f;
+	return ((((word - ones * 0x20) & ~word) | ((del - ones) & ~del)) & ones * 0x80) != 0;
+}
+
+/* Most of a head is values: they are looked at eight bytes at a time. */
 static int
 read_value(Cursor *cursor, RgHeader *header)
 {
 	const char *start = cursor->at;
 
+	while (cursor->end - cursor->at >= 8 && !has_control(cursor->at))
+		cursor->at += 8;
 	while (is_value_char(*cursor->at))
 		cursor->at++;
 	if (cursor->at[0] != '\r' || cursor->at[1] != '\n')

@@ -23,6 +23,7 @@
 #include "metrics.h"
 #include "metrics_endpoint.h"
 #include "role_check.h"
+#include "systemd.h"
 #include "worker.h"
 
 #define MAX_WORKERS 256
@@ -51,6 +52,8 @@ typedef struct Master
 	Slot		keys;
 	int			rolling;		/* slot to be replaced next; count: none */
 	sigset_t	signals;
+	bool		reloading;		/* not all workers have been replaced */
+	bool		activated;		/* the sockets are systemd's */
 	bool		stopping;
 } Master;
 
@@ -231,8 +234,11 @@ replace_keys(Slot *slot)
 static void
 reload(Master *master)
 {
-	RgConfig   *config = rg_config_load_to_serve(stderr);
+	RgConfig   *config;
 
+	rg_systemd_notify_reload();
+	master->reloading = true;
+	config = rg_config_load_to_serve(stderr);
 	if (config == NULL)
 	{
 		rg_log(RG_LOG_ERROR, "the configuration has mistakes, the old one stays", NULL);
@@ -248,6 +254,15 @@ reload(Master *master)
 	master->rolling = 0;
 	replace_keys(&master->keys);
 	rg_log(RG_LOG_INFO, "the configuration was read again", NULL);
+}
+
+static void
+note_reloaded(Master *master)
+{
+	if (!master->reloading || master->rolling < master->count)
+		return;
+	master->reloading = false;
+	rg_systemd_notify("READY=1");
 }
 
 static void
@@ -298,6 +313,7 @@ stop(Master *master)
 	int64_t		deadline = rg_now() + master->config->drain_timeout + KILL_AFTER;
 
 	rg_log(RG_LOG_INFO, "relay_gateway stops", NULL);
+	rg_systemd_notify("STOPPING=1");
 	master->stopping = true;
 	signal_all(master, SIGTERM);
 	while (has_processes(master) && rg_now() < deadline)
@@ -321,6 +337,7 @@ supervise(Master *master)
 			reload(master);
 		reap(master);
 		continue_rolling(master);
+		note_reloaded(master);
 		start_missing(master);
 	}
 }
@@ -349,11 +366,32 @@ raise_descriptor_limit(void)
 	setrlimit(RLIMIT_NOFILE, &limit);
 }
 
+/* Several workers of one socket take connections from the same queue. */
+static void
+take_listeners(Master *master, const int *sockets, int count)
+{
+	for (int i = 0; i < master->count; i++)
+		master->slots[i].listener = sockets[i % count];
+	master->activated = true;
+}
+
 static bool
 open_listeners(Master *master)
 {
 	int			sockets[MAX_WORKERS];
+	const char *why;
+	int			passed = rg_systemd_sockets(sockets, master->count, &why);
 
+	if (passed < 0)
+	{
+		rg_log(RG_LOG_ERROR, "the sockets that systemd passes cannot be used", "reason", why, NULL);
+		return false;
+	}
+	if (passed > 0)
+	{
+		take_listeners(master, sockets, passed);
+		return true;
+	}
 	if (!rg_listen_open(&master->config->listen, master->count, sockets))
 	{
 		rg_log(RG_LOG_ERROR, "the gateway cannot listen", "at", master->config->listen_text,
@@ -382,6 +420,8 @@ close_listeners(Master *master)
 {
 	int			sockets[MAX_WORKERS];
 
+	if (master->activated)
+		return;
 	for (int i = 0; i < master->count; i++)
 		sockets[i] = master->slots[i].listener;
 	rg_listen_close(&master->config->listen, master->count, sockets);
@@ -409,10 +449,17 @@ prepare(Master *master)
 }
 
 static void
-note_listening(const RgConfig *config)
+note_listening(const Master *master)
 {
+	const RgConfig *config = master->config;
 	char		port[8];
 
+	rg_systemd_notify("READY=1");
+	if (master->activated)
+	{
+		rg_log(RG_LOG_INFO, "relay_gateway listens", "at", "the sockets of systemd", NULL);
+		return;
+	}
 	snprintf(port, sizeof port, "%d", (int) config->port);
 	rg_log(RG_LOG_INFO, "relay_gateway listens", "at", config->listen_text,
 		   "port", config->port ? port : NULL, NULL);
@@ -431,7 +478,7 @@ rg_master_run(RgConfig *config)
 	if (!rg_role_check_at_start(config) || !prepare(&master))
 		return EXIT_FAILURE;
 	start_missing(&master);
-	note_listening(config);
+	note_listening(&master);
 	supervise(&master);
 	stop(&master);
 	close_listeners(&master);

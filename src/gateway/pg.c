@@ -30,7 +30,11 @@ static const char ready_query[] = "SELECT relay_guard.ready()::text";
 
 static void on_event(evutil_socket_t fd, short what, void *arg);
 
-/* The session's own options, behind those that the connection string gives. */
+/*
+ * The session's own options, behind those that the connection string gives.  An
+ * error's context must not hold its parameters: they are whole requests, and
+ * the gateway logs the context.
+ */
 static char *
 make_options(const char *conninfo, int64_t timeout_us, const char *further)
 {
@@ -42,7 +46,7 @@ make_options(const char *conninfo, int64_t timeout_us, const char *further)
 		if (strcmp(option->keyword, "options") == 0 && option->val != NULL)
 			theirs = option->val;
 	/* slightly below the gateway's, so that the backend is freed in time */
-	if (asprintf(&options, "-c statement_timeout=%lldms %s %s",
+	if (asprintf(&options, "-c statement_timeout=%lldms -c log_parameter_max_length_on_error=0 %s %s",
 				 (long long) (timeout_us - timeout_us / 20) / 1000,
 				 further, theirs ? theirs : "") < 0)
 		options = NULL;

@@ -53,10 +53,27 @@ add_origin(RgProxy *proxy, const RgHttpHead *head)
 
 	return add_header(proxy, "X-Request-ID", rg_exchange_id(exchange)) &&
 		add_header(proxy, "X-Forwarded-For", rg_slice_of(exchange->client_text)) &&
-		add_header(proxy, "X-Forwarded-Proto", RG_SLICE("http")) &&
+		add_header(proxy, "X-Forwarded-Proto", exchange->secure ? RG_SLICE("https") : RG_SLICE("http")) &&
 		(head->host.data == NULL || add_header(proxy, "X-Forwarded-Host", head->host)) &&
 		(*proxy->order.prefix == '\0' ||
 		 add_header(proxy, "X-Forwarded-Prefix", rg_slice_of(proxy->order.prefix)));
+}
+
+/* The client's span is the parent of ours, and ours of the upstream's. */
+static bool
+add_trace(RgProxy *proxy, const RgHttpHead *head)
+{
+	const RgTrace *trace = &proxy->exchange.trace;
+	RgTraceState state = {0};
+	char		parent[RG_TRACEPARENT_LEN];
+
+	rg_traceparent_write(trace, parent);
+	for (int i = 0; trace->continued && i < head->nheaders; i++)
+		if (rg_http_name_is(head->headers[i].name, "tracestate"))
+			rg_tracestate_add(&state, head->headers[i].value);
+	return add_header(proxy, "traceparent", rg_slice(parent, sizeof parent)) &&
+		(rg_tracestate_value(&state).data == NULL ||
+		 add_header(proxy, "tracestate", rg_tracestate_value(&state)));
 }
 
 /* Lines of the client's that libcurl would make up where they are missing. */
@@ -102,7 +119,7 @@ add_lines(RgProxy *proxy)
 
 	if (rg_http_head(proxy->bytes.head, proxy->bytes.head_len, &scanned, &head) <= 0)
 		return false;
-	return add_identity(proxy) && add_origin(proxy, &head) &&
+	return add_identity(proxy) && add_origin(proxy, &head) && add_trace(proxy, &head) &&
 		add_client_lines(proxy, &head) && add_absences(proxy);
 }
 

@@ -56,10 +56,28 @@ may_be_made_by_others(const RgRequest *request)
 		!rg_slice_is(site, "same-origin") && !rg_slice_is(site, "none");
 }
 
-void
-rg_represent_accepts(RgExchange *exchange, const RgRequest *request, RgSlice accept_encoding)
+/* Two of them are more than is understood here. */
+static RgSlice
+accept_encoding(const RgHttpHead *head)
 {
-	exchange->gzip_public = gzip_on && accept_encoding.len > 0 && rg_accepts_gzip(accept_encoding);
+	static const RgSlice none = {NULL, 0};
+	RgSlice		found = none;
+
+	for (int i = 0; i < head->nheaders; i++)
+	{
+		if (!rg_http_name_is(head->headers[i].name, "accept-encoding"))
+			continue;
+		if (found.data != NULL)
+			return none;
+		found = head->headers[i].value;
+	}
+	return found;
+}
+
+void
+rg_represent_accepts(RgExchange *exchange, const RgRequest *request, const RgHttpHead *head)
+{
+	exchange->gzip_public = gzip_on && rg_accepts_gzip(accept_encoding(head));
 	exchange->gzip = exchange->gzip_public && !may_be_made_by_others(request);
 }
 

@@ -14,6 +14,7 @@
 #define RG_REPRESENT_H
 
 #include "config.h"
+#include "http1.h"
 #include "job.h"
 #include "response.h"
 #include "response_cache.h"
@@ -40,7 +41,7 @@ extern RgHeldBody *rg_represent_offer(RgRequest *request)
 
 /* May answers to the request be compressed?  May those that are no secret? */
 extern void rg_represent_accepts(RgExchange *exchange, const RgRequest *request,
-								 RgSlice accept_encoding);
+								 const RgHttpHead *head);
 
 /*
  * Completes the response to a GET or HEAD of status 200, whose headers and, unless

@@ -3,8 +3,9 @@
  *		What is done with a request; request.h has the contract.
  *
  * Order: framing (http1.c), request id, target, host, method, headers,
- * preflights and redirects (edge.c), size, body, and then either an answer from memory or the database.  Every refusal
- * before the database is made here.
+ * preflights and redirects (edge.c), size, body, and then either an answer
+ * from memory or the database.  Every refusal before the database is made
+ * here.
  */
 #include "request.h"
 
@@ -31,6 +32,15 @@ static const char *const forwarded[] = {
 	"x-csrf-token", "x-api-key", "idempotency-key", "if-none-match",
 	"last-event-id", "user-agent"
 };
+
+static RgSlice
+find_header(const RgHttpHead *head, const char *name)
+{
+	for (int i = 0; i < head->nheaders; i++)
+		if (rg_http_name_is(head->headers[i].name, name))
+			return head->headers[i].value;
+	return none;
+}
 
 static void
 refuse(RgConn *conn, const RgExchange *exchange, int status, RgSlice code,
@@ -160,9 +170,9 @@ check_head(RgConn *conn, const RgHttpHead *head, RgExchange *exchange)
 	{
 		fill_request(exchange, &target, request);
 		rg_edge_add_headers(conn, head, exchange, request);
-		rg_session_config_tell(conn->worker->config, request);
+		rg_session_config_tell(conn->worker->config, exchange->secure, request);
 		exchange->sent_token = rg_request_header(request, "authorization").data != NULL;
-		rg_represent_accepts(exchange, request, find_header(head, "accept-encoding"));
+		rg_represent_accepts(exchange, request, head);
 		return !rg_edge_answer(conn, head, exchange);
 	}
 	return false;

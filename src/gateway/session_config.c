@@ -21,8 +21,7 @@ static bool
 allows_plain_cookies(const RgConfig *config)
 {
 	if (config->cookie_secure == SECURE_AUTO)
-		return *config->tls_certificate == '\0' &&
-			(config->environment == RG_DEVELOPMENT || config->environment == RG_TEST);
+		return config->environment == RG_DEVELOPMENT || config->environment == RG_TEST;
 	return config->cookie_secure == SECURE_FALSE;
 }
 
@@ -51,11 +50,24 @@ check(const RgConfig *config, FILE *errors)
 }
 
 static void
-add_flag(RgConfig *config, const char *flag)
+add_flag(char flags[RG_FLAGS_SIZE], const char *flag)
 {
-	if (config->flags[0] != '\0')
-		strcat(config->flags, ",");
-	strcat(config->flags, flag);
+	if (flags[0] != '\0')
+		strcat(flags, ",");
+	strcat(flags, flag);
+}
+
+static void
+make_flags(const RgConfig *config, bool secure, char flags[RG_FLAGS_SIZE])
+{
+	if (config->allow_dev_routes == 1)
+		add_flag(flags, RG_FLAG_DEV);
+	if (!secure && allows_plain_cookies(config))
+		add_flag(flags, RG_FLAG_PLAIN_COOKIES);
+	if (config->cookie_samesite == SAMESITE_STRICT)
+		add_flag(flags, RG_FLAG_SAMESITE_STRICT);
+	if (config->cookie_samesite == SAMESITE_NONE)
+		add_flag(flags, RG_FLAG_SAMESITE_NONE);
 }
 
 bool
@@ -65,25 +77,19 @@ rg_session_config_derive(RgConfig *config, FILE *errors)
 	config->cookie_samesite %= 3;
 	if (!check(config, errors))
 		return false;
-	if (config->allow_dev_routes == 1)
-		add_flag(config, RG_FLAG_DEV);
-	if (allows_plain_cookies(config))
-		add_flag(config, RG_FLAG_PLAIN_COOKIES);
-	if (config->cookie_samesite == SAMESITE_STRICT)
-		add_flag(config, RG_FLAG_SAMESITE_STRICT);
-	if (config->cookie_samesite == SAMESITE_NONE)
-		add_flag(config, RG_FLAG_SAMESITE_NONE);
+	make_flags(config, false, config->flags[false]);
+	make_flags(config, true, config->flags[true]);
 	return true;
 }
 
 void
-rg_session_config_tell(const RgConfig *config, RgRequest *request)
+rg_session_config_tell(const RgConfig *config, bool secure, RgRequest *request)
 {
-	RgHeader   *header = &request->headers[request->nheaders];
+	RgHeader   *header;
 
-	if (config->flags[0] == '\0')
+	if (config->flags[secure][0] == '\0' || request->nheaders == RG_FRAME_MAX_HEADERS)
 		return;
+	header = &request->headers[request->nheaders++];
 	header->name = RG_SLICE(RG_FLAGS_HEADER);
-	header->value = rg_slice_of(config->flags);
-	request->nheaders++;
+	header->value = rg_slice_of(config->flags[secure]);
 }

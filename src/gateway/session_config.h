@@ -15,7 +15,10 @@
 extern bool rg_session_config_derive(RgConfig *config, FILE *errors)
 			__attribute__((warn_unused_result));
 
-/* Adds the header that tells serve() (gateway_flags.h). */
-extern void rg_session_config_tell(const RgConfig *config, RgRequest *request);
+/*
+ * Adds the header that tells serve() (gateway_flags.h); secure: the client
+ * speaks https.
+ */
+extern void rg_session_config_tell(const RgConfig *config, bool secure, RgRequest *request);
 
 #endif

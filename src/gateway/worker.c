@@ -13,6 +13,7 @@
 
 #include "anchor.h"
 #include "clock.h"
+#include "conn_class.h"
 #include "deny.h"
 #include "log.h"
 #include "metrics_endpoint.h"

@@ -133,7 +133,7 @@ def test_a_preflight_is_never_limited(api):
 
 
 def test_a_preflight_needs_no_database(start):
-    gateway = start(DATABASE_URL="host=/nonexistent", ready=False, CORS_ORIGINS=APP)
+    gateway = start(WORKERS=1, DATABASE_URL="host=/nonexistent", ready=False, CORS_ORIGINS=APP)
     assert preflight(gateway, "/test/notes", APP).status == 204
     unavailable = gateway.get("/test/echo/a", {"Origin": APP})
     assert unavailable.status == 503 and may_read(unavailable)
@@ -197,7 +197,7 @@ def test_an_answer_to_a_late_head_is_nobody_elses(api):
 
 
 def test_any_origin_but_without_cookies(start):
-    gateway = start(CORS_ORIGINS=f"*,{APP}")
+    gateway = start(WORKERS=1, CORS_ORIGINS=f"*,{APP}")
     answer = gateway.get("/test/echo/a", {"Origin": "https://anybody.test"})
     assert answer.header("access-control-allow-origin") == "*"
     assert answer.header("access-control-allow-credentials") is None

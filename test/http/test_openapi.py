@@ -298,7 +298,8 @@ def test_what_was_ended_is_409_as_documented(world, document):
         assert (answer.status, answer.json()["code"]) == (409, "reservation_released")
 
 
-def test_a_limit_is_429_as_documented(gateway, document, postgres):
+def test_a_limit_is_429_as_documented(start, document, postgres):
+    gateway = start(WORKERS=1, DENY_CACHE="off")
     before = postgres.sql("SELECT name, quota FROM relay_guard.rate_policy")
     postgres.sql("UPDATE relay_guard.rate_policy SET quota = 0")
     try:

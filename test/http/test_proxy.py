@@ -1,20 +1,19 @@
 """An application behind the gateway: what it is told, and what becomes of its answers."""
 import base64
 import contextlib
-import hashlib
 import json
 import os
 import pathlib
 import re
 import socket
-import struct
+import ssl
 import subprocess
 import threading
 import time
 
 import pytest
 
-from conftest import ROOT, Connection, clean_environment, free_port, running, wait_until
+from conftest import ROOT, running, wait_until
 
 NAMED = 'SELECT 7 AS plan, request.rest AS "rest"'
 REST = '[{"name": "rest", "in": "path", "required": true, "schema": {"type": "string"}}]'
@@ -251,6 +250,16 @@ def test_the_application_answers(proxied, app, secret):
     assert seen.header("X-Request-ID") == answer.header("X-Request-ID")
 
 
+def test_the_trace_goes_on(proxied, app):
+    trace, span = "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331"
+    proxied.get("/app/ok/", {"traceparent": f"00-{trace}-{span}-01", "tracestate": "a=1"})
+    seen = app.requests[-1]
+    assert re.fullmatch(f"00-{trace}-[0-9a-f]{{16}}-01", seen.header("traceparent")) and span not in seen.header("traceparent")
+    assert seen.header("tracestate") == "a=1"
+    proxied.get("/app/ok/", {"tracestate": "a=1"})
+    assert app.requests[-1].header("tracestate") is None and trace not in app.requests[-1].header("traceparent")
+
+
 def test_the_identity_is_signed(proxied, postgres, app, secret):
     postgres.sql("UPDATE relay_guard.route SET auth = 'optional' WHERE upstream = 'app'")
     try:
@@ -302,9 +311,10 @@ def test_a_client_forges_nothing(proxied, app, secret):
     seen = app.requests[-1]
     seen.identity(secret)
     relay = {"x-relay-" + name for name in ("body-sha256", "client", "context", "request-id", "timestamp", "upstream", "signature")}
-    assert seen.names() == relay | {"host", "x-request-id", "x-forwarded-for", "x-forwarded-proto", "x-forwarded-host", "x-forwarded-prefix",
+    assert seen.names() == relay | {"host", "x-request-id", "x-forwarded-for", "x-forwarded-proto", "x-forwarded-host", "x-forwarded-prefix", "traceparent",
                                     "x-kept", "x-empty", "accept-language", "if-none-match", "user-agent", "range"}
-    assert seen.header("X-Forwarded-Proto") == "http" and seen.header("X-Forwarded-For") == "198.51.100.9"
+    # what a trusted peer says of the client, and nothing else
+    assert seen.header("X-Forwarded-Proto") == "https" and seen.header("X-Forwarded-For") == "198.51.100.9"
     assert seen.header("X-Request-ID") == "chosen" and seen.header("X-Empty") == ""
 
 
@@ -495,10 +505,8 @@ def test_http_1_0_gets_it_until_the_end(proxied, app):
 def test_events_pass_and_a_client_that_leaves_ends_them(proxied, app):
     connection = proxied.connect()
     connection.request("GET", "/app/events/")
-    until(connection, b"\r\n\r\n")
-    head = connection.buffer
-    connection.more()
-    assert b"data: " in connection.buffer, head
+    while b"id: 2\n" not in connection.buffer:
+        assert connection.more()
     assert not app.left.is_set()
     connection.close()
     assert app.left.wait(2)
@@ -507,7 +515,9 @@ def test_events_pass_and_a_client_that_leaves_ends_them(proxied, app):
 def test_events_are_marked_for_proxies(proxied, app):
     connection = proxied.connect()
     connection.request("GET", "/app/events/")
-    assert b"X-Accel-Buffering: no" in until(connection, b"\r\n\r\n")
+    while b"\r\n\r\n" not in connection.buffer:
+        assert connection.more()
+    assert b"X-Accel-Buffering: no" in connection.buffer
     connection.reset()
     assert app.left.wait(2)
 
@@ -566,7 +576,8 @@ def test_an_answer_that_is_cut_off_is_seen_to_be(proxied, app, how):
     with contextlib.suppress(ConnectionResetError):
         while connection.more():
             pass
-    assert b"hello" in connection.buffer and b"0\r\n\r\n" not in connection.buffer
+    body = connection.buffer.split(b"\r\n\r\n", 1)[1]
+    assert b"hello" in body and b"0\r\n\r\n" not in body
 
 
 def test_an_application_that_does_not_answer_is_504(proxied, app):
@@ -590,11 +601,34 @@ def test_answers_are_bounded_where_the_upstream_says_so(proxied, postgres, app):
         assert len(proxied.get("/app/big/1000").body) == 1000
 
 
-@pytest.mark.parametrize("url, code", [("http://127.0.0.1:1", "upstream_unreachable"), ("http://nowhere.invalid", "upstream_unreachable"),
-                                       ("https://127.0.0.1:{port}", "upstream_untrusted")])
+@pytest.mark.parametrize("url, code", [("http://127.0.0.1:1", "upstream_unreachable"), ("http://nowhere.invalid", "upstream_unreachable")])
 def test_an_application_that_is_not_there_is_502(proxied, postgres, app, url, code):
-    with upstream_with(postgres, f"url = '{url.format(port=app.port)}'", f"url = 'http://127.0.0.1:{app.port}'"):
+    with upstream_with(postgres, f"url = '{url}'", f"url = 'http://127.0.0.1:{app.port}'"):
         assert problem(proxied.get("/app/ok/"), 502, code)
+
+
+@pytest.fixture(scope="module")
+def tls_app(tmp_path_factory):
+    """Another, with a certificate of its own, for 127.0.0.1."""
+    key, certificate = (tmp_path_factory.mktemp("tls") / name for name in ("key", "certificate"))
+    subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2",
+                    "-subj", "/CN=app", "-addext", "subjectAltName=IP:127.0.0.1", "-keyout", key, "-out", certificate],
+                   check=True, capture_output=True)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate, key)
+    upstream = Upstream(lambda client: context.wrap_socket(client, server_side=True))
+    upstream.certificate = certificate
+    yield upstream
+    upstream.listener.close()
+
+
+def test_an_application_has_to_show_that_it_is_the_one(proxied, start, postgres, app, tls_app):
+    trusting = start(WORKERS=1, PROXY_CA_FILE=tls_app.certificate)
+    with upstream_with(postgres, f"url = 'https://127.0.0.1:{tls_app.port}/base'", f"url = 'http://127.0.0.1:{app.port}'"):
+        assert problem(proxied.get("/app/ok/"), 502, "upstream_untrusted") and not tls_app.requests
+        assert trusting.get("/app/ok/").body == b"hello" and tls_app.requests[-1].target == "/base/ok/"
+    with upstream_with(postgres, f"url = 'https://localhost:{tls_app.port}'", f"url = 'http://127.0.0.1:{app.port}'"):
+        assert problem(trusting.get("/app/ok/"), 502, "upstream_untrusted") and len(tls_app.requests) == 1
 
 
 def test_connections_are_used_again_but_not_by_what_must_not_happen_twice(proxied, app):
@@ -632,7 +666,8 @@ def test_draining_lets_answers_end(start, app, secret):
     gateway = start(WORKERS=1)
     events, answer = gateway.connect(), gateway.connect()
     events.request("GET", "/app/events/")
-    until(events, b"\n\n")
+    while b"data: " not in events.buffer:
+        assert events.more()
     answer.request("GET", "/app/steps/")
     until(answer, b"\r\n\r\n")
     gateway.process.terminate()

@@ -256,3 +256,26 @@ def test_a_body_follows_every_committed_write(one, postgres):
             time.sleep(0.002)
         assert sum(reader.result() for reader in readers) > 100 and n > 50
     connection.close()
+
+
+def test_while_a_commit_waits_nothing_is_taken_for_current(one, postgres):
+    """Announced before the commit, counted after it: in between the body is made anew, and not kept."""
+    path = "/cache/value/13"
+    first = run_of(one, path)
+    postgres.sql("ALTER SYSTEM SET synchronous_standby_names = 'nobody'")
+    postgres.sql("SELECT pg_reload_conf()")
+    wait_until(lambda: postgres.sql("SHOW synchronous_standby_names") == [("nobody",)], what="the setting")
+    waiting = "SELECT pid FROM pg_stat_activity WHERE wait_event = 'SyncRep'"
+    try:
+        with concurrent.futures.ThreadPoolExecutor(1) as pool:
+            commit = pool.submit(postgres.sql, "UPDATE relay.cache_value SET v = 'b' WHERE id = 13;"
+                                 "SELECT relay_guard.cache_invalidate('values:13')")
+            wait_until(lambda: postgres.sql(waiting), what="the wait")
+            runs = [run_of(one, path) for _ in range(3)]
+            postgres.sql(f"SELECT pg_cancel_backend(pid) FROM ({waiting}) w")
+            commit.result()
+    finally:
+        postgres.sql("ALTER SYSTEM RESET synchronous_standby_names")
+        postgres.sql("SELECT pg_reload_conf()")
+    assert len({first, *runs}) == 4
+    assert one.get(path).json()["v"] == "b" and is_held(one, path)

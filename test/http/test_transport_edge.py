@@ -64,7 +64,7 @@ def test_no_host_makes_it_an_open_redirect(production, host):
 
 
 def test_only_to_hosts_that_are_served(start):
-    gateway = start(ENVIRONMENT="production", ALLOWED_HOSTS="localhost,relay.example", HTTPS_PORT=8443)
+    gateway = start(WORKERS=1, ENVIRONMENT="production", ALLOWED_HOSTS="localhost,relay.example", HTTPS_PORT=8443)
     assert ask(gateway, "GET /a HTTP/1.1", "Host: relay.example").header("location") == "https://relay.example:8443/a"
     refused = ask(gateway, "GET /a HTTP/1.1", "Host: evil.test")
     assert refused.status == 421 and refused.header("location") is None
@@ -103,14 +103,14 @@ def test_a_preflight_is_answered_before_the_redirect(proxied):
 
 
 def test_elsewhere_nothing_is_redirected(start):
-    gateway = start(ENVIRONMENT="staging", TRUSTED_PROXIES="127.0.0.1")
+    gateway = start(WORKERS=1, ENVIRONMENT="staging", TRUSTED_PROXIES="127.0.0.1")
     for headers in {}, HTTPS:
         answer = gateway.get("/test/echo/a", headers)
         assert answer.status == 200 and answer.header("strict-transport-security") is None
 
 
 def test_security_headers_are_settings(start):
-    gateway = start(CSP_CONNECT_SRC="https://api.example wss://api.example", X_FRAME_OPTIONS="SAMEORIGIN",
+    gateway = start(WORKERS=1, CSP_CONNECT_SRC="https://api.example wss://api.example", X_FRAME_OPTIONS="SAMEORIGIN",
                     REFERRER_POLICY="same-origin", CROSS_ORIGIN_OPENER_POLICY="off", PERMISSIONS_POLICY="camera=()",
                     CROSS_ORIGIN_RESOURCE_POLICY="cross-origin", ENVIRONMENT="production", TRUSTED_PROXIES="127.0.0.1",
                     STRICT_TRANSPORT_SECURITY="max-age=60")
@@ -121,7 +121,7 @@ def test_security_headers_are_settings(start):
         assert answer.header("cross-origin-opener-policy") is None and answer.header("permissions-policy") == "camera=()"
         assert answer.header("cross-origin-resource-policy") == "cross-origin"
     assert gateway.get("/", HTTPS).header("strict-transport-security") == "max-age=60"
-    whole = start(CONTENT_SECURITY_POLICY="default-src 'none'").get("/")
+    whole = start(WORKERS=1, CONTENT_SECURITY_POLICY="default-src 'none'").get("/")
     assert whole.header("content-security-policy") == "default-src 'none'"
 
 
@@ -164,7 +164,7 @@ ECHO = """
     CREATE SCHEMA relay_guard;
     GRANT USAGE ON SCHEMA relay_guard TO relay_gateway;
     CREATE FUNCTION relay_guard.serve(bytea) RETURNS bytea LANGUAGE sql AS $$
-        SELECT int4send(200) || int4send(length($1)) || $1 || repeat(E'\\\\000', 20)::bytea
+        SELECT int4send(200) || int4send(length($1)) || $1 || repeat(E'\\\\000', 24)::bytea
     $$;
     CREATE FUNCTION relay_guard.ready() RETURNS jsonb LANGUAGE sql AS 'SELECT jsonb_build_object()';
     CREATE FUNCTION relay_guard.lint() RETURNS TABLE (level text, code text, object text, detail text, fix text)
@@ -184,15 +184,20 @@ def echo(postgres):
     postgres.sql("DROP DATABASE echo WITH (FORCE)", database="postgres")
 
 
+EDGE = {"traceparent", "tracestate", "origin", "referer", "x-relay-origin", "x-relay-cors"}
+
+
 def frame_headers(gateway, method, *headers, host="Relay.example:8080"):
-    """What the database is told, by name."""
+    """What the database is told of these, by name."""
     answer = ask(gateway, f"{method} /echo HTTP/1.1", *([f"Host: {host}"] if host else []), *headers)
     assert answer.status == 200
     fields = answer.body.split(b"\0", 3)[3][16:].split(b"\0", 1)[1]
     count, rest = struct.unpack(">I", fields[:4])[0], fields[4:].split(b"\0")
     names = [name.decode() for name in rest[0:2 * count:2]]
     assert len(set(names)) == len(names)
-    return dict(zip(names, (value.decode() for value in rest[1:2 * count:2])))
+    values = [value.decode() for value in rest[1:2 * count:2]]
+    assert not any("evil.test" in value for name, value in zip(names, values) if name.startswith("x-relay-"))
+    return {name: value for name, value in zip(names, values) if name in EDGE}
 
 
 def test_the_database_is_told_of_a_trace_that_is_continued(echo):
