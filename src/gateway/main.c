@@ -22,7 +22,7 @@ print_help(void)
 	puts("relay_gateway: the HTTP front-end of relay_guard\n"
 		 "\n"
 		 "  relay_gateway                     serves until SIGTERM; SIGHUP reads the configuration again\n"
-		 "  relay_gateway --check             prints the configuration and its mistakes\n"
+		 "  relay_gateway --check             prints the configuration, all its mistakes, and what is perhaps misspelt\n"
 		 "  relay_gateway configure           writes settings of the environment to the database\n"
 		 "  relay_gateway keys                fetches the identity provider's keys once, as for cron\n"
 		 "  relay_gateway keyring new [FILE]  makes a key ring with one random key\n"

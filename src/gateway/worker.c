@@ -283,10 +283,10 @@ rg_worker_run(const RgConfig *config, int listener, pid_t master)
 	follow_master(master);
 	rg_response_init(config);
 	rg_deny_init(config);
-	rg_output_init(worker);
 	rg_peer_init(config, worker->max_conns);
 	rg_represent_init(config);
 	rg_proxy_init(worker);
+	rg_output_init(worker);
 	rg_job_limit_memory(config->max_body_memory);
 	on_tick(-1, 0, worker);
 	start_accepting(worker);
