@@ -100,6 +100,12 @@ def secure(postgres, pair):
         yield gateway
 
 
+@pytest.fixture(scope="module")
+def hasty(postgres, pair):
+    with running_tls(postgres, *pair, HEADER_TIMEOUT="500ms", IDLE_TIMEOUT="300ms", WORKERS=1) as gateway:
+        yield gateway
+
+
 @pytest.fixture
 def start_tls(postgres, pair):
     with contextlib.ExitStack() as stack:
@@ -190,9 +196,8 @@ def test_a_handshake_of_nonsense_ends(secure, sent):
 
 
 @pytest.mark.parametrize("sent", [b"", BEGUN], ids=["nothing", "begun"])
-def test_a_slow_handshake_is_cut_off(start_tls, sent):
-    gateway = start_tls(HEADER_TIMEOUT="500ms", WORKERS=1)
-    connection = gateway.plain()
+def test_a_slow_handshake_is_cut_off(hasty, sent):
+    connection = hasty.plain()
     began = time.monotonic()
     for byte in sent:
         connection.send(bytes([byte]))
@@ -358,8 +363,8 @@ def test_the_end_of_a_whole_answer_is_told(secure):
     assert connection.read().status == 200 and connection.ends_cleanly()
 
 
-def test_an_idle_connection_ends_cleanly(start_tls):
-    connection = start_tls(IDLE_TIMEOUT="300ms").connect()
+def test_an_idle_connection_ends_cleanly(hasty):
+    connection = hasty.connect()
     connection.request("GET", "/health")
     assert connection.read().status == 200 and connection.ends_cleanly()
 
