@@ -25,7 +25,7 @@ typedef struct Scrape
 	struct Scrape *next;
 	RgConn	   *conn;			/* NULL: its reader has left */
 	RgExchange	exchange;
-}			Scrape;
+} Scrape;
 
 static const RgSlice none = {NULL, 0};
 
@@ -33,7 +33,7 @@ static int	listener = -1;		/* -1: there is none */
 static struct event accept_event;
 static bool accepting = false;
 static int	conns = 0;
-static Scrape * scrapes = NULL;
+static Scrape *scrapes = NULL;
 
 static bool
 is_off(const RgConfig *config)
@@ -103,7 +103,7 @@ void
 rg_metrics_conn_gone(RgConn *conn)
 {
 	conns--;
-	for (Scrape * scrape = scrapes; scrape != NULL; scrape = scrape->next)
+	for (Scrape *scrape = scrapes; scrape != NULL; scrape = scrape->next)
 		if (scrape->conn == conn)
 			scrape->conn = NULL;
 }
@@ -197,7 +197,7 @@ answer(RgConn *conn, const RgExchange *exchange, const PGresult *database)
 }
 
 static void
-unlink_scrape(Scrape * scrape)
+unlink_scrape(Scrape *scrape)
 {
 	Scrape	  **place = &scrapes;
 
