@@ -33,7 +33,7 @@ WITH fact AS (
 		WHEN 'idempotency_in_flight' THEN r.idempotency <> 'none'
 		WHEN 'idempotency_answer_not_kept' THEN r.idempotency <> 'none'
 		WHEN 'idempotency_key_reused' THEN r.idempotency <> 'none'
-		WHEN 'not_found' THEN r.result IN ('row', 'value')
+		WHEN 'not_found' THEN r.result IN ('row', 'value', 'proxy')
 		WHEN 'conflict' THEN r.method IN ('POST', 'PUT', 'PATCH')
 		WHEN 'body_too_large' THEN f.has_body
 		WHEN 'body_too_complex' THEN f.has_body
@@ -52,6 +52,12 @@ WITH fact AS (
 		WHEN 'needs_primary' THEN f.counted OR f.writes
 		WHEN 'promotion_unconfirmed' THEN f.counted
 		WHEN 'timeout' THEN true
+		WHEN 'malformed_target' THEN r.result = 'proxy'
+		WHEN 'upstream_unreachable' THEN r.result = 'proxy'
+		WHEN 'upstream_untrusted' THEN r.result = 'proxy'
+		WHEN 'upstream_failed' THEN r.result = 'proxy'
+		WHEN 'upstream_busy' THEN r.result = 'proxy'
+		WHEN 'upstream_timeout' THEN r.result = 'proxy'
 		ELSE (c.code LIKE 'token\_%' AND f.identified) OR (c.code LIKE 'api\_key\_%' AND f.takes_key)
 	END
 ), raised AS (
@@ -112,7 +118,7 @@ SELECT CASE WHEN r.result_key IS NULL THEN b.schema
 	END
 FROM (SELECT CASE r.result WHEN 'rows' THEN jsonb_build_object('type', 'array', 'items', a.schema) ELSE a.schema END
 	FROM (SELECT coalesce(r.responses -> r.status::text,
-		CASE r.result WHEN 'value' THEN jsonb '{}' ELSE '{"type": "object"}' END)) a(schema)) b(schema)
+		CASE WHEN r.result IN ('value', 'proxy') THEN jsonb '{}' ELSE '{"type": "object"}' END)) a(schema)) b(schema)
 $$;
 COMMENT ON FUNCTION openapi_body(route) IS 'openapi(): the schema of a route''s success.';
 
@@ -124,7 +130,8 @@ FROM (VALUES
 	(2, 'headers', relay_guard.openapi_headers('{X-Request-ID}' || relay_guard.openapi_limit_headers(r)
 		|| CASE r.idempotency WHEN 'none' THEN '{}' ELSE '{Idempotent-Replayed}'::text[] END)),
 	(3, 'content', CASE WHEN r.status <> 204 AND r.result <> 'none' THEN
-		json_build_object('application/json', json_build_object('schema', relay_guard.openapi_body(r))) END)
+		json_build_object(CASE r.result WHEN 'proxy' THEN '*/*' ELSE 'application/json' END,
+			json_build_object('schema', relay_guard.openapi_body(r))) END)
 ) m(place, name, value)
 WHERE m.value IS NOT NULL
 $$;
@@ -214,7 +221,7 @@ COMMENT ON FUNCTION openapi_operation(route, text, json) IS 'openapi(): one rout
 CREATE FUNCTION openapi_routes() RETURNS json
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
 WITH named AS MATERIALIZED (
-	SELECT t AS route, t.id, t.path, t.method, t.status, o.operation_id
+	SELECT t AS route, t.id, replace(t.path, '...}', '}') AS path, t.method, t.status, o.operation_id
 		|| CASE WHEN row_number() OVER (PARTITION BY o.operation_id ORDER BY t.id) > 1
 			THEN '_' || relay_guard.openapi_digest(t.path) ELSE '' END AS operation_id
 	FROM relay_guard.route t

@@ -138,6 +138,12 @@ static const RgProblemKind kinds[] = {
 	{501, "unknown_method", "the method is not known here",
 	"Use GET, HEAD, POST, PUT, PATCH, DELETE or OPTIONS."},
 
+	{502, "upstream_unreachable", "the application behind the path cannot be reached", LATER},
+	{502, "upstream_untrusted", "the application behind the path has not shown that it is the one, by its certificate",
+	"Tell whoever runs the service, with the request_id."},
+	{502, "upstream_failed", "the application behind the path gave no proper answer; whether it carried the request out is unknown",
+	"Read the current state before sending the request again."},
+
 	{503, "overloaded", "too many requests are waiting", LATER},
 	{503, "unavailable", "the database cannot serve the request just now", LATER},
 	{503, "outcome_unknown", "the connection to the database was lost while it worked on the request",
@@ -145,7 +151,10 @@ static const RgProblemKind kinds[] = {
 	{503, "needs_primary", "the request changes or counts something, and the database only reads just now", LATER},
 	{503, "promotion_unconfirmed", "quotas and budgets are closed until an admin confirms what a promoted server may have lost",
 	"Send the request again later."},
+	{503, "upstream_busy", "too many requests are with applications behind the gateway", LATER},
 
+	{504, "upstream_timeout", "the application behind the path did not answer in time; a change may still be carried out",
+	"Ask for less at once, or send the request again later."},
 	{504, "timeout", "the request took too long and was given up; a change may still be carried out",
 	"Ask for less at once, or send the request again later."},
 
