@@ -33,15 +33,6 @@ static const char *const forwarded[] = {
 	"last-event-id", "user-agent"
 };
 
-static RgSlice
-find_header(const RgHttpHead *head, const char *name)
-{
-	for (int i = 0; i < head->nheaders; i++)
-		if (rg_http_name_is(head->headers[i].name, name))
-			return head->headers[i].value;
-	return none;
-}
-
 static void
 refuse(RgConn *conn, const RgExchange *exchange, int status, RgSlice code,
 	   const char *detail)
@@ -60,15 +51,6 @@ begin_exchange(RgConn *conn, const RgHttpHead *head)
 
 	rg_exchange_begin(exchange, conn, head);
 	return exchange;
-}
-
-static RgSlice
-find_header(const RgHttpHead *head, const char *name)
-{
-	for (int i = 0; i < head->nheaders; i++)
-		if (rg_http_name_is(head->headers[i].name, name))
-			return head->headers[i].value;
-	return none;
 }
 
 static bool

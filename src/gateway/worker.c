@@ -18,8 +18,9 @@
 #include "log.h"
 #include "metrics_endpoint.h"
 #include "peer.h"
-#include "represent.h"
 #include "proxy.h"
+#include "proxy_fallback.h"
+#include "represent.h"
 #include "response.h"
 
 #define TICK_US 50000
@@ -145,6 +146,8 @@ on_second(evutil_socket_t fd, short what, void *arg)
 	(void) fd;
 	(void) what;
 	rg_anchor_tick(arg);
+	rg_proxy_fallback_tick(arg);
+	rg_output_check(arg, rg_now());
 	rg_metrics_second(arg);
 	rg_access_log_flush();
 }
@@ -285,6 +288,7 @@ rg_worker_run(const RgConfig *config, int listener, pid_t master)
 	rg_peer_init(config, worker->max_conns);
 	rg_represent_init(config);
 	rg_proxy_init(worker);
+	rg_output_init(worker);
 	rg_job_limit_memory(config->max_body_memory);
 	on_tick(-1, 0, worker);
 	start_accepting(worker);

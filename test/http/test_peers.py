@@ -8,7 +8,7 @@ import zlib
 
 import pytest
 
-from conftest import Connection, Gateway, clean_environment, gateway_binary, running, wait_until
+from conftest import Connection, Gateway, clean_environment, free_port, gateway_binary, running, wait_until
 
 SIGNATURE = b"\r\n\r\n\0\r\nQUIT\n"
 GET = b"GET /health HTTP/1.1\r\nHost: localhost\r\nX-Request-ID: %s\r\n\r\n"
@@ -150,13 +150,21 @@ def test_a_header_that_does_not_come_ends_the_connection(behind):
 def test_only_trusted_proxies_may_connect(postgres):
     done = check(PROXY_PROTOCOL="on")
     assert done.returncode == 1 and "PROXY_PROTOCOL is on" in done.stderr
-    gateway = Proxied(postgres.url("relay_gateway"), PROXY_PROTOCOL="on", TRUSTED_PROXIES="192.0.2.1", WORKERS=1)
+    port = free_port()
+    gateway = Proxied(postgres.url("relay_gateway"), PROXY_PROTOCOL="on", TRUSTED_PROXIES="192.0.2.1", WORKERS=1,
+                      METRICS_LISTEN=f"127.0.0.1:{port}", MAX_CONNECTIONS_PER_IP=1)
     gateway.process = subprocess.Popen([gateway_binary()], env=gateway.environment, stdout=subprocess.DEVNULL,
                                        stderr=open(gateway.dir / "errors", "w"))
     try:
         wait_until(lambda: is_refused(gateway), what="a refusal")
         assert served(gateway, by_tls("192.0.2.1")) is None
         assert "none of TRUSTED_PROXIES" in gateway.errors()
+        # who reads the metrics comes from within
+        readers = [Connection(port) for _ in range(3)]
+        for reader in readers:
+            reader.request("GET", "/metrics")
+            assert reader.read().status == 200
+            reader.close()
     finally:
         gateway.stop()
 

@@ -676,3 +676,136 @@ def test_draining_lets_answers_end(start, app, secret):
         app.go_on.release()
         assert until(answer, chunk) == chunk
     assert gateway.process.wait(3) == 0
+
+
+def test_a_name_that_is_looked_up_holds_up_nobody(postgres, app, secret, tmp_path):
+    """The resolver does not answer for ten seconds; everybody else is served meanwhile."""
+    source, library = tmp_path / "slow.c", tmp_path / "slow.so"
+    source.write_text(SLOW_RESOLVER)
+    subprocess.run(["cc", "-shared", "-fPIC", "-o", library, source, "-ldl"], check=True)
+    add_upstream(postgres, "slow", "http://slow.test", "/slow", more="connect_timeout => '1 s'")
+    with running(postgres.url("relay_gateway"), WORKERS=1, LD_PRELOAD=library, DRAIN_TIMEOUT="1s") as gateway:
+        wait_until(gateway.is_ready, what="readiness")
+        waiting, leaving = gateway.connect(), gateway.connect()
+        waiting.request("GET", "/slow/ok/")
+        leaving.request("GET", "/slow/ok/")
+        started = time.monotonic()
+        time.sleep(0.1)
+        leaving.reset()
+        slowest = 0
+        while time.monotonic() - started < 0.8:
+            asked = time.monotonic()
+            assert gateway.get("/app/ok/").status == 200
+            slowest = max(slowest, time.monotonic() - asked)
+        assert slowest < 0.5
+        assert problem(waiting.read(), 502, "upstream_unreachable") and time.monotonic() - started < 3
+        gateway.process.terminate()
+        assert gateway.process.wait(5) == 0
+
+
+SLOW_RESOLVER = r"""
+#define _GNU_SOURCE
+#include <dlfcn.h>
+#include <netdb.h>
+#include <string.h>
+#include <unistd.h>
+
+int getaddrinfo(const char *node, const char *service, const struct addrinfo *hints, struct addrinfo **result)
+{
+    int (*next)(const char *, const char *, const struct addrinfo *, struct addrinfo **) = dlsym(RTLD_NEXT, "getaddrinfo");
+
+    if (node != NULL && strcmp(node, "slow.test") == 0)
+    {
+        sleep(10);
+        return EAI_AGAIN;
+    }
+    return next(node, service, hints, result);
+}
+"""
+
+
+@pytest.fixture(scope="module")
+def open_routes(postgres, app, secret):
+    """Upstreams that stay open, each in its own way, beside one that does not (app)."""
+    url = f"http://127.0.0.1:{app.port}"
+    add_upstream(postgres, "open", url, "/open", more="fail_mode => 'open'; open_burst => 5; open_rate => 0.01; cookies => true")
+    add_upstream(postgres, "private", url, "/private", auth="user", more="fail_mode => 'open'")
+    add_upstream(postgres, "all", url, "/all", auth="user", more="fail_mode => 'open'; open_protected => true; open_methods => '{POST}'; open_burst => 3")
+    add_upstream(postgres, "many", url, "/many", more="fail_mode => 'open'; open_burst => 1000")
+    postgres.sql(f"""INSERT INTO relay_guard.route (method, path, query, auth, result, run_as)
+                     VALUES ('GET', '/open/closed', 'SELECT 1', 'none', 'value', 'relay_app')""", user="relay_owner")
+
+
+@pytest.fixture(scope="module")
+def outage(postgres, open_routes):
+    """A gateway whose database has gone after it was ready."""
+    with running(postgres.url("relay_gateway"), TRUSTED_PROXIES="127.0.0.1", WORKERS=2) as gateway:
+        wait_until(gateway.is_ready, what="readiness")
+        time.sleep(1.5)     # every worker knows the routes by then
+        postgres.stop()
+        try:
+            wait_until(lambda: gateway.get("/many/ok/", ADDRESS).status == 200, what="the outage")
+            yield gateway
+        finally:
+            postgres.start()
+            wait_until(gateway.is_ready, what="readiness")
+
+
+ADDRESS = {"X-Forwarded-For": "198.51.100.20"}
+
+
+def test_without_the_database_a_closed_upstream_is_503(outage, app):
+    before = len(app.requests)
+    for path in ("/app/ok/", "/private/ok/", "/open/closed", "/other"):
+        answer = outage.get(path, ADDRESS)
+        assert (answer.status, answer.json()["code"]) == (503, "unavailable") and answer.header("Retry-After")
+    assert len(app.requests) == before
+
+
+def test_an_open_one_gets_requests_of_nobody(outage, app):
+    answer = outage.get("/open/headers/a?b=c", {**ADDRESS, **FORGED, "X-Forwarded-For": "198.51.100.21",
+                                                "Authorization": "Bearer x.y.z"})
+    seen = app.requests[-1]
+    assert answer.status == 200 and answer.header("Cache-Control") == "no-store" and answer.header("Set-Cookie") is None
+    assert seen.target == "/headers/a?b=c" and seen.header("X-Relay-Fallback") == "1"
+    assert [name for name in seen.names() if name.startswith("x-relay-")] == ["x-relay-fallback"]
+    assert seen.names().isdisjoint({"authorization", "cookie", "x-api-key", "x-csrf-token"})
+    with pytest.raises(ValueError):
+        seen.identity("")
+
+
+def test_an_open_one_is_limited_by_address(outage, app):
+    def ask(address):
+        return outage.get("/open/ok/", {"X-Forwarded-For": address})
+    first = [ask("198.51.100.22").status for _ in range(8)]
+    assert first == [200] * 5 + [429] * 3
+    refused = ask("198.51.100.22")
+    assert refused.json()["code"] == "rate_limited" and 90 <= int(refused.header("Retry-After")) <= 100
+    assert ask("198.51.100.23").status == 200
+    v6 = [ask(f"2001:db8:0:1::{n}").status for n in range(6)]
+    assert v6 == [200] * 5 + [429] and ask("2001:db8:0:2::1").status == 200
+
+
+@pytest.mark.parametrize("method", ["POST", "PUT", "DELETE"])
+def test_only_safe_methods_pass_unless_the_upstream_says_so(outage, app, method):
+    assert outage.ask(method, "/open/echo/", ADDRESS, b"x").status == 503
+    expected = 200 if method == "POST" else 503
+    assert outage.ask(method, "/all/echo/", ADDRESS, b"x").status == expected
+    assert outage.get("/all/ok/", ADDRESS).status == 503
+
+
+def test_paths_are_checked_without_the_database_too(outage, app):
+    before = len(app.requests)
+    for target in ("/many/a/..;/b", "/many//x", "/many/%5c"):
+        assert outage.get(target, ADDRESS).status == 400
+    assert outage.ask("GET", "/many/ok/", ADDRESS, b"x").status == 400
+    assert len(app.requests) == before
+
+
+def test_with_the_database_identities_are_back(outage, postgres, app):
+    """Last: it ends the outage."""
+    postgres.start()
+    wait_until(outage.is_ready, what="readiness")
+    assert outage.get("/private/ok/", ADDRESS).status == 401
+    assert outage.get("/many/ok/", ADDRESS).status == 200 and app.requests[-1].header("X-Relay-Signature")
+    postgres.stop()
