@@ -203,6 +203,7 @@ RETURN json_strip_nulls($json$ {
 "x-should-retry": {"description": "Trying again does not help.", "schema": {"type": "string", "const": "false"}},
 "WWW-Authenticate": {"description": "What is wrong with the credentials (RFC 6750).", "schema": {"type": "string", "examples": ["Bearer realm=\"relay\", error=\"invalid_token\""]}},
 "Idempotent-Replayed": {"description": "The request was carried out before; this is its answer again.", "schema": {"type": "string", "const": "true"}},
+"Location": {"description": "Where to go on.", "schema": {"type": "string", "format": "uri-reference"}},
 "ETag": {"description": "What If-None-Match may ask for.", "schema": {"type": "string"}}
 } $json$);
 COMMENT ON FUNCTION openapi_header_list() IS 'openapi(): headers of answers.';

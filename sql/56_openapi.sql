@@ -175,6 +175,10 @@ BEGIN
 		'headers', relay_guard.openapi_headers('{X-Request-ID}' || relay_guard.openapi_limit_headers(r) || '{ETag}'))
 	WHERE r.cache_seconds IS NOT NULL
 	UNION ALL
+	SELECT s.key, json_build_object('description', s.value #>> '{}',
+		'headers', relay_guard.openapi_headers('{X-Request-ID}' || relay_guard.openapi_limit_headers(r) || '{Location}'))
+	FROM jsonb_each(r.responses) s WHERE s.key LIKE '3%'
+	UNION ALL
 	SELECT 'default', CASE r.result
 		WHEN 'proxy' THEN json '{"description": "What the application behind this path answers, or a problem", "content": {"*/*": {}}}'
 		ELSE json '{"$ref": "#/components/responses/Problem"}' END;

@@ -155,7 +155,7 @@ ROUTES = [
             "detail": "too many attempts to sign in to this account",
             "suggestion": "Wait as long as Retry-After says."}},
     }, "The same answer, after the same time, for a wrong password and for nobody's address."),
-    ("POST", AUTH + "logout", {}, {}, {**NEVER_IN_CONFLICT}, None),
+    ("POST", AUTH + "logout", {}, {}, {"303": "See Other: a browser's form goes on to /", **NEVER_IN_CONFLICT}, None),
     ("GET", AUTH + "csrf", {}, {}, {"200": record(csrfToken=text()), **NEVER_MISSING}, "Bound to the session."),
     ("GET", AUTH + "me", {}, {}, {"200": ME, **NEVER_MISSING}, "By whichever credential."),
     ("POST", "/api/dev/demo/login", {}, {}, {
