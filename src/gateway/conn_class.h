@@ -22,7 +22,11 @@ extern void rg_conn_class_set(RgConn *conn, RgConnClass class);
 /* Closes, or answers with 408, those whose time is up. */
 extern void rg_conn_expire(struct RgWorker *worker, int64_t now);
 
-/* Closes those that wait for a request, a first one or the next; drains. */
+/*
+ * While draining: closes those that wait for their next request, and of those
+ * that wait for their first whichever have had a second.  Who connects a moment
+ * before the end means to send, but browsers connect ahead and may never do so.
+ */
 extern void rg_conn_close_idle(struct RgWorker *worker);
 
 #endif

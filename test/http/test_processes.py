@@ -46,6 +46,18 @@ def test_what_is_under_way_is_finished(start, how):
         gateway.connect()
 
 
+def test_who_has_just_connected_is_answered_before_the_end(start):
+    gateway = start(WORKERS=1)
+    fresh, ahead = gateway.connect(), gateway.connect()
+    time.sleep(0.1)
+    gateway.process.send_signal(signal.SIGTERM)
+    time.sleep(0.2)
+    fresh.request("GET", "/health")
+    assert fresh.read().status == 200
+    began = time.monotonic()
+    assert ahead.is_closed() and time.monotonic() - began < 2
+
+
 def test_the_end_does_not_wait_for_ever(start):
     gateway = start(DRAIN_TIMEOUT="300ms")
     busy = gateway.connect()
