@@ -14,6 +14,7 @@
 #define SECOND INT64_C(1000000)
 #define LINGER_TIMEOUT	(2 * SECOND)
 #define FIRST_GRACE		SECOND	/* for a first request, while draining */
+#define NEXT_GRACE		(SECOND / 4)
 
 static int64_t
 span_of(const RgConfig *config, RgConnClass class)
@@ -143,6 +144,6 @@ rg_conn_close_idle(RgWorker *worker)
 {
 	int64_t		now = rg_now();
 
-	close_silent(worker, RG_CONN_IDLE, now);
+	close_silent(worker, RG_CONN_IDLE, now - NEXT_GRACE);
 	close_silent(worker, RG_CONN_IN_HEAD, now - FIRST_GRACE);
 }

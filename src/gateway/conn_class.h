@@ -23,9 +23,10 @@ extern void rg_conn_class_set(RgConn *conn, RgConnClass class);
 extern void rg_conn_expire(struct RgWorker *worker, int64_t now);
 
 /*
- * While draining: closes those that wait for their next request, and of those
- * that wait for their first whichever have had a second.  Who connects a moment
- * before the end means to send, but browsers connect ahead and may never do so.
+ * While draining: closes those that have waited for their next request for a
+ * quarter of a second, or for their first for a second.  Who is at work sends
+ * sooner, and learns from the answer that it is the last; browsers connect
+ * ahead, and may never send.
  */
 extern void rg_conn_close_idle(struct RgWorker *worker);
 

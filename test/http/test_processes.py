@@ -2,6 +2,7 @@
 import os
 import signal
 import subprocess
+import threading
 import time
 
 import pytest
@@ -85,6 +86,32 @@ def test_a_reload_loses_no_request(start):
     while time.monotonic() < deadline:
         assert gateway.get("/health").status == 200
     assert len(gateway.workers()) == 2 and not before & gateway.workers()
+
+
+def test_a_reload_loses_no_request_on_kept_connections(start):
+    gateway, ended, lost, last = start(), threading.Event(), [], []
+
+    def work():
+        connection = gateway.connect()
+        while not ended.is_set():
+            connection.request("GET", "/health")
+            answer = connection.read()
+            if answer is None:
+                lost.append(connection)
+            elif answer.header("connection") == "close":
+                last.append(answer)
+            if answer is None or answer.header("connection") == "close":
+                connection = gateway.connect()
+    threads = [threading.Thread(target=work) for _ in range(6)]
+    for thread in threads:
+        thread.start()
+    for _ in range(3):
+        gateway.process.send_signal(signal.SIGHUP)
+        time.sleep(0.7)
+    ended.set()
+    for thread in threads:
+        thread.join()
+    assert lost == [] and last != []
 
 
 def test_a_reload_reads_the_file_again(start, tmp_path):
