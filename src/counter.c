@@ -24,6 +24,7 @@
 #include "database_worker.h"
 #include "decrypt_totals.h"
 #include "denial_shared.h"
+#include "event_signal.h"
 #include "expiry_worker.h"
 #include "rate_totals.h"
 #include "usage_worker.h"
@@ -118,6 +119,7 @@ request_shmem(void)
 	rg_decrypt_totals_request_shmem();
 	rg_denial_request_shmem();
 	rg_audit_witness_request_shmem();
+	rg_event_signal_request_shmem();
 }
 
 static void
@@ -182,6 +184,7 @@ startup_shmem(void)
 	rg_decrypt_totals_startup_shmem();
 	rg_denial_startup_shmem();
 	rg_audit_witness_startup_shmem();
+	rg_event_signal_startup_shmem();
 	LWLockRelease(AddinShmemInitLock);
 }
 

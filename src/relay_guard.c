@@ -15,6 +15,7 @@
 #include "calendar.h"
 #include "context.h"
 #include "counter.h"
+#include "event_order.h"
 #include "identity.h"
 #include "issuer.h"
 #include "keyring.h"
@@ -56,6 +57,7 @@ _PG_init(void)
 	rg_usage_policy_init();
 	rg_model_init();
 	rg_route_init();
+	rg_event_order_init();
 	rg_serve_init();
 	rg_strict_init();
 	rg_upsert_init();

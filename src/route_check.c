@@ -81,6 +81,18 @@ require_budget_policy(const RgRoute *route)
 						RG_ROUTE_ALL_BUDGETS));
 }
 
+/* An EventSource sends nothing but GET; the answer is the gateway's to make. */
+static void
+require_followable(const RgRoute *route)
+{
+	if (route->order != RG_ORDER_STREAM ||
+		(strcmp(route->method, "GET") == 0 && route->status == 200 && route->result_key == NULL))
+		return;
+	ereport(ERROR,
+			errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+			errmsg("a route of result stream must be of method GET and status 200, without a result_key"));
+}
+
 /* Prepares the statement with the rights and the path that it will run with. */
 static void
 try_plan(const RgRoute *route)
@@ -131,6 +143,7 @@ relay_guard_route_check(PG_FUNCTION_ARGS)
 	require_rate_policies(&route);
 	require_quota_policies(&route);
 	require_budget_policy(&route);
+	require_followable(&route);
 	try_plan(&route);
 	return PointerGetDatum(NULL);
 }

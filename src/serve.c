@@ -13,6 +13,7 @@
 #include "arguments.h"
 #include "context.h"
 #include "denial.h"
+#include "event_order.h"
 #include "execute.h"
 #include "idempotency.h"
 #include "log_guard.h"
@@ -144,6 +145,8 @@ run_statement(RgRoutePlan *plan, const RgRequest *request, const RgIdentity *ide
 		!rg_route_usage_hold(request, identity, answer))
 		return;
 	rg_execute(plan, request, params, limit, answer);
+	if (answer->route->order == RG_ORDER_STREAM && answer->status < 300)
+		rg_event_order(request, answer);
 	rg_route_usage_settle(request, answer);
 	rg_idempotency_keep(&keyed, answer);
 }

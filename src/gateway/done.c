@@ -10,6 +10,7 @@
 #include "log.h"
 #include "response.h"
 #include "request.h"
+#include "sse.h"
 #include "worker.h"
 
 static const RgSlice none = {NULL, 0};
@@ -141,6 +142,17 @@ answer_error(RgConn *conn, const RgExchange *exchange, const PGresult *result)
 	rg_respond_problem(conn, exchange, &problem, none, error_headers(&error));
 }
 
+/* Orders start with what they are: {"kind":"…" */
+static bool
+is_order(const RgReply *reply, const char *kind)
+{
+	RgSlice		rest = reply->order;
+	const size_t start = strlen("{\"kind\":\"");
+
+	return rest.len > start + strlen(kind) && memcmp(rest.data, "{\"kind\":\"", start) == 0 &&
+		memcmp(rest.data + start, kind, strlen(kind)) == 0 && rest.data[start + strlen(kind)] == '"';
+}
+
 static void
 answer_reply(RgConn *conn, const RgJob *job, RgSlice frame)
 {
@@ -158,6 +170,11 @@ answer_reply(RgConn *conn, const RgJob *job, RgSlice frame)
 	rg_deny_note(job, &reply);
 	if (reply.signals & RG_SIGNAL_UNKNOWN_KEY)
 		rg_keys_want();
+	if (is_order(&reply, "stream"))
+	{
+		rg_stream_start(conn, job, &reply);
+		return;
+	}
 	response.status = reply.status;
 	response.headers = reply.headers;
 	response.body = reply.body;
