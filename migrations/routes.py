@@ -27,6 +27,15 @@ def add_route(method, path, query, **columns):
     op.execute(sa.insert(table(*row)).values(values))
 
 
+def change_route(method, path, **columns):
+    route = table("method", "path", *columns)
+    values = {name: sa.null() if value is None else sa.literal(literal(value), sa.Text)
+              for name, value in columns.items()}
+    op.execute(sa.update(route).values(values)
+               .where(route.c.method == sa.literal(method, sa.Text))
+               .where(route.c.path == sa.literal(path, sa.Text)))
+
+
 def drop_route(method, path):
     route = table("method", "path")
     op.execute(sa.delete(route)

@@ -34,7 +34,7 @@ COMMENT ON FUNCTION role() IS
 CREATE FUNCTION via() RETURNS text
 LANGUAGE C STABLE PARALLEL SAFE COST 1 AS 'MODULE_PATHNAME', 'relay_guard_via';
 COMMENT ON FUNCTION via() IS
-'How the identity came: token or api_key (verified here), or assume (said by trusted code).';
+'How the identity came: token, api_key or session (verified here), or assume (said by trusted code).';
 
 CREATE FUNCTION request_id() RETURNS text
 LANGUAGE C STABLE PARALLEL SAFE COST 1 AS 'MODULE_PATHNAME', 'relay_guard_request_id';

@@ -38,7 +38,7 @@ COMMENT ON COLUMN audit_log.action IS 'INSERT, UPDATE, DELETE, TRUNCATE, or what
 COMMENT ON COLUMN audit_log.resource_type IS 'What kind of thing it was done to, as audit() was told.';
 COMMENT ON COLUMN audit_log.resource_id IS 'Which one: the text of its key column, or a JSON array of several; before the change.';
 COMMENT ON COLUMN audit_log.actor IS 'The verified user id; NULL where the transaction had no identity.';
-COMMENT ON COLUMN audit_log.via IS 'How the identity was established: token, api_key or assume.';
+COMMENT ON COLUMN audit_log.via IS 'How the identity was established: token, api_key, session or assume.';
 COMMENT ON COLUMN audit_log.session_role IS 'The role that the session logged in as.';
 COMMENT ON COLUMN audit_log.workspace_id IS 'The tenant of the identity.';
 COMMENT ON COLUMN audit_log.api_key_id IS 'The API key that established it.';

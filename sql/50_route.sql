@@ -4,7 +4,7 @@
 CREATE TABLE route (
     id           bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     method       text NOT NULL CHECK (method IN ('GET', 'POST', 'PUT', 'PATCH', 'DELETE')),
-    path         text NOT NULL CHECK (path ~ '^(/([A-Za-z0-9._~!$&''()*+,;=:@-]+|\{[a-z_][a-z0-9_]*\}))+$'),
+    path         text NOT NULL CHECK (path ~ '^(/([A-Za-z0-9._~!$&''()*+,;=:@-]+|\{[a-z_][a-z0-9_]*\}))*(/\{[a-z_][a-z0-9_]*\.\.\.\})?$' AND path <> ''),
     query        text NOT NULL,
     auth         text NOT NULL DEFAULT 'user' CHECK (auth IN ('none', 'optional', 'anonymous', 'user', 'admin', 'api_key')),
     scopes       text[] NOT NULL DEFAULT '{}' CHECK (array_position(scopes, NULL) IS NULL
@@ -32,16 +32,19 @@ CREATE TABLE route (
     search_path  text NOT NULL DEFAULT 'pg_catalog, pg_temp',
     summary      text,
     description  text,
+    responses    jsonb CHECK (jsonb_typeof(responses) = 'object'),
     UNIQUE (method, path),
     CHECK (result = 'rows' OR cardinality(keyset) = 0),
     CHECK (result_key IS NOT NULL OR cardinality(keyset) = 0),
-    CHECK (idempotency = 'none' OR method <> 'GET'),
-    CHECK (cache_seconds IS NULL OR (method = 'GET' AND result IN ('rows', 'row', 'value'))),
+    CHECK (idempotency = 'none' OR (method <> 'GET' AND result NOT IN ('stream', 'proxy'))),
+    CHECK (cache_seconds IS NULL OR (method = 'GET' AND result IN ('rows', 'row', 'value') AND status = 200)),
     CHECK (cache_seconds IS NOT NULL OR cardinality(cache_tags) = 0),
-    CHECK ((result = 'proxy') = (upstream IS NOT NULL))
+    CHECK ((result = 'proxy') = (upstream IS NOT NULL)),
+    CHECK (result = 'proxy' OR path !~ '\.\.\.\}$'),
+    CHECK (result <> 'proxy' OR (idempotency = 'none' AND result_key IS NULL AND status = 200))
 );
 COMMENT ON TABLE route IS 'The HTTP endpoints that serve() answers.';
-COMMENT ON COLUMN route.path IS 'Template such as /api/v1/files/{id}; a literal segment wins over {...}.';
+COMMENT ON COLUMN route.path IS 'Template such as /api/v1/files/{id}; a literal segment wins over {...}. Of routes of result proxy a last {name...} takes all segments that are left.';
 COMMENT ON COLUMN route.query IS 'One SQL statement; it reads its parameters as request.<name>.';
 COMMENT ON COLUMN route.auth IS 'none, optional, anonymous (or better), user, admin (a token or an API key of role admin), api_key (an API key, or a user with a workspace).';
 COMMENT ON COLUMN route.scopes IS 'Scopes that the token must grant, all of them.';
@@ -63,6 +66,10 @@ COMMENT ON COLUMN route.keyset_start IS 'What request.after_<column> is on the f
 COMMENT ON COLUMN route.plan IS 'generic: one plan for all tenants; custom: planned anew for the values.';
 COMMENT ON COLUMN route.max_response IS 'Largest answer in bytes; more is an error.';
 COMMENT ON COLUMN route.run_as IS 'The role that the statement runs as; no superuser, no BYPASSRLS, no owner of protected tables.';
+COMMENT ON COLUMN route.summary IS 'What it does, in a few words, for /openapi.json.';
+COMMENT ON COLUMN route.description IS 'More about it, in CommonMark.';
+COMMENT ON COLUMN route.responses IS
+'For /openapi.json: {"200": JSON Schema of a row or the value; "409": {code: {"detail", "suggestion"}}, problems that the statement raises; "404": null, none here}.';
 COMMENT ON COLUMN route.search_path IS 'Pinned while the statement is prepared and runs.';
 
 SELECT pg_catalog.pg_extension_config_dump('route', '');

@@ -26,14 +26,15 @@ BEGIN
             relay_guard.has_leading_index(regclass, name[]), relay_guard.read_audited_tables(),
             relay_guard.audit_partitions(), relay_guard.month_partitions(regclass), relay_guard.audit_head(), %s TO %s', lint, grantee);
     WHEN 'app' THEN
-        EXECUTE format('GRANT EXECUTE ON FUNCTION relay_guard.fail(int, text, text, text), relay_guard.audit_event(text, text, text, jsonb, text),
+        EXECUTE format('GRANT EXECUTE ON FUNCTION relay_guard.fail(int, text, text, text), relay_guard.openapi(jsonb), relay_guard.session_end(text), relay_guard.csrf_token(),
+            relay_guard.require_own_site(), relay_guard.response_header(text, text), relay_guard.gateway_flag(text), relay_guard.audit_event(text, text, text, jsonb, text),
             relay_guard.rate_take(text, int), relay_guard.rate_take_all(text[]),
             relay_guard.rate_peek(text), relay_guard.rate_require(text, int),
             relay_guard.quota_take(text, bigint), relay_guard.quota_require(text, bigint), relay_guard.quota_status(text),
             relay_guard.budget_reserve(text, bigint, bigint, interval), relay_guard.budget_extend(uuid, bigint, interval),
             relay_guard.budget_settle(uuid, bigint, bigint), relay_guard.budget_release(uuid),
             relay_guard.budget_charge(text, bigint, bigint, bigint), relay_guard.budget_status(text),
-            relay_guard.usage_own(), relay_guard.usd(bigint),
+            relay_guard.usage_own(), relay_guard.usd(bigint), relay_guard.cache_invalidate(text),
             relay_guard.event_open(text), relay_guard.event_append(text, text, text), relay_guard.event_end(text), relay_guard.event_last(text),
             relay_guard.encrypt(text, bytea), relay_guard.encrypt(bytea, bytea), relay_guard.encrypt(jsonb, bytea),
             relay_guard.decrypt_text(bytea, bytea), relay_guard.decrypt_bytea(bytea, bytea),
@@ -49,6 +50,9 @@ BEGIN
         PERFORM relay_guard.grant_role('app', role);
         EXECUTE format('GRANT EXECUTE ON FUNCTION relay_guard.assume(text, text, text, text, inet),
             relay_guard.issue_token(text, text, text, text[], interval),
+            relay_guard.session_start(text, text, text, interval, interval), relay_guard.session_rotate(text, text),
+            relay_guard.session_revoke(uuid), relay_guard.login_refused(text),
+            relay_guard.password_hash(text), relay_guard.password_verify(text, text),
             relay_guard.revoke(text, text, text, timestamptz),
             relay_guard.rate_take_key(text, text, int),
             relay_guard.serve(text, text, text, text[], bytea, inet, text) TO %s', grantee);
@@ -57,7 +61,7 @@ BEGIN
             relay_guard.jwt_key_add(text, text, text), relay_guard.jwt_key_retire(text, text),
             relay_guard.revoke(text, text, text, timestamptz),
             relay_guard.api_key_create(text, text, text[], text[], timestamptz, text),
-            relay_guard.api_key_revoke(uuid), relay_guard.api_key_set(text, text, text),
+            relay_guard.api_key_revoke(uuid), relay_guard.session_revoke(uuid), relay_guard.session_expire(int), relay_guard.api_key_set(text, text, text),
             relay_guard.api_key_unset(text), relay_guard.reencrypt(bytea, bytea),
             relay_guard.quota_replay(jsonb, timestamptz), relay_guard.budget_replay(jsonb, timestamptz),
             relay_guard.usage_rebuild(), relay_guard.usage_confirm_promotion(),
@@ -90,10 +94,13 @@ BEGIN
             relay_guard.rate_override TO %s', grantee);
         EXECUTE format('GRANT SELECT, INSERT, UPDATE, DELETE ON relay_guard.quota_policy, relay_guard.budget_policy,
             relay_guard.model TO %s', grantee);
+        EXECUTE format('GRANT SELECT, INSERT, UPDATE, DELETE ON relay_guard.upstream TO %s', grantee);
+        EXECUTE format('GRANT EXECUTE ON FUNCTION relay_guard.upstream_secret_set(text, text, interval) TO %s', grantee);
         EXECUTE format('GRANT SELECT ON relay_guard.model_version TO %s', grantee);
         EXECUTE format('GRANT SELECT, UPDATE, DELETE ON relay_guard.issuer TO %s', grantee);
         EXECUTE format('GRANT SELECT (id, name, role, workspace, scopes, rate, created_at, expires_at, revoked_at) ON relay_guard.api_key TO %s', grantee);
         EXECUTE format('GRANT SELECT, DELETE ON relay_guard.revocation TO %s', grantee);
+        EXECUTE format('GRANT SELECT (id, user_id, workspace_id, role, idle, created_at, expires_at, seen_at, ended_at) ON relay_guard.session TO %s', grantee);
         EXECUTE format('GRANT SELECT (iss, kid, alg, public_key, source, created_at, retired_at), DELETE ON relay_guard.jwt_key TO %s', grantee);
         EXECUTE format('GRANT SELECT (name, version, created_at, expires_at) ON relay_guard.webhook_secret TO %s', grantee);
         EXECUTE format('GRANT SELECT ON relay_guard.account, relay_guard.budget_alert, relay_guard.usage_status TO %s', grantee);

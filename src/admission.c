@@ -10,9 +10,11 @@
 
 #include "admission.h"
 #include "api_key.h"
+#include "csrf.h"
 #include "denial.h"
 #include "identity.h"
 #include "jwt.h"
+#include "session.h"
 
 typedef struct Admission
 {
@@ -133,11 +135,12 @@ credentials_wanted(const RgRoute *route)
 static bool
 answer_unauthenticated(Admission *admission, RgSlice code, RgSlice detail, const char *challenge)
 {
+	bool		cookie = rg_session_cookie_sent(admission->request);
 	RgProblem	problem = {
 		.status = 401,
 		.code = code,
 		.detail = detail,
-		.suggestion = credentials_wanted(admission->route),
+		.suggestion = cookie ? RG_SLICE("Sign in again.") : credentials_wanted(admission->route),
 	};
 
 	rg_answer_header(admission->answer, "WWW-Authenticate: Bearer realm=\"relay\"%s", challenge);
@@ -221,6 +224,24 @@ verify_token(Admission *admission, RgSlice authorization)
 						   RG_SLICE("the token is not valid"), subject_of(verified));
 }
 
+/*
+ * A browser goes on sending the cookie of a session that is over, and no script
+ * can make it stop: where a route serves everybody, that is nobody's.
+ */
+static bool
+verify_session(Admission *admission)
+{
+	RgSlice		subject;
+	RgSessionError error = rg_session_identify(rg_serving(), admission->identity, &subject);
+
+	if (error == RG_SESSION_OK)
+		return true;
+	memset(admission->identity, 0, sizeof *admission->identity);
+	return admission->route->auth == RG_AUTH_OPTIONAL ||
+		refuse_credentials(admission, rg_slice_of(rg_session_reason(error)),
+						   RG_SLICE("the session is not valid"), subject);
+}
+
 static bool
 verify_api_key(Admission *admission, RgSlice key)
 {
@@ -236,15 +257,15 @@ verify_api_key(Admission *admission, RgSlice key)
 	return true;
 }
 
-/* Which of the two should count, nobody can know: neither does. */
+/* Which of them should count, nobody can know: none does. */
 static bool
 refuse_two_credentials(Admission *admission)
 {
 	RgProblem	problem = {
 		.status = 400,
 		.code = RG_SLICE("two_credentials"),
-		.detail = RG_SLICE("the request has both a token and an API key"),
-		.suggestion = RG_SLICE("Send either Authorization or X-API-Key."),
+		.detail = RG_SLICE("the request has more than one of a token, an API key and a session's cookie"),
+		.suggestion = RG_SLICE("Send only one of Authorization, X-API-Key and Cookie."),
 	};
 
 	return take_limits(admission, NULL) &&
@@ -258,13 +279,17 @@ identify(Admission *admission)
 	const RgRoute *route = admission->route;
 	RgSlice		authorization = rg_request_header(admission->request, "authorization");
 	RgSlice		key = rg_slice(NULL, 0);
+	bool		cookie;
 
 	if (route->auth == RG_AUTH_NONE)
 		return true;
 	if (takes_api_key(route))
 		key = rg_request_header(admission->request, "x-api-key");
-	if (authorization.data != NULL && key.data != NULL)
+	cookie = rg_session_cookie_sent(admission->request);
+	if ((authorization.data != NULL) + (key.data != NULL) + cookie > 1)
 		return refuse_two_credentials(admission);
+	if (cookie)
+		return verify_session(admission);
 	if (key.data != NULL)
 		return verify_api_key(admission, key);
 	if (authorization.data != NULL)
@@ -352,6 +377,20 @@ rg_request_address(const RgRequest *request, char space[18])
 	return rg_slice(space, bytes + 2);
 }
 
+/* What a cookie alone does not prove; then the session goes on. */
+static bool
+check_session(const RgIdentity *identity)
+{
+	const RgServing *serving = rg_serving();
+
+	if (!serving->has_session)
+		return true;
+	if (!rg_csrf_admit(serving, identity))
+		return false;
+	rg_session_touch(serving);
+	return true;
+}
+
 bool
 rg_admit(const RgRequest *request, const RgRoute *route, RgIdentity *identity,
 		 char inet_space[18], RgAnswer *answer)
@@ -373,5 +412,5 @@ rg_admit(const RgRequest *request, const RgRoute *route, RgIdentity *identity,
 	identity->request_id = request->request_id.len > 0 ? request->request_id : rg_slice(NULL, 0);
 	identity->client_ip = rg_request_address(request, inet_space);
 	return check_role(&admission) && check_scopes(&admission) &&
-		take_limits(&admission, identity);
+		take_limits(&admission, identity) && check_session(identity);
 }

@@ -26,7 +26,9 @@ rg_answer_begin(RgAnswer *answer)
 	answer->content_type = NULL;
 	answer->route = NULL;
 	answer->signals = 0;
+	answer->redirect = false;
 	answer->limited = false;
+	answer->cacheable = false;
 	answer->admitted = false;
 	answer->nhits = 0;
 	answer->quotas_held = false;
@@ -93,6 +95,14 @@ rg_answer_limited(RgAnswer *answer, const RgRequest *request)
 }
 
 void
+rg_answer_held(RgAnswer *answer)
+{
+	answer->content_type = "application/json";
+	answer->signals |= RG_SIGNAL_HELD;
+	answer->cacheable = true;
+}
+
+void
 rg_answer_limit_lines(const RgAnswer *answer, StringInfo buf)
 {
 	RgRateLimit limits[RG_RATE_LIMITS_MAX];
@@ -134,7 +144,8 @@ append_headers(RgAnswer *answer)
 		appendStringInfoString(out, answer->content_type);
 		appendBinaryStringInfo(out, "\r\n", 2);
 	}
-	appendBinaryStringInfo(out, "Cache-Control: no-store\r\n", 25);
+	appendStringInfoString(out, answer->cacheable ? "Cache-Control: private, no-cache\r\n" :
+						   "Cache-Control: no-store\r\n");
 	rg_answer_limit_lines(answer, out);
 	appendBinaryStringInfo(out, answer->headers.data, answer->headers.len);
 }
@@ -172,18 +183,24 @@ append_limits(RgAnswer *answer)
 	put_uint32_at(out, length_at, out->len - length_at - sizeof(uint32));
 }
 
+static void
+append_text(StringInfo out, const char *text)
+{
+	append_uint32(out, strlen(text));
+	appendStringInfoString(out, text);
+}
+
 bytea *
 rg_answer_frame(RgAnswer *answer)
 {
 	StringInfo	out = &answer->out;
-	const char *path = answer->route != NULL ? answer->route->path : "";
 
-	append_uint32(out, strlen(path));
-	appendBinaryStringInfo(out, path, strlen(path));
+	append_text(out, answer->route != NULL ? answer->route->path : "");
 	append_uint32(out, answer->order.len);
 	appendBinaryStringInfo(out, answer->order.data, answer->order.len);
 	append_limits(answer);
-	append_uint32(out, answer->signals);
+	append_text(out, answer->cacheable ? answer->held.validator : "");
+	append_uint32(out, answer->signals | (answer->cacheable ? RG_SIGNAL_CACHEABLE : 0));
 	SET_VARSIZE(out->data, out->len);
 	return (bytea *) out->data;
 }

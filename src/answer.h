@@ -9,6 +9,7 @@
 #include "lib/stringinfo.h"
 
 #include "frame.h"
+#include "held.h"
 #include "problem.h"
 #include "quota.h"
 #include "rate.h"
@@ -24,7 +25,12 @@ typedef struct RgAnswer
 	const char *content_type;	/* NULL: no body */
 	RgRoute    *route;			/* NULL until one was found */
 	uint32		signals;		/* RG_SIGNAL_…, for the gateway */
+	bool		redirect;		/* in place of success, 303: there is a header
+								 * Location */
 	bool		limited;		/* a refusal that the gateway may repeat */
+	RgHeld		held;			/* the body that the gateway has */
+	bool		cacheable;		/* the body depends on nothing else than its
+								 * validator says */
 	bool		admitted;		/* past all limits and checks of identity */
 	int			nhits;			/* limits that were asked, for the headers */
 	RgRateHit	hits[RG_RATE_MAX_HITS];
@@ -55,6 +61,9 @@ extern bool rg_answer_problem(RgAnswer *answer, const RgRequest *request,
  * repeats it to the same client for a few seconds.  Always false.
  */
 extern bool rg_answer_limited(RgAnswer *answer, const RgRequest *request);
+
+/* Makes the answer the body that the gateway has shown. */
+extern void rg_answer_held(RgAnswer *answer);
 
 /* Appends the header lines about the limits and quotas that were asked. */
 extern void rg_answer_limit_lines(const RgAnswer *answer, StringInfo buf);

@@ -20,6 +20,7 @@
 #include "utils/rel.h"
 #include "utils/snapmgr.h"
 
+#include "cache_change.h"
 #include "config_cache.h"
 #include "own_relation.h"
 
@@ -217,6 +218,13 @@ rg_config_texts(Datum value, int *count)
 
 PG_FUNCTION_INFO_V1(relay_guard_config_changed);
 
+/* What the other tables say is looked at by every serve(). */
+static bool
+shapes_bodies(Relation rel)
+{
+	return strcmp(RelationGetRelationName(rel), "route") == 0;
+}
+
 /* The trigger on every configuration table: tell all backends. */
 Datum
 relay_guard_config_changed(PG_FUNCTION_ARGS)
@@ -228,5 +236,7 @@ relay_guard_config_changed(PG_FUNCTION_ARGS)
 				errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
 				errmsg("config_changed() can only be called as a trigger"));
 	CacheInvalidateRelcacheByRelid(RelationGetRelid(trigger->tg_relation));
+	if (!shapes_bodies(trigger->tg_relation))
+		rg_cache_change_ignore(RelationGetRelid(trigger->tg_relation));
 	return PointerGetDatum(NULL);
 }

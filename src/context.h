@@ -18,7 +18,7 @@ typedef struct RgIdentity
 	RgSlice		user_id;
 	RgSlice		workspace_id;
 	RgSlice		role;
-	RgSlice		via;			/* "token", "api_key" or "assume" */
+	RgSlice		via;			/* "token", "api_key", "session" or "assume" */
 	RgSlice		scopes;			/* separated by single spaces */
 	RgSlice		claims;			/* the token's payload, JSON */
 	RgSlice		session_id;		/* the session that the token belongs to */

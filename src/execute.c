@@ -139,11 +139,11 @@ rg_execute(RgRoutePlan *plan, const RgRequest *request, ParamListInfo params,
 	run_deferred_triggers();
 	LockReleaseSession(USER_LOCKMETHOD);
 
-	answer->status = route->status;
+	answer->status = answer->redirect ? 303 : route->status;
 	if (out.nrows == 0 && (route->result == RG_JSON_ROW || route->result == RG_JSON_VALUE))
 		answer_missing(answer, request);
 	else if (route->result != RG_JSON_NONE)
 		close_body(answer, plan, &out);
-	if (answer->status == 204)
+	if (answer->status == 204 || answer->status == 303)
 		rg_answer_clear(answer);
 }

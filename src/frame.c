@@ -172,5 +172,6 @@ rg_reply_parse(RgSlice frame, RgReply *reply)
 		take_block(&rest, &reply->route) &&
 		take_block(&rest, &reply->order) &&
 		take_block(&rest, &reply->limits) &&
+		take_block(&rest, &reply->validator) &&
 		take_uint32(&rest, &reply->signals) && rest.len == 0;
 }

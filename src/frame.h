@@ -9,13 +9,15 @@
  *			uint32 length + header lines ("name: value CRLF"),
  *			uint32 length + route template, uint32 length + order (JSON: what to do
  *			instead of sending the body; mostly empty),
- *			uint32 length + limits (rate_block.h), uint32 signals
+ *			uint32 length + limits (rate_block.h),
+ *			uint32 length + validator (held.h), uint32 signals
  *
  * Integers are big-endian.  The path is as the client sent it, percent
  * escapes included, without the query; header names are lower case; the
  * address is IPv6, with IPv4 mapped (::ffff:a.b.c.d).  A reply's route is
  * empty when no route matched; its limits are there when they are what refused
- * the request, and the gateway may repeat the refusal.
+ * the request, and the gateway may repeat the refusal; its validator when the
+ * gateway may keep the body and show that validator with the next such request.
  *
  * Pure C: shared by the extension, the gateway, unit tests and fuzzers.
  */
@@ -49,6 +51,8 @@ typedef struct RgRequest
 /* What the gateway is told beside the answer. */
 #define RG_SIGNAL_UNKNOWN_KEY 1u	/* a token names a key that is not known */
 #define RG_SIGNAL_SLOW 2u		/* nothing was done: ask on the slow lane */
+#define RG_SIGNAL_CACHEABLE 4u	/* the body may be kept by the client too */
+#define RG_SIGNAL_HELD 8u		/* and is what the gateway has shown */
 
 typedef struct RgReply
 {
@@ -58,6 +62,7 @@ typedef struct RgReply
 	RgSlice		route;
 	RgSlice		order;
 	RgSlice		limits;
+	RgSlice		validator;		/* a text that fits into a header */
 	uint32_t	signals;		/* RG_SIGNAL_…; unknown ones mean nothing */
 } RgReply;
 

@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "route_match.h"
 #include "utf8.h"
 
 #define SCHEMA_ERROR 600		/* a pointer and a detail */
@@ -37,6 +38,18 @@ fail(Compiler *compiler, const char *format,...)
 	return false;
 }
 
+/* The name of {name} and of {name...}, which takes the rest of a path. */
+static RgSlice
+variable_name(const char *start, const char *end)
+{
+	const size_t dots = strlen(RG_TEMPLATE_REST);
+	size_t		len = end - start;
+
+	if (len > dots && memcmp(end - dots, RG_TEMPLATE_REST, dots) == 0)
+		len -= dots;
+	return rg_slice(start, len);
+}
+
 /* The next {variable} from an offset on; false when there is none. */
 static bool
 next_variable(RgSlice path, size_t *offset, RgSlice *name)
@@ -50,10 +63,7 @@ next_variable(RgSlice path, size_t *offset, RgSlice *name)
 		close = memchr(open, '}', path.data + path.len - open);
 	if (close == NULL)
 		return false;
-	*name = (RgSlice)
-	{
-		open + 1, close - open - 1
-	};
+	*name = variable_name(open + 1, close);
 	*offset = close + 1 - path.data;
 	return true;
 }

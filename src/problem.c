@@ -5,6 +5,7 @@
 #include "problem.h"
 
 #include "json_text.h"
+#include "problem_catalog.h"
 
 typedef struct StatusTitle
 {
@@ -96,14 +97,21 @@ rg_problem_json(char *buf, size_t cap, const RgProblem *problem)
 {
 	RgText		text = {buf, cap, 0};
 	const char *title = rg_status_title(problem->status);
+	RgSlice		code = problem->code;
+	RgSlice		suggestion = problem->suggestion;
+
+	if (code.len == 0)
+		code = rg_problem_code(problem->status);
+	if (suggestion.len == 0)
+		suggestion = rg_problem_suggestion(problem->status, code);
 
 	rg_text_put(&text, RG_SLICE("{\"type\":\"about:blank\",\"title\":"));
 	rg_text_json(&text, rg_slice(title, strlen(title)));
 	rg_text_put(&text, RG_SLICE(",\"status\":"));
 	rg_text_number(&text, problem->status);
-	put_member(&text, RG_SLICE("code"), problem->code);
+	put_member(&text, RG_SLICE("code"), code);
 	put_member(&text, RG_SLICE("detail"), problem->detail);
-	put_member(&text, RG_SLICE("suggestion"), problem->suggestion);
+	put_member(&text, RG_SLICE("suggestion"), suggestion);
 	put_member(&text, RG_SLICE("pointer"), problem->pointer);
 	put_member(&text, RG_SLICE("instance"), problem->instance);
 	put_member(&text, RG_SLICE("request_id"), problem->request_id);

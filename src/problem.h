@@ -12,8 +12,9 @@
 #define RG_PROBLEM_TYPE "application/problem+json"
 
 /*
- * What goes into a problem.  A slice whose data is NULL is left out.  Strings
- * are escaped here; extra is taken as it stands: further members, such as
+ * What goes into a problem.  A slice whose data is NULL is left out, but for
+ * code and suggestion: every problem has both, if need be those that
+ * problem_catalog.h has for the status and the code.  Strings are escaped here; extra is taken as it stands: further members, such as
  * "\"violated-policies\":[\"user\"]", without a comma at either end.
  */
 typedef struct RgProblem

@@ -12,6 +12,7 @@
 #include "audit_seal.h"
 #include "audit_sealer.h"
 #include "audit_witness.h"
+#include "cache_change.h"
 #include "calendar.h"
 #include "context.h"
 #include "counter.h"
@@ -21,14 +22,17 @@
 #include "keyring.h"
 #include "log_guard.h"
 #include "model.h"
+#include "openapi.h"
 #include "promotion.h"
 #include "rate.h"
 #include "revocation.h"
 #include "route.h"
 #include "serve.h"
+#include "session.h"
 #include "stats_guard.h"
 #include "strict.h"
 #include "upsert.h"
+#include "upstream.h"
 #include "usage_policy.h"
 
 PG_MODULE_MAGIC;
@@ -46,6 +50,7 @@ _PG_init(void)
 	rg_issuer_init();
 	rg_revocation_init();
 	rg_api_key_init();
+	rg_session_init();
 	rg_audit_sealer_init();
 	rg_counter_init();
 	rg_audit_witness_init();
@@ -54,10 +59,13 @@ _PG_init(void)
 	rg_account_change_init();
 	rg_promotion_init();
 	rg_calendar_init();
+	rg_cache_change_init();
 	rg_usage_policy_init();
 	rg_model_init();
+	rg_upstream_init();
 	rg_route_init();
 	rg_event_order_init();
+	rg_openapi_init();
 	rg_serve_init();
 	rg_strict_init();
 	rg_upsert_init();

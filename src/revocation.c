@@ -119,3 +119,15 @@ rg_revoked(RgVerified *verified)
 	verified->revocations = generation;
 	return false;
 }
+
+bool
+rg_revoked_session(RgSlice session_id, RgSlice user_id, TimestampTz created_at)
+{
+	Datum		values[Natts_revocation];
+
+	note_kinds(rg_config_generation(&table));
+	if (look_up(SESSION, session_id, values))
+		return true;
+	return look_up(USER, user_id, values) &&
+		created_at < DatumGetTimestampTz(values[Anum_revocation_before]);
+}

@@ -5,6 +5,8 @@
 #ifndef RG_REVOCATION_H
 #define RG_REVOCATION_H
 
+#include "datatype/timestamp.h"
+
 #include "token_cache.h"
 
 /* Registers the table; called from _PG_init. */
@@ -16,5 +18,11 @@ extern void rg_revocation_init(void);
  * only when it has changed since it was asked for this entry, which notes that.
  */
 extern bool rg_revoked(RgVerified *verified);
+
+/*
+ * Whether a session of ours is revoked, by its id or as one of its user's of
+ * before some time.  Probes the table only where there are such revocations.
+ */
+extern bool rg_revoked_session(RgSlice session_id, RgSlice user_id, TimestampTz created_at);
 
 #endif

@@ -147,14 +147,21 @@ compare_paths(const char *a, const char *b)
 	return path_order(*a) - path_order(*b);
 }
 
+/* What takes the rest of a path comes last: all others are more exact. */
+static int
+path_rank(const char *path)
+{
+	return rg_template_is_pattern(path) + rg_template_has_rest(path);
+}
+
 static int
 compare_routes(const void *a, const void *b)
 {
 	const RgRoute *left = a;
 	const RgRoute *right = b;
-	int			patterns = rg_template_is_pattern(left->path) - rg_template_is_pattern(right->path);
+	int			ranks = path_rank(left->path) - path_rank(right->path);
 
-	return patterns != 0 ? patterns : compare_paths(left->path, right->path);
+	return ranks != 0 ? ranks : compare_paths(left->path, right->path);
 }
 
 static int

@@ -15,7 +15,9 @@
 
 #include "rate.h"
 #include "route_plan.h"
+#include "route_responses.h"
 #include "run_as.h"
+#include "upstream.h"
 #include "usage_policy.h"
 
 PG_FUNCTION_INFO_V1(relay_guard_route_check);
@@ -93,6 +95,32 @@ require_followable(const RgRoute *route)
 			errmsg("a route of result stream must be of method GET and status 200, without a result_key"));
 }
 
+static void
+require_upstream(const RgRoute *route)
+{
+	if (route->upstream != NULL && rg_upstream(route->upstream) == NULL)
+		ereport(ERROR,
+				errcode(ERRCODE_UNDEFINED_OBJECT),
+				errmsg("upstream \"%s\" does not exist", route->upstream),
+				errhint("Insert it into relay_guard.upstream first."));
+}
+
+/* What the prefix strips has to be there, and no variable. */
+static void
+require_prefix(const RgRoute *route)
+{
+	const char *prefix = route->upstream != NULL ? rg_upstream(route->upstream)->prefix : "";
+	size_t		len = strlen(prefix);
+
+	if (strncmp(route->path, prefix, len) != 0 || (route->path[len] != '/' && route->path[len] != '\0'))
+		ereport(ERROR,
+				errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				errmsg("the path of route %s %s does not start with \"%s\"", route->method,
+					   route->path, prefix),
+				errdetail("That is what upstream \"%s\" strips from paths.", route->upstream),
+				errhint("Let the path start so, or change upstream.strip_prefix."));
+}
+
 /* Prepares the statement with the rights and the path that it will run with. */
 static void
 try_plan(const RgRoute *route)
@@ -127,14 +155,15 @@ relay_guard_route_check(PG_FUNCTION_ARGS)
 {
 	TriggerData *trigger = (TriggerData *) fcinfo->context;
 	RgRoute		route;
+	HeapTuple	tuple;
 
 	if (!CALLED_AS_TRIGGER(fcinfo))
 		ereport(ERROR,
 				errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
 				errmsg("route_check() can only be called as a trigger"));
-	read_row(trigger->tg_relation,
-			 TRIGGER_FIRED_BY_UPDATE(trigger->tg_event) ?
-			 trigger->tg_newtuple : trigger->tg_trigtuple, &route);
+	tuple = TRIGGER_FIRED_BY_UPDATE(trigger->tg_event) ?
+		trigger->tg_newtuple : trigger->tg_trigtuple;
+	read_row(trigger->tg_relation, tuple, &route);
 	require_utf8();
 	require_membership(route.run_as);
 	rg_run_as_check(route.run_as);
@@ -144,6 +173,9 @@ relay_guard_route_check(PG_FUNCTION_ARGS)
 	require_quota_policies(&route);
 	require_budget_policy(&route);
 	require_followable(&route);
+	rg_route_responses_check(&route, tuple, RelationGetDescr(trigger->tg_relation));
+	require_upstream(&route);
+	require_prefix(&route);
 	try_plan(&route);
 	return PointerGetDatum(NULL);
 }

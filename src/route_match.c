@@ -30,6 +30,22 @@ take_segment(RgSlice *path, RgSlice *segment)
 	return true;
 }
 
+bool
+rg_template_has_rest(const char *path)
+{
+	return strstr(path, RG_TEMPLATE_REST "}") != NULL;
+}
+
+/* Whether it is "{name...}" */
+static bool
+is_rest(RgSlice wanted)
+{
+	const size_t dots = strlen(RG_TEMPLATE_REST);
+
+	return wanted.len > dots + 1 &&
+		memcmp(wanted.data + wanted.len - dots - 1, RG_TEMPLATE_REST, dots) == 0;
+}
+
 static bool
 literal_equal(RgSlice literal, RgSlice segment)
 {
@@ -41,6 +57,16 @@ literal_equal(RgSlice literal, RgSlice segment)
 	return segment.len <= sizeof decoded &&
 		rg_url_decode(segment, RG_URL_PATH, decoded, &len) &&
 		rg_slice_equal(literal, rg_slice(decoded, len));
+}
+
+/* From the segment on all there is; empty where the path ends with its slash. */
+static bool
+take_rest(RgSlice segment, RgSlice raw, RgSlice *values, int count, int max)
+{
+	if (count == max)
+		return false;
+	values[count] = rg_slice(segment.data, segment.len + raw.len);
+	return true;
 }
 
 bool
@@ -55,6 +81,8 @@ rg_template_match(const char *path, RgSlice raw, RgSlice *values, int max)
 	{
 		if (!take_segment(&raw, &segment))
 			return false;
+		if (is_rest(wanted))
+			return take_rest(segment, raw, values, count, max);
 		if (wanted.len == 0 || *wanted.data != '{')
 		{
 			if (!literal_equal(wanted, segment))

@@ -9,14 +9,20 @@
 
 #include "slice.h"
 
+#define RG_TEMPLATE_REST "..."	/* ends the name of a variable that takes all */
+
 /* Whether a template has variables. */
 extern bool rg_template_is_pattern(const char *path);
 
+/* Whether its last variable takes all the segments that are left. */
+extern bool rg_template_has_rest(const char *path);
+
 /*
  * Whether a raw path (percent escapes and all) is one of the template, segment
- * by segment.  A variable takes one segment that is not empty; values gets
- * them, still escaped, in order, at most max.  A literal is compared with the
- * segment's decoding.
+ * by segment.  A variable takes one segment that is not empty; one whose name ends
+ * in "..." stands last and takes what is left, slashes and all, at least the slash
+ * before it.  values gets them, still escaped, in order, at most max.  A literal is
+ * compared with the segment's decoding.
  */
 extern bool rg_template_match(const char *path, RgSlice raw, RgSlice *values, int max);
 

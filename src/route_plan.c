@@ -22,6 +22,7 @@
 #include "utils/memutils.h"
 #include "utils/plancache.h"
 
+#include "held.h"
 #include "route_plan.h"
 
 static const char after_parameter[] =
@@ -403,6 +404,21 @@ check_result(RgRoutePlan *plan, const RgRoute *route)
 				errhint("Declare limit with a default, and end the statement with LIMIT request.limit."));
 }
 
+/* A statement that does more than read must be run each time. */
+static void
+check_cache(const RgRoutePlan *plan, const RgRoute *route)
+{
+	if (route->cache_seconds == 0)
+		return;
+	if (!plan->read_only)
+		ereport(ERROR,
+				errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				errmsg("answers of route %s cannot be cached, because its statement changes or locks rows",
+					   plan->where),
+				errhint("Leave cache_seconds NULL."));
+	rg_held_check_tags(route, plan);
+}
+
 static void
 free_plan(RgRoutePlan *plan)
 {
@@ -430,6 +446,7 @@ make_plan(const RgRoute *route)
 		name_values(plan, route);
 		prepare_statement(plan, route);
 		check_result(plan, route);
+		check_cache(plan, route);
 	}
 	PG_CATCH();
 	{
@@ -494,7 +511,7 @@ static bool
 same_statement(const RgRoute *a, const RgRoute *b)
 {
 	if (a->nkeys != b->nkeys || a->custom_plan != b->custom_plan ||
-		a->run_as != b->run_as || a->result != b->result)
+		a->run_as != b->run_as || a->result != b->result || a->order != b->order)
 		return false;
 	for (int i = 0; i < a->nkeys; i++)
 		if (!same_text(a->keyset[i], b->keyset[i]) ||

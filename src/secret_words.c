@@ -9,8 +9,9 @@
 #define FUNCTION(name) {#name "()", sizeof(#name) - 1}
 
 /*
- * Functions with an argument that is a secret, a plaintext or its AAD; sets of
- * public keys may hold a private one by mistake.
+ * Functions with an argument that is a secret, a plaintext or its AAD, those of
+ * the application's migrations included; sets of public keys may hold a private
+ * one by mistake.
  */
 static const RgSlice secret_functions[] = {
 	FUNCTION(aad),
@@ -32,6 +33,10 @@ static const RgSlice secret_functions[] = {
 	FUNCTION(opened_jsonb),
 	FUNCTION(opened_text),
 	FUNCTION(opens),
+	FUNCTION(password_hash),
+	FUNCTION(password_login),
+	FUNCTION(password_register),
+	FUNCTION(password_verify),
 	FUNCTION(reencrypt),
 	FUNCTION(serve),
 	FUNCTION(try_decrypt_bytea),
@@ -57,7 +62,7 @@ static const RgSlice secret_functions[] = {
 /* The letters that the names above, and decrypted_, begin with. */
 #define LETTER_BIT(letter) (1u << ((letter) & 0x1f))
 #define FIRST_LETTERS (LETTER_BIT('a') | LETTER_BIT('d') | LETTER_BIT('e') | LETTER_BIT('j') | \
-	LETTER_BIT('o') | LETTER_BIT('r') | LETTER_BIT('s') | LETTER_BIT('t') | LETTER_BIT('w'))
+	LETTER_BIT('o') | LETTER_BIT('p') | LETTER_BIT('r') | LETTER_BIT('s') | LETTER_BIT('t') | LETTER_BIT('w'))
 
 /* Bytes of other scripts count as letters, in any encoding. */
 static inline bool

@@ -8,6 +8,7 @@
 #include "access/xact.h"
 #include "utils/guc.h"
 #include "utils/inval.h"
+#include "utils/snapmgr.h"
 
 #include "admission.h"
 #include "arguments.h"
@@ -21,15 +22,11 @@
 #include "route_usage.h"
 #include "run_as.h"
 #include "serve.h"
+#include "serving.h"
 #include "statement_guard.h"
+#include "upstream_order.h"
 
 static emit_log_hook_type previous_emit_log_hook = NULL;
-
-/*
- * A route's statement must not serve another request as somebody else, nor run
- * what statement_guard.c refuses.  Cleared on every way out of serve().
- */
-static bool serving = false;
 
 /* The connection of a gateway that is for what is quick (gateway/lane.h). */
 static bool fast_lane = false;
@@ -134,6 +131,27 @@ answer_violation(const RgRequest *request, const RgViolation *violation, RgAnswe
 	rg_answer_problem(answer, request, &problem);
 }
 
+/*
+ * The snapshot is taken after the validator was made: held.h.  With headers of
+ * its own, a cookie say, an answer is for this request alone.
+ */
+static void
+execute_cacheable(RgRoutePlan *plan, const RgRequest *request, const RgIdentity *identity,
+				  ParamListInfo params, uint64 limit, RgAnswer *answer)
+{
+	int			lines = answer->headers.len;
+
+	if (rg_held_is_current(&answer->held, answer->route, plan, request, identity, params))
+	{
+		rg_answer_held(answer);
+		return;
+	}
+	PushActiveSnapshot(GetTransactionSnapshot());
+	rg_execute(plan, request, params, limit, answer);
+	PopActiveSnapshot();
+	answer->cacheable = answer->status == 200 && answer->headers.len == lines;
+}
+
 /* The statement, once, and what it costs beside it. */
 static void
 run_statement(RgRoutePlan *plan, const RgRequest *request, const RgIdentity *identity,
@@ -144,9 +162,14 @@ run_statement(RgRoutePlan *plan, const RgRequest *request, const RgIdentity *ide
 	if (!rg_idempotency_begin(&keyed, request, identity, answer) ||
 		!rg_route_usage_hold(request, identity, answer))
 		return;
-	rg_execute(plan, request, params, limit, answer);
+	if (rg_held_allowed(answer->route, plan, request))
+		execute_cacheable(plan, request, identity, params, limit, answer);
+	else
+		rg_execute(plan, request, params, limit, answer);
 	if (answer->route->order == RG_ORDER_STREAM && answer->status < 300)
 		rg_event_order(request, answer);
+	if (answer->route->order == RG_ORDER_PROXY && answer->status < 300)
+		rg_upstream_order(request, identity, answer);
 	rg_route_usage_settle(request, answer);
 	rg_idempotency_keep(&keyed, answer);
 }
@@ -227,37 +250,36 @@ serve_request(const RgRequest *request, RgAnswer *answer)
 	AtEOXact_GUC(false, nest);
 }
 
-bool
-rg_serving(void)
-{
-	return serving;
-}
-
+/*
+ * A route's statement must not serve another request as somebody else, nor run
+ * what statement_guard.c refuses.
+ */
 void
 rg_serve(const RgRequest *request, RgAnswer *answer)
 {
 	MemoryContext context = CurrentMemoryContext;
 
-	if (serving)
+	if (rg_serving() != NULL)
 		ereport(ERROR,
 				errcode(ERRCODE_OBJECT_IN_USE),
 				errmsg("serve() cannot be called by a route"));
 	rg_log_guard_secret_used();
-	AcceptInvalidationMessages();
 	rg_answer_begin(answer);
+	rg_held_begin(&answer->held, request);
+	AcceptInvalidationMessages();
 	rg_denial_serving(request);
-	serving = true;
+	rg_serving_begin(request, answer);
 	PG_TRY();
 	{
 		serve_request(request, answer);
 	}
 	PG_CATCH();
 	{
-		serving = false;
+		rg_serving_end();
 		error_leaving = true;
 		rg_refusal_rethrow(answer, context);
 	}
 	PG_END_TRY();
-	serving = false;
+	rg_serving_end();
 	rg_denial_serving(NULL);
 }

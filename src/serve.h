@@ -18,7 +18,4 @@ extern void rg_serve_init(void);
  */
 extern void rg_serve(const RgRequest *request, RgAnswer *answer);
 
-/* Whether a route is being served. */
-extern bool rg_serving(void);
-
 #endif

@@ -11,6 +11,7 @@
 #include "funcapi.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
+#include "utils/fmgrprotos.h"
 #include "utils/inet.h"
 
 #include "identity.h"
@@ -113,7 +114,7 @@ answer_record(FunctionCallInfo fcinfo, RgAnswer *answer)
 	RgSlice		body = rg_answer_body(answer);
 	bytea	   *body_copy = (bytea *) cstring_to_text_with_len(body.data, body.len);
 	Datum		values[4] = {0};
-	bool		nulls[4] = {[3] = true};
+	bool		nulls[4] = {[3] = answer->order.len == 0};
 	TupleDesc	desc;
 
 	if (get_call_result_type(fcinfo, NULL, &desc) != TYPEFUNC_COMPOSITE)
@@ -121,6 +122,8 @@ answer_record(FunctionCallInfo fcinfo, RgAnswer *answer)
 	values[0] = Int32GetDatum(answer->status);
 	values[2] = PointerGetDatum(body_copy);
 	values[1] = PointerGetDatum(header_array(rg_answer_finish(answer)));
+	if (answer->order.len > 0)
+		values[3] = DirectFunctionCall1(jsonb_in, CStringGetDatum(answer->order.data));
 	return HeapTupleGetDatum(heap_form_tuple(BlessTupleDesc(desc), values, nulls));
 }
 

@@ -12,7 +12,7 @@
 #include "nodes/parsenodes.h"
 #include "tcop/utility.h"
 
-#include "serve.h"
+#include "serving.h"
 #include "statement_guard.h"
 #include "strict.h"
 
@@ -43,7 +43,7 @@ guard_utility(PlannedStmt * planned, const char *query, bool read_only_tree,
 			  QueryEnvironment * environment, DestReceiver *dest,
 			  QueryCompletion * completion)
 {
-	if (rg_serving() && outlives_request(planned->utilityStmt))
+	if (rg_serving() != NULL && outlives_request(planned->utilityStmt))
 		ereport(ERROR,
 				errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
 				errmsg("a route cannot run %s", CreateCommandName(planned->utilityStmt)),

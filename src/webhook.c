@@ -1,206 +1,62 @@
 /*
  * webhook.c
  *		webhook_secret_set(), webhook_sign() and webhook_verify...().
- *
- * A secret is stored sealed and opened for every call: that takes half a
- * microsecond, and nothing has to be kept, noticed or wiped later.
  */
 #include "postgres.h"
 
-#include <sodium.h>
-
 #include "access/htup_details.h"
-#include "catalog/pg_type.h"
-#include "executor/spi.h"
 #include "fmgr.h"
 #include "funcapi.h"
 #include "lib/stringinfo.h"
 #include "utils/builtins.h"
-#include "utils/fmgroids.h"
 #include "utils/timestamp.h"
 
-#include "config_cache.h"
 #include "errcodes.h"
 #include "identity.h"
 #include "log_guard.h"
 #include "secret.h"
 #include "varlena_slice.h"
+#include "webhook_secret.h"
 #include "webhook_signature.h"
 
 #define UNIX_TO_POSTGRES ((int64) (POSTGRES_EPOCH_JDATE - UNIX_EPOCH_JDATE) * SECS_PER_DAY)
 
-/* Columns of relay_guard.webhook_secret */
-enum
+/* Whoever may sign webhooks must not speak for serve(). */
+static void
+refuse_reserved(text * name)
 {
-	Anum_webhook_name, Anum_webhook_version, Anum_webhook_secret,
-	Anum_webhook_created_at, Anum_webhook_expires_at,
-	Natts_webhook
-};
+	const size_t len = strlen(RG_UPSTREAM_SECRETS);
 
-static RgConfigCache table = {.table = "webhook_secret",.natts = Natts_webhook};
-
-/* The live secrets of a name, oldest first; the current one is the last. */
-typedef struct Secrets
-{
-	text	   *name;
-	int32		version;		/* of the row that was read last, or 0 */
-	bool		at_end;			/* whether that was the current one */
-	bool		any;			/* whether there was one */
-	RgSlice		secret;			/* the caller's to wipe */
-} Secrets;
+	if (VARSIZE_ANY_EXHDR(name) >= len && memcmp(VARDATA_ANY(name), RG_UPSTREAM_SECRETS, len) == 0)
+		ereport(ERROR,
+				errcode(ERRCODE_RESERVED_NAME),
+				errmsg("names that start with \"%s\" are of upstreams' secrets", RG_UPSTREAM_SECRETS),
+				errhint("Give the webhook another name, or call relay_guard.upstream_secret_set()."));
+}
 
 static text *
 name_argument(FunctionCallInfo fcinfo)
 {
+	text	   *name;
+
 	if (PG_ARGISNULL(0))
 		ereport(ERROR,
 				errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
 				errmsg("the name of a webhook secret must not be null"));
-	return PG_GETARG_TEXT_PP(0);
-}
-
-/*
- * Finding secrets
- */
-
-static bool
-next_row(Secrets *secrets, Datum values[Natts_webhook], bool nulls[Natts_webhook])
-{
-	ScanKeyData keys[2];
-
-	if (secrets->at_end)
-		return false;
-	ScanKeyInit(&keys[0], Anum_webhook_name + 1, BTEqualStrategyNumber, F_TEXTEQ,
-				PointerGetDatum(secrets->name));
-	ScanKeyInit(&keys[1], Anum_webhook_version + 1, BTGreaterStrategyNumber, F_INT4GT,
-				Int32GetDatum(secrets->version));
-	if (!rg_config_find(&table, "webhook_secret_pkey", keys, 2, values, nulls))
-		return false;
-	secrets->version = DatumGetInt32(values[Anum_webhook_version]);
-	secrets->at_end = nulls[Anum_webhook_expires_at];
-	return true;
-}
-
-static bool
-has_ended(const Datum *values, const bool *nulls)
-{
-	return !nulls[Anum_webhook_expires_at] &&
-		DatumGetTimestampTz(values[Anum_webhook_expires_at]) <= GetCurrentTimestamp();
-}
-
-/*
- * The current secret has to open.  A former one that does not is passed over:
- * the rest of its grace is not worth the loss of every message.
- */
-static bool
-open_secret(Secrets *secrets, const Datum *values, const bool *nulls)
-{
-	char	   *name = text_to_cstring(secrets->name);
-	RgSlice		sealed = rg_datum_slice(values[Anum_webhook_secret]);
-
-	if (nulls[Anum_webhook_expires_at])
-		secrets->secret = rg_secret_open(table.table, name, "", sealed);
-	else if (!rg_secret_try_open(table.table, name, "", sealed, &secrets->secret))
-	{
-		ereport(WARNING,
-				errcode(ERRCODE_RG_UNAVAILABLE),
-				errmsg("a former secret of webhook \"%s\" does not open and is left out", name));
-		return false;
-	}
-	return true;
-}
-
-static bool
-next_secret(Secrets *secrets)
-{
-	Datum		values[Natts_webhook];
-	bool		nulls[Natts_webhook];
-
-	while (next_row(secrets, values, nulls))
-		if (!has_ended(values, nulls) && open_secret(secrets, values, nulls))
-			return secrets->any = true;
-	return false;
+	name = PG_GETARG_TEXT_PP(0);
+	refuse_reserved(name);
+	return name;
 }
 
 /* To be called after the last: no secret is no reason to call a message forged. */
 static void
-require_any(const Secrets *secrets)
+require_any(const RgLiveSecrets *secrets)
 {
 	if (!secrets->any)
 		ereport(ERROR,
 				errcode(ERRCODE_RG_UNAVAILABLE),
 				errmsg("there is no webhook secret \"%s\"", text_to_cstring(secrets->name)),
 				errhint("Store it with relay_guard.webhook_secret_set(name, secret)."));
-}
-
-/*
- * Storing them
- */
-
-static void
-refuse_secret(RgSlice secret)
-{
-	const char *reason = rg_webhook_secret_refusal(secret);
-
-	if (reason != NULL)
-		ereport(ERROR,
-				errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				errmsg("the secret %s", reason),
-				errhint("Leave it out to have one made, or use what the sender of the webhooks shows, to the letter."));
-}
-
-/* Whether it is the one that is stored; one that does not open is another. */
-static bool
-is_stored(text * name, RgSlice secret)
-{
-	Secrets		secrets = {.name = name};
-	Datum		values[Natts_webhook];
-	bool		nulls[Natts_webhook];
-	RgSlice		stored;
-	bool		same = false;
-
-	while (next_row(&secrets, values, nulls))
-	{
-		if (!nulls[Anum_webhook_expires_at] ||
-			!rg_secret_try_open(table.table, text_to_cstring(name), "",
-								rg_datum_slice(values[Anum_webhook_secret]), &stored))
-			continue;
-		same = stored.len == secret.len && sodium_memcmp(stored.data, secret.data, secret.len) == 0;
-		rg_secret_wipe(stored);
-	}
-	return same;
-}
-
-/* The secret sealed, or null when there is nothing new to store. */
-static void
-put(text * name, RgSlice secret, Datum keep_old)
-{
-	Oid			types[] = {TEXTOID, BYTEAOID, INTERVALOID};
-	Datum		values[] = {PointerGetDatum(name), (Datum) 0, keep_old};
-	char		nulls[] = {' ', 'n', ' '};
-
-	if (!is_stored(name, secret))
-	{
-		values[1] = rg_slice_datum(rg_secret_seal(table.table, text_to_cstring(name), "", secret));
-		nulls[1] = ' ';
-	}
-	SPI_connect();
-	SPI_execute_with_args("SELECT relay_guard.webhook_secret_put($1, $2, $3)",
-						  3, types, values, nulls, false, 1);
-	SPI_finish();
-}
-
-static text *
-make_and_put(text * name, Datum keep_old)
-{
-	char		secret[RG_WEBHOOK_TEXT_SIZE];
-	text	   *shown;
-
-	rg_webhook_secret_make(secret);
-	shown = cstring_to_text(secret);
-	sodium_memzero(secret, sizeof secret);
-	put(name, rg_slice(VARDATA(shown), VARSIZE(shown) - VARHDRSZ), keep_old);
-	return shown;
 }
 
 static text *
@@ -214,11 +70,7 @@ set_secret(FunctionCallInfo fcinfo)
 				errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
 				errmsg("keep_old must not be null"),
 				errhint("Pass '0' to end the former secret at once."));
-	if (PG_ARGISNULL(1))
-		return make_and_put(name, PG_GETARG_DATUM(2));
-	refuse_secret(secret);
-	put(name, secret, PG_GETARG_DATUM(2));
-	return NULL;
+	return rg_webhook_secret_store(name, secret, PG_GETARG_DATUM(2));
 }
 
 PG_FUNCTION_INFO_V1(relay_guard_webhook_secret_set);
@@ -242,7 +94,7 @@ relay_guard_webhook_secret_set(PG_FUNCTION_ARGS)
 
 /* With one secret of the name; false when that is for another form. */
 static bool
-sign(RgWebhookForm form, const Secrets *secrets, const RgWebhook *webhook,
+sign(RgWebhookForm form, const RgLiveSecrets *secrets, const RgWebhook *webhook,
 	 char signature[RG_WEBHOOK_TEXT_SIZE])
 {
 	if (!rg_webhook_secret_signs(form, secrets->secret))
@@ -296,10 +148,10 @@ static void
 sign_all(text * name, const RgWebhook *webhook, StringInfo standard,
 		 char body[RG_WEBHOOK_TEXT_SIZE])
 {
-	Secrets		secrets = {.name = name};
+	RgLiveSecrets secrets = {.name = name};
 	char		signature[RG_WEBHOOK_TEXT_SIZE];
 
-	while (next_secret(&secrets))
+	while (rg_live_secret_next(&secrets))
 	{
 		if (sign(RG_WEBHOOK_STANDARD, &secrets, webhook, signature))
 			appendStringInfo(standard, "%s%s", standard->len > 0 ? " " : "", signature);
@@ -374,14 +226,14 @@ is_timely(RgSlice timestamp, int64 tolerance)
 static bool
 verify(text * name, RgWebhookForm form, const RgWebhook *webhook, RgSlice header)
 {
-	Secrets		secrets = {.name = name};
+	RgLiveSecrets secrets = {.name = name};
 	char		signature[RG_WEBHOOK_TEXT_SIZE];
 	bool		fits = rg_webhook_fits(form, webhook);
 	bool		signs = false;
 	bool		authentic = false;
 
 	rg_log_guard_secret_used();
-	while (next_secret(&secrets))
+	while (rg_live_secret_next(&secrets))
 	{
 		signs |= rg_webhook_secret_signs(form, secrets.secret);
 		if (fits && sign(form, &secrets, webhook, signature))

@@ -127,6 +127,17 @@ put_number(RgText *line, RgSlice name, int64_t value)
 	rg_text_number(line, value);
 }
 
+/* Hexadecimal digits, which need no escapes. */
+static void
+put_trace(RgText *line, const RgAccess *access)
+{
+	rg_text_put(line, RG_SLICE(",\"trace_id\":\""));
+	rg_text_put(line, access->trace_id);
+	rg_text_put(line, RG_SLICE("\",\"span_id\":\""));
+	rg_text_put(line, access->span_id);
+	rg_text_char(line, '"');
+}
+
 static RgSlice
 shorten(RgSlice path)
 {
@@ -184,6 +195,7 @@ rg_access_log(const RgAccess *access)
 	if (!begin_line(&line))
 		return;
 	put_string(&line, RG_SLICE(",\"request_id\":"), access->request_id);
+	put_trace(&line, access);
 	put_string(&line, RG_SLICE(",\"method\":"), access->method);
 	put_string(&line, RG_SLICE(",\"route\":"), access->route);
 	put_string(&line, RG_SLICE(",\"path\":"), shorten(access->path));

@@ -13,10 +13,12 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#include "edge_config.h"
 #include "env_file.h"
 #include "http1.h"
 #include "keys_fetch.h"
 #include "log.h"
+#include "session_config.h"
 #include "tls.h"
 
 typedef enum Kind
@@ -75,8 +77,16 @@ static const Setting settings[] = {
 	"requests that may be under way on a connection"},
 	{"QUEUE_LIMIT", NUMBER, FIELD(queue_limit), "1024", 0, 65536,
 	"requests of a worker that may wait for a connection"},
+	{"PROXY_LIMIT", NUMBER, FIELD(proxy_limit), "256", 1, 65536,
+	"requests of a worker that may be with upstreams at once"},
+	{"PROXY_CA_FILE", TEXT, FIELD(proxy_ca_file), "", 0, 0,
+	"authorities that upstreams' certificates are of; empty: the system's"},
 	{"DENY_CACHE", CHOICE, FIELD(deny_cache), "on", 0, 0,
 	"on|off: refusals by limits are repeated from memory, for 5 s at most"},
+	{"RESPONSE_CACHE", BYTES, FIELD(response_cache), "16M", 0, INT64_C(1) << 40,
+	"bodies that a worker keeps of routes with cache_seconds; 0: none"},
+	{"GZIP", CHOICE, FIELD(gzip), "on", 0, 0,
+	"on|off: answers over 1 kB are compressed for clients that take it"},
 	{"REQUEST_TIMEOUT", DURATION, FIELD(request_timeout), "10s", SECOND / 10, 3600 * SECOND,
 	"after which a request is answered with 503 or 504"},
 	{"SLOW_TIMEOUT", DURATION, FIELD(slow_timeout), "60s", SECOND / 10, 24 * 3600 * SECOND,
@@ -85,6 +95,8 @@ static const Setting settings[] = {
 	"within which the head of a request must have come"},
 	{"IDLE_TIMEOUT", DURATION, FIELD(idle_timeout), "60s", SECOND / 10, 24 * 3600 * SECOND,
 	"after which an idle connection is closed"},
+	{"WRITE_TIMEOUT", DURATION, FIELD(write_timeout), "30s", SECOND / 10, 3600 * SECOND,
+	"after which a client is cut off that takes less than 1 kB/s of its answer"},
 	{"DRAIN_TIMEOUT", DURATION, FIELD(drain_timeout), "10s", 0, 3600 * SECOND,
 	"that requests have to finish in when the gateway is stopped"},
 	{"STREAM_LIFETIME", DURATION, FIELD(stream_lifetime), "15min", 0, 24 * 3600 * SECOND,
@@ -95,14 +107,43 @@ static const Setting settings[] = {
 	"largest body of a request"},
 	{"MAX_BODY_MEMORY", BYTES, FIELD(max_body_memory), "256M", 1 << 20, INT64_C(1) << 40,
 	"all bodies that a worker holds together"},
+	{"MAX_OUTPUT_MEMORY", BYTES, FIELD(max_output_memory), "256M", 1 << 20, INT64_C(1) << 40,
+	"all answers that a worker keeps for clients that read slowly"},
 	{"ALLOWED_HOSTS", TEXT, FIELD(allowed_hosts_text), "", 0, 0,
 	"names that Host may have, separated by commas; empty: any"},
 	{"TRUSTED_PROXIES", TEXT, FIELD(trusted_proxies_text), "", 0, 0,
-	"networks whose X-Forwarded-For is believed, separated by commas"},
+	"networks whose X-Forwarded-For and -Proto are believed, separated by commas"},
+	{"PROXY_PROTOCOL", CHOICE, FIELD(proxy_protocol), "off", 0, 0,
+	"on|off: every connection begins with a PROXY protocol header, version 2, of a trusted proxy"},
+	{"MAX_CONNECTIONS_PER_IP", NUMBER, FIELD(max_connections_per_ip), "0", 0, 1000000,
+	"connections of one address to a worker, IPv6 by /64; 0: no limit"},
+	{"CORS_ORIGINS", TEXT, FIELD(cors_text), "", 0, 0,
+	"origins whose pages may read answers, separated by commas; *: any, without cookies"},
+	{"CORS_HEADERS", TEXT, FIELD(cors_headers), "", 0, 0,
+	"further request headers that those pages may send, separated by commas"},
+	{"HTTPS_PORT", NUMBER, FIELD(https_port), "443", 1, 65535,
+	"where redirects from http lead in production"},
+	{"CSP_CONNECT_SRC", TEXT, FIELD(csp_connect_src), "", 0, 0,
+	"what the gateway's pages may connect to beside 'self', separated by blanks"},
+	{"CONTENT_SECURITY_POLICY", TEXT, FIELD(content_security_policy), "", 0, 0,
+	"a whole policy in place of the usual one; off: none"},
+	{"X_FRAME_OPTIONS", TEXT, FIELD(frame_options), "DENY", 0, 0,
+	"the header's value, as of all that follow; off: none"},
+	{"REFERRER_POLICY", TEXT, FIELD(referrer_policy), "no-referrer", 0, 0, "its value"},
+	{"CROSS_ORIGIN_OPENER_POLICY", TEXT, FIELD(opener_policy), "same-origin", 0, 0, "its value"},
+	{"CROSS_ORIGIN_RESOURCE_POLICY", TEXT, FIELD(resource_policy), "same-origin", 0, 0, "its value"},
+	{"PERMISSIONS_POLICY", TEXT, FIELD(permissions_policy),
+		"accelerometer=(), camera=(), geolocation=(), microphone=(), payment=(), usb=()", 0, 0,
+	"its value"},
+	{"STRICT_TRANSPORT_SECURITY", TEXT, FIELD(transport_security),
+		"max-age=31536000; includeSubDomains; preload", 0, 0,
+	"its value, sent in production by https"},
 	{"LOG_LEVEL", CHOICE, FIELD(log_level), "info", 0, 0,
 	"debug|info|warning|error: what is written to stderr"},
 	{"ACCESS_LOG", TEXT, FIELD(access_log), "-", 0, 0,
 	"a file, - for stdout, or off"},
+	{"METRICS_LISTEN", TEXT, FIELD(metrics_listen_text), "127.0.0.1:9464", 0, 0,
+	"where /metrics is answered, as LISTEN, or off"},
 	{"AUDIT_ANCHOR_INTERVAL", DURATION, FIELD(anchor_interval), "60s", 0, 24 * 3600 * SECOND,
 	"how often the access log takes down the audit log's last seal; 0: never"},
 	{"WEB_ROOT", TEXT, FIELD(web_root), "", 0, 0,
@@ -115,6 +156,12 @@ static const Setting settings[] = {
 	"how the role connects that imports them; empty: DATABASE_PUBLIC_URL"},
 	{"DATABASE_PUBLIC_URL", CONNINFO, FIELD(owner_database_url), "", 0, 0,
 	"how the owner connects, for configure"},
+	{"ALLOW_DEV_ROUTES", CHOICE, FIELD(allow_dev_routes), "0", 0, 0,
+	"0|1|false|true|off|on: POST /api/dev/demo/login signs everybody in; not in production"},
+	{"COOKIE_SECURE", CHOICE, FIELD(cookie_secure), "auto", 0, 0,
+	"auto|true|false: sessions over https alone; auto: not where ENVIRONMENT is development or test"},
+	{"COOKIE_SAMESITE", CHOICE, FIELD(cookie_samesite), "lax", 0, 0,
+	"lax|strict|none|Lax|Strict|None: which requests of other sites have a session's cookie"},
 };
 
 #define NSETTINGS (sizeof settings / sizeof settings[0])
@@ -261,6 +308,17 @@ derive_listen(RgConfig *config, FILE *errors)
 }
 
 static bool
+derive_metrics_listen(RgConfig *config, FILE *errors)
+{
+	if (strcmp(config->metrics_listen_text, "off") == 0 ||
+		rg_listen_parse(config->metrics_listen_text, 0, &config->metrics_listen))
+		return true;
+	fprintf(errors, "METRICS_LISTEN is \"%s\", but must be address:port, [address]:port, "
+			"unix:/path or off\n", config->metrics_listen_text);
+	return false;
+}
+
+static bool
 derive_proxies(RgConfig *config, FILE *errors)
 {
 	const char *text = config->trusted_proxies_text;
@@ -360,9 +418,12 @@ load(FILE *errors, bool to_serve)
 	valid &= read_settings(config, &file, errors);
 	rg_env_file_free(&file);
 	valid &= derive_listen(config, errors);
+	valid &= derive_metrics_listen(config, errors);
 	valid &= derive_proxies(config, errors);
+	valid &= rg_edge_config(config, errors);
 	valid &= derive_web_root(config, errors);
 	valid &= derive_keys(config, errors);
+	valid &= rg_session_config_derive(config, errors);
 	valid &= !to_serve || rg_tls_load(config->tls_certificate, config->tls_key, errors,
 									  &config->tls);
 	derive_workers(config);

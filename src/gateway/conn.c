@@ -8,7 +8,6 @@
  */
 #include "conn.h"
 
-#include <arpa/inet.h>
 #include <errno.h>
 #include <event2/event.h>
 #include <netinet/tcp.h>
@@ -19,9 +18,12 @@
 #include "clock.h"
 #include "conn_class.h"
 #include "conn_stream.h"
+#include "metrics.h"
+#include "metrics_endpoint.h"
+#include "peer.h"
+#include "proxy.h"
 #include "request.h"
 #include "worker.h"
-
 
 static void on_event(evutil_socket_t fd, short what, void *arg);
 static void process(RgConn *conn, RgSlice input);
@@ -57,25 +59,18 @@ free_bytes(RgBytes *bytes)
 	memset(bytes, 0, sizeof *bytes);
 }
 
+/* The socket is the client's from here on. */
 static void
-set_peer(RgConn *conn, const struct sockaddr *peer)
+begin(RgConn *conn)
 {
-	const struct sockaddr_in6 *v6 = (const struct sockaddr_in6 *) peer;
-	const struct sockaddr_in *v4 = (const struct sockaddr_in *) peer;
+	bool		tls = conn->worker->config->tls != NULL && !conn->metrics;
 
-	/* a unix socket's client is this machine */
-	conn->peer.bytes[10] = conn->peer.bytes[11] = 0xff;
-	conn->peer.bytes[12] = 127;
-	conn->peer.bytes[15] = 1;
-	if (peer->sa_family == AF_INET)
-		memcpy(conn->peer.bytes + 12, &v4->sin_addr, 4);
-	else if (peer->sa_family == AF_INET6)
-		memcpy(conn->peer.bytes, &v6->sin6_addr, 16);
-	rg_address_text(&conn->peer, conn->peer_text);
+	conn->state = tls ? RG_CONN_HANDSHAKE : RG_CONN_HEAD;
+	rg_conn_class_set(conn, tls ? RG_CONN_IN_HANDSHAKE : RG_CONN_IN_HEAD);
 }
 
-void
-rg_conn_new(RgWorker *worker, int fd, const struct sockaddr *peer)
+static RgConn *
+new_conn(RgWorker *worker, int fd, const struct sockaddr *peer, bool metrics)
 {
 	RgConn	   *conn = calloc(1, sizeof *conn);
 	int			one = 1;
@@ -83,17 +78,39 @@ rg_conn_new(RgWorker *worker, int fd, const struct sockaddr *peer)
 	if (conn == NULL)
 	{
 		close(fd);
-		return;
+		return NULL;
 	}
 	if (peer->sa_family != AF_UNIX)
 		setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
 	conn->worker = worker;
 	conn->transport.fd = fd;
-	set_peer(conn, peer);
+	conn->metrics = metrics;
+	if (!rg_peer_new(conn, peer))
+	{
+		close(fd);
+		free(conn);
+		return NULL;
+	}
 	worker->nconns++;
-	conn->state = worker->config->tls ? RG_CONN_HANDSHAKE : RG_CONN_HEAD;
-	rg_conn_class_enter(conn, worker->config->tls ? RG_CONN_IN_HANDSHAKE : RG_CONN_IN_HEAD);
+	conn->state = RG_CONN_PROXY;
+	rg_conn_class_enter(conn, RG_CONN_IN_HANDSHAKE);
+	if (worker->config->proxy_protocol != RG_ON || metrics)
+		begin(conn);
 	set_interest(conn, EV_READ);
+	return conn;
+}
+
+void
+rg_conn_new(RgWorker *worker, int fd, const struct sockaddr *peer)
+{
+	if (new_conn(worker, fd, peer, false) != NULL)
+		rg_metrics_count(RG_COUNT_ACCEPTED, 1);
+}
+
+bool
+rg_conn_new_metrics(RgWorker *worker, int fd, const struct sockaddr *peer)
+{
+	return new_conn(worker, fd, peer, true) != NULL;
 }
 
 /* A job in the database goes on alone; one that still lacks its body does not. */
@@ -133,9 +150,11 @@ rg_conn_close(RgConn *conn)
 	set_interest(conn, 0);
 	rg_conn_class_leave(conn);
 	rg_transport_close(&conn->transport, conn->state == RG_CONN_HEAD);
-	free_bytes(&conn->output);
+	rg_output_free(conn);
 	conn->state = RG_CONN_CLOSED;
+	rg_peer_gone(conn);
 	rg_conn_stream_gone(conn);
+	rg_proxy_gone(conn);
 	conn->next = conn->worker->closed;
 	conn->worker->closed = conn;
 	event_active(&conn->worker->sweep_event, 0, 0);
@@ -150,6 +169,8 @@ rg_conn_sweep(RgWorker *worker)
 	{
 		worker->closed = conn->next;
 		free_bytes(&conn->input);
+		if (conn->metrics)
+			rg_metrics_conn_gone(conn);
 		free(conn);
 		worker->nconns--;
 		rg_worker_conn_gone(worker);
@@ -209,42 +230,6 @@ rg_conn_answered(RgConn *conn, bool keep_alive)
 	set_interest(conn, EV_WRITE);
 }
 
-/* What has been sent of it needs no room. */
-static void
-compact_output(RgBytes *output)
-{
-	if (output->at == 0)
-		return;
-	output->len -= output->at;
-	memmove(output->data, output->data + output->at, output->len);
-	output->at = 0;
-}
-
-/* Keeps what the client has not taken. */
-static void
-keep_output(RgConn *conn, struct iovec *pieces, int count, size_t sent)
-{
-	compact_output(&conn->output);
-	for (int i = 0; i < count; i++)
-	{
-		size_t		skip = sent < pieces[i].iov_len ? sent : pieces[i].iov_len;
-		size_t		len = pieces[i].iov_len - skip;
-		char	   *data = len ? realloc(conn->output.data, conn->output.len + len) : NULL;
-
-		sent -= skip;
-		if (len == 0)
-			continue;
-		if (data == NULL)
-		{
-			rg_conn_close(conn);
-			return;
-		}
-		memcpy(data + conn->output.len, (char *) pieces[i].iov_base + skip, len);
-		conn->output.data = data;
-		conn->output.len += len;
-	}
-}
-
 void
 rg_conn_send(RgConn *conn, struct iovec *pieces, int count)
 {
@@ -259,7 +244,8 @@ rg_conn_send(RgConn *conn, struct iovec *pieces, int count)
 		rg_conn_close(conn);
 		return;
 	}
-	keep_output(conn, pieces, count, sent > 0 ? sent : 0);
+	if (!rg_output_keep(conn, pieces, count, sent > 0 ? sent : 0))
+		rg_conn_close(conn);
 }
 
 void
@@ -277,7 +263,8 @@ void
 rg_conn_wait(RgConn *conn, RgJob *job)
 {
 	conn->job = job;
-	job->conn = conn;
+	if (job != NULL)
+		job->conn = conn;
 	conn->state = RG_CONN_WAIT;
 	rg_conn_class_set(conn, RG_CONN_IN_DATABASE);
 }
@@ -415,6 +402,20 @@ watch_waiting(RgConn *conn)
 	conn->ended = got == 0;
 }
 
+static void
+read_proxy(RgConn *conn)
+{
+	RgPeerRead	how = rg_peer_read(conn);
+
+	if (how == RG_PEER_REFUSED)
+		rg_conn_close(conn);
+	else if (how == RG_PEER_KNOWN)
+	{
+		begin(conn);
+		rg_worker_conn_gone(conn->worker);
+	}
+}
+
 /* Whoever speaks HTTP where TLS is spoken is told so, in HTTP. */
 static void
 shake_hands(RgConn *conn)
@@ -435,6 +436,7 @@ shake_hands(RgConn *conn)
 	}
 	if (how == RG_HANDSHAKE_PLAIN)
 	{
+		rg_http_give_up("", 0, &conn->worker->head);
 		conn->worker->head.error = "TLS is spoken here, not plain HTTP";
 		rg_request_malformed(conn, &conn->worker->head, 400);
 	}
@@ -445,6 +447,9 @@ on_readable(RgConn *conn)
 {
 	switch (conn->state)
 	{
+		case RG_CONN_PROXY:
+			read_proxy(conn);
+			break;
 		case RG_CONN_HANDSHAKE:
 			shake_hands(conn);
 			break;
@@ -463,7 +468,7 @@ on_readable(RgConn *conn)
 		default:
 			watch_waiting(conn);
 	}
-	if (conn->state == RG_CONN_STREAM && conn->ended)
+	if ((conn->state == RG_CONN_STREAM || conn->proxy != NULL) && conn->ended)
 		rg_conn_close(conn);
 	read_on(conn);
 }
@@ -480,7 +485,7 @@ after_output(RgConn *conn)
 static void
 on_writable(RgConn *conn)
 {
-	RgBytes    *output = &conn->output;
+	RgOutput   *output = &conn->output;
 	struct iovec piece = {output->data + output->at, output->len - output->at};
 	ssize_t		sent = rg_transport_send(&conn->transport, &piece, 1);
 
@@ -489,14 +494,12 @@ on_writable(RgConn *conn)
 		rg_conn_close(conn);
 		return;
 	}
-	output->at += sent > 0 ? sent : 0;
+	rg_output_sent(conn, sent > 0 ? sent : 0);
 	if (output->at == output->len)
 	{
-		free_bytes(output);
+		rg_output_free(conn);
 		after_output(conn);
 	}
-	else if (sent > 0)
-		rg_conn_class_set(conn, RG_CONN_IN_WRITE);
 }
 
 static void
@@ -513,45 +516,4 @@ on_event(evutil_socket_t fd, short what, void *arg)
 	if (what & EV_WRITE)
 		set_interest(conn, EV_READ);
 	on_readable(conn);
-}
-
-static void
-expire_head(RgConn *conn)
-{
-	if (conn->input.len == 0)
-	{
-		rg_conn_close(conn);
-		return;
-	}
-	conn->worker->head.error = "the head did not come in time";
-	rg_request_malformed(conn, &conn->worker->head, 408);
-}
-
-static void
-expire(RgConn *conn, int64_t now)
-{
-	if (conn->class == RG_CONN_IN_HEAD)
-		expire_head(conn);
-	else if (conn->class != RG_CONN_IN_BODY)
-		rg_conn_close(conn);
-	else if (rg_body_starves(conn, now))
-		rg_request_bad_body(conn, 408, "the body comes too slowly");
-	else
-		rg_conn_class_set(conn, RG_CONN_IN_BODY);
-}
-
-void
-rg_conn_expire(RgWorker *worker, int64_t now)
-{
-	for (int class = 0; class < RG_CONN_IN_DATABASE; class++)
-		while (worker->lists[class].first != NULL &&
-			   worker->lists[class].first->limit <= now)
-			expire(worker->lists[class].first, now);
-}
-
-void
-rg_conn_close_idle(RgWorker *worker)
-{
-	while (worker->lists[RG_CONN_IDLE].first != NULL)
-		rg_conn_close(worker->lists[RG_CONN_IDLE].first);
 }

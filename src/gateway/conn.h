@@ -15,12 +15,14 @@
 
 #include "forwarded.h"
 #include "job.h"
+#include "output.h"
 #include "transport.h"
 
 struct RgWorker;
 
 typedef enum RgConnState
 {
+	RG_CONN_PROXY,				/* reads a PROXY protocol header */
 	RG_CONN_HANDSHAKE,			/* of TLS, where that is spoken */
 	RG_CONN_HEAD,				/* reads a head, or waits for one */
 	RG_CONN_BODY,				/* reads a body into the job */
@@ -39,7 +41,7 @@ typedef enum RgConnClass
 	RG_CONN_IN_HEAD,			/* since its first byte, or since accept() or
 								 * the handshake */
 	RG_CONN_IN_BODY,			/* looked at every second */
-	RG_CONN_IN_WRITE,			/* since the client last took something */
+	RG_CONN_IN_WRITE,			/* output.c looks at it every second */
 	RG_CONN_LINGERING,
 	RG_CONN_IN_DATABASE,		/* the lane has the deadline */
 	RG_CONN_STREAMING,			/* whoever streams knows how long */
@@ -50,7 +52,6 @@ typedef struct RgBytes
 {
 	char	   *data;
 	size_t		len;
-	size_t		at;				/* output: already sent */
 } RgBytes;
 
 typedef struct RgConn
@@ -68,13 +69,18 @@ typedef struct RgConn
 	RgConnClass class;
 	bool		processing;		/* rg_conn_process() is at work */
 	bool		keep_alive;		/* after the answer */
+	bool		metrics;		/* it came by METRICS_LISTEN */
+	bool		secure;			/* the client speaks TLS to the proxy, which
+								 * says so by the PROXY protocol */
+	bool		counted;		/* among those of its address (peer.h) */
 	bool		ended;			/* the client has ended its side, as far as
 								 * seen */
 	RgBytes		input;			/* not yet understood */
 	size_t		scanned;		/* of input, by rg_http_head() */
-	RgBytes		output;			/* not yet taken */
+	RgOutput	output;			/* not yet taken */
 	RgJob	   *job;			/* in body and wait */
 	struct RgConnStream *stream;	/* in stream */
+	struct RgProxy *proxy;		/* in wait: an upstream has the request */
 	RgAddress	peer;
 	char		peer_text[INET6_ADDRSTRLEN];
 } RgConn;
@@ -89,6 +95,9 @@ typedef struct RgConnList
 /* Takes an accepted socket over. */
 extern void rg_conn_new(struct RgWorker *worker, int fd, const struct sockaddr *peer);
 
+/* The same for one accepted at METRICS_LISTEN; false when it had to be closed. */
+extern bool rg_conn_new_metrics(struct RgWorker *worker, int fd, const struct sockaddr *peer);
+
 /* Closes it, whatever it is doing; its memory goes at the end of the turn. */
 extern void rg_conn_close(RgConn *conn);
 
@@ -101,17 +110,11 @@ extern void rg_conn_answered(RgConn *conn, bool keep_alive);
 /* The request's body is to be read into the job. */
 extern void rg_conn_read_body(RgConn *conn, RgJob *job);
 
-/* The request is with the database: wait. */
+/* The request is with the database: wait; without a job, for what the caller asked. */
 extern void rg_conn_wait(RgConn *conn, RgJob *job);
 
 /* Called by conn_stream.c: the head was sent, or more of the body. */
 extern void rg_conn_streaming(RgConn *conn);
-
-/* Closes, or answers with 408, those whose time is up. */
-extern void rg_conn_expire(struct RgWorker *worker, int64_t now);
-
-/* Closes those that wait between requests; drains. */
-extern void rg_conn_close_idle(struct RgWorker *worker);
 
 /* Frees those that have been closed. */
 extern void rg_conn_sweep(struct RgWorker *worker);

@@ -4,11 +4,14 @@
  */
 #include "conn_class.h"
 
+#include <sys/socket.h>
+
+#include "body.h"
 #include "clock.h"
+#include "request.h"
 #include "worker.h"
 
 #define SECOND INT64_C(1000000)
-#define WRITE_TIMEOUT	(30 * SECOND)
 #define LINGER_TIMEOUT	(2 * SECOND)
 
 static int64_t
@@ -23,8 +26,6 @@ span_of(const RgConfig *config, RgConnClass class)
 			return config->header_timeout;
 		case RG_CONN_IN_BODY:
 			return SECOND;
-		case RG_CONN_IN_WRITE:
-			return WRITE_TIMEOUT;
 		case RG_CONN_LINGERING:
 			return LINGER_TIMEOUT;
 		default:
@@ -70,4 +71,72 @@ rg_conn_class_set(RgConn *conn, RgConnClass class)
 {
 	rg_conn_class_leave(conn);
 	rg_conn_class_enter(conn, class);
+}
+
+static void
+expire_head(RgConn *conn)
+{
+	RgHttpHead *head = &conn->worker->head;
+
+	if (conn->input.len == 0)
+	{
+		rg_conn_close(conn);
+		return;
+	}
+	rg_http_give_up(conn->input.data, conn->scanned, head);
+	head->error = "the head did not come in time";
+	rg_request_malformed(conn, head, 408);
+}
+
+static void
+expire(RgConn *conn, int64_t now)
+{
+	if (conn->class == RG_CONN_IN_HEAD)
+		expire_head(conn);
+	else if (conn->class != RG_CONN_IN_BODY)
+		rg_conn_close(conn);
+	else if (rg_body_starves(conn, now))
+		rg_request_bad_body(conn, 408, "the body comes too slowly");
+	else
+		rg_conn_class_set(conn, RG_CONN_IN_BODY);
+}
+
+void
+rg_conn_expire(RgWorker *worker, int64_t now)
+{
+	for (int class = 0; class < RG_CONN_IN_DATABASE; class++)
+		while (worker->lists[class].first != NULL &&
+			   worker->lists[class].first->limit <= now)
+			expire(worker->lists[class].first, now);
+}
+
+/* Browsers open connections ahead, which may never be used. */
+static bool
+has_sent_nothing(const RgConn *conn)
+{
+	char		byte;
+
+	return conn->input.len == 0 && !rg_transport_pending(&conn->transport) &&
+		recv(conn->transport.fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) < 0;
+}
+
+/* A request that is there already will be answered, though it be the last. */
+static void
+close_silent(RgConnList *list)
+{
+	RgConn	   *next;
+
+	for (RgConn *conn = list->first; conn != NULL; conn = next)
+	{
+		next = conn->next;
+		if (has_sent_nothing(conn))
+			rg_conn_close(conn);
+	}
+}
+
+void
+rg_conn_close_idle(RgWorker *worker)
+{
+	close_silent(&worker->lists[RG_CONN_IDLE]);
+	close_silent(&worker->lists[RG_CONN_IN_HEAD]);
 }

@@ -19,4 +19,10 @@ extern void rg_conn_class_leave(RgConn *conn);
 /* Moves it to another; to its own, its time begins anew. */
 extern void rg_conn_class_set(RgConn *conn, RgConnClass class);
 
+/* Closes, or answers with 408, those whose time is up. */
+extern void rg_conn_expire(struct RgWorker *worker, int64_t now);
+
+/* Closes those that wait for a request, a first one or the next; drains. */
+extern void rg_conn_close_idle(struct RgWorker *worker);
+
 #endif

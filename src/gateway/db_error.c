@@ -82,13 +82,20 @@ is_for_clients(const RgDbError *error, int status)
 	return status != 0 && (status < 500 || is_code(error->detail));
 }
 
+/* What names relay_guard's functions and tables is for operators, and in the log. */
+static bool
+is_for_operators(const char *hint)
+{
+	return hint != NULL && strstr(hint, "relay_guard.") != NULL;
+}
+
 static void
 take_refusal(const RgDbError *error, int status, RgProblem *problem)
 {
 	problem->status = status;
 	problem->detail = rg_slice_of(error->message);
 	problem->code = rg_slice_of(error->detail);
-	problem->suggestion = rg_slice_of(error->hint);
+	problem->suggestion = rg_slice_of(is_for_operators(error->hint) ? NULL : error->hint);
 }
 
 static const Mapping *

@@ -7,6 +7,7 @@
 #include "clock.h"
 #include "deny_cache.h"
 #include "log.h"
+#include "metrics.h"
 #include "response.h"
 
 static RgDenyCache *cache = NULL;	/* NULL: off */
@@ -33,6 +34,7 @@ rg_deny_answer(RgConn *conn, const RgExchange *exchange, const RgRequest *reques
 	if (cache == NULL || !rg_deny_cache_find(cache, request, rg_now(), &denial))
 		return false;
 	problem = rg_rate_lines_problem(denial.limits, denial.count, &words);
+	rg_metrics_count(RG_COUNT_DENIALS_REPEATED, 1);
 	rg_rate_lines_put(&text, denial.limits, denial.count, rg_wall_clock() / 1000000);
 	rg_respond_problem(conn, exchange, &problem, denial.route, rg_slice(lines, text.len));
 	return true;

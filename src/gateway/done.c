@@ -8,6 +8,9 @@
 #include "http1.h"
 #include "keys.h"
 #include "log.h"
+#include "metrics.h"
+#include "represent.h"
+#include "proxy.h"
 #include "response.h"
 #include "request.h"
 #include "sse.h"
@@ -42,6 +45,7 @@ answer_outcome(RgConn *conn, const RgExchange *exchange, RgOutcome outcome)
 		.detail = outcomes[outcome].detail
 	};
 
+	rg_metrics_count(RG_COUNT_QUEUE_FULL + (outcome - RG_QUEUE_FULL), 1);
 	rg_respond_problem(conn, exchange, &problem, none, none);
 }
 
@@ -93,17 +97,20 @@ is_framing(RgSlice name)
 
 /* Whatever ends up in an answer's head must not be able to end it. */
 static bool
-check_headers(RgSlice lines, bool *cacheable)
+check_headers(RgSlice lines, RgReplyTraits *traits)
 {
 	RgHeader	header;
 
-	*cacheable = false;
+	memset(traits, 0, sizeof *traits);
 	while (lines.len > 0)
 	{
 		if (!take_line(&lines, &header) || is_framing(header.name))
 			return false;
-		if (rg_http_name_is(header.name, "cache-control"))
-			*cacheable = true;
+		if (rg_http_name_is(header.name, "content-type"))
+			traits->type = header.value;
+		traits->cache_control |= rg_http_name_is(header.name, "cache-control");
+		traits->cookie |= rg_http_name_is(header.name, "set-cookie");
+		traits->encoded |= rg_http_name_is(header.name, "content-encoding");
 	}
 	return true;
 }
@@ -116,12 +123,21 @@ static RgSlice
 error_headers(const RgDbError *error)
 {
 	RgSlice		lines = rg_slice_of(error->headers);
-	bool		cacheable;
+	RgReplyTraits traits;
 
 	if (error->sqlstate == NULL || strncmp(error->sqlstate, "RG", 2) != 0 ||
-		!check_headers(lines, &cacheable) || cacheable)
+		!check_headers(lines, &traits) || traits.cache_control)
 		return none;
 	return lines;
+}
+
+/* serve() puts the template there; a type's name, say of a commit's error, is none. */
+static RgSlice
+error_route(const PGresult *result)
+{
+	RgSlice		name = rg_slice_of(PQresultErrorField(result, PG_DIAG_DATATYPE_NAME));
+
+	return name.len > 0 && name.data[0] == '/' ? name : none;
 }
 
 static void
@@ -139,7 +155,7 @@ answer_error(RgConn *conn, const RgExchange *exchange, const PGresult *result)
 	bool		expected = rg_db_error_problem(&error, &problem);
 
 	log_error(exchange, &error, expected ? RG_LOG_INFO : RG_LOG_ERROR);
-	rg_respond_problem(conn, exchange, &problem, none, error_headers(&error));
+	rg_respond_problem(conn, exchange, &problem, error_route(result), error_headers(&error));
 }
 
 /* Orders start with what they are: {"kind":"…" */
@@ -154,36 +170,51 @@ is_order(const RgReply *reply, const char *kind)
 }
 
 static void
-answer_reply(RgConn *conn, const RgJob *job, RgSlice frame)
+answer_malformed(RgConn *conn, const RgExchange *exchange)
 {
-	const RgExchange *exchange = &job->exchange;
+	rg_log(RG_LOG_ERROR, "the database's reply is malformed", NULL);
+	answer_internal(conn, exchange);
+}
+
+static void
+send_reply(RgConn *conn, RgJob *job, const RgReply *reply, const RgReplyTraits *traits)
+{
+	RgResponse	response = {
+		.status = reply->status,.headers = reply->headers,.body = reply->body,
+		.route = reply->route,.cacheable = traits->cache_control
+	};
+
+	if (rg_represent_reply(job, reply, traits, &response))
+		rg_respond(conn, &job->exchange, &response);
+	else
+		answer_malformed(conn, &job->exchange);
+}
+
+static void
+answer_reply(RgConn *conn, RgJob *job, RgSlice frame)
+{
 	RgReply		reply;
-	RgResponse	response;
+	RgReplyTraits traits;
 
 	if (!rg_reply_parse(frame, &reply) || reply.status < 200 ||
-		!check_headers(reply.headers, &response.cacheable))
+		!check_headers(reply.headers, &traits))
 	{
-		rg_log(RG_LOG_ERROR, "the database's reply is malformed", NULL);
-		answer_internal(conn, exchange);
+		answer_malformed(conn, &job->exchange);
 		return;
 	}
 	rg_deny_note(job, &reply);
 	if (reply.signals & RG_SIGNAL_UNKNOWN_KEY)
 		rg_keys_want();
-	if (is_order(&reply, "stream"))
-	{
+	if (is_order(&reply, "proxy"))
+		rg_proxy_start(conn, job, &reply);
+	else if (is_order(&reply, "stream"))
 		rg_stream_start(conn, job, &reply);
-		return;
-	}
-	response.status = reply.status;
-	response.headers = reply.headers;
-	response.body = reply.body;
-	response.route = reply.route;
-	rg_respond(conn, exchange, &response);
+	else
+		send_reply(conn, job, &reply, &traits);
 }
 
 static void
-answer_result(RgConn *conn, const RgJob *job)
+answer_result(RgConn *conn, RgJob *job)
 {
 	const PGresult *result = job->result;
 	RgSlice		frame = rg_job_value(job);
@@ -193,10 +224,7 @@ answer_result(RgConn *conn, const RgJob *job)
 	else if (PQresultStatus(result) == PGRES_FATAL_ERROR)
 		answer_error(conn, &job->exchange, result);
 	else
-	{
-		rg_log(RG_LOG_ERROR, "the database's reply is malformed", NULL);
-		answer_internal(conn, &job->exchange);
-	}
+		answer_malformed(conn, &job->exchange);
 }
 
 /* A client that has left cannot be told how ready we are. */

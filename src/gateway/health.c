@@ -22,7 +22,7 @@ bool
 rg_is_health_path(RgSlice path)
 {
 	return rg_slice_is(path, "/health") || rg_slice_is(path, "/healthz") ||
-		rg_slice_is(path, "/api/healthz") || rg_slice_is(path, "/_stcore/health");
+		rg_slice_is(path, "/_stcore/health");
 }
 
 void

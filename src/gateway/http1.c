@@ -196,11 +196,27 @@ read_name(Cursor *cursor, RgHeader *header)
 	return 0;
 }
 
+/* Is one of those eight bytes below ' ', or DEL? */
+static bool
+has_control(const char *at)
+{
+	const uint64_t ones = UINT64_MAX / 255;
+	uint64_t	word;
+	uint64_t	del;
+
+	memcpy(&word, at, sizeof word);
+	del = word ^ ones * 0x7f;
+	return ((((word - ones * 0x20) & ~word) | ((del - ones) & ~del)) & ones * 0x80) != 0;
+}
+
+/* Most of a head is values: they are looked at eight bytes at a time. */
 static int
 read_value(Cursor *cursor, RgHeader *header)
 {
 	const char *start = cursor->at;
 
+	while (cursor->end - cursor->at >= 8 && !has_control(cursor->at))
+		cursor->at += 8;
 	while (is_value_char(*cursor->at))
 		cursor->at++;
 	if (cursor->at[0] != '\r' || cursor->at[1] != '\n')
@@ -411,6 +427,30 @@ read_headers(Cursor *cursor)
 	return 0;
 }
 
+/*
+ * Of a head that is refused: the headers among the first len bytes, which are
+ * whole lines.  What is no header is passed over.
+ */
+static void
+salvage_headers(const char *data, size_t len, RgHttpHead *head)
+{
+	const char *why = head->error;
+	const char *end = data + len;
+	const char *line = data;
+
+	head->nheaders = 0;
+	while (head->nheaders < RG_HTTP_MAX_HEADERS &&
+		   (line = memchr(line, '\n', end - line)) != NULL && ++line < end)
+	{
+		RgHeader   *header = &head->headers[head->nheaders];
+		Cursor		cursor = {line, end, head};
+
+		if (read_name(&cursor, header) == 0 && read_value(&cursor, header) == 0)
+			head->nheaders++;
+	}
+	head->error = why;
+}
+
 static int
 check_framing(RgHttpHead *head)
 {
@@ -425,7 +465,7 @@ static void
 reset(RgHttpHead *head)
 {
 	head->host = rg_slice(NULL, 0);
-	head->method = head->target = head->host;
+	head->method = head->target = head->text = head->host;
 	head->minor = 1;
 	head->keep_alive = head->chunked = head->expects_continue = false;
 	head->content_length = -1;
@@ -433,15 +473,15 @@ reset(RgHttpHead *head)
 	head->error = NULL;
 }
 
-int
-rg_http_head(const char *data, size_t len, size_t *scanned, RgHttpHead *head)
+/* The length of the head, 0, or a refusal. */
+static int
+read_head(const char *data, size_t len, size_t *scanned, RgHttpHead *head)
 {
 	size_t		visible = len < RG_HTTP_MAX_HEAD ? len : RG_HTTP_MAX_HEAD;
 	Cursor		cursor = {data, NULL, head};
 	int			length;
 	int			status;
 
-	reset(head);
 	length = find_end(data, visible, scanned, head);
 	if (length == 0 && len >= RG_HTTP_MAX_HEAD)
 		return refuse_too_long(data, head);
@@ -454,5 +494,25 @@ rg_http_head(const char *data, size_t len, size_t *scanned, RgHttpHead *head)
 		(status = read_headers(&cursor)) < 0 ||
 		(status = check_framing(head)) < 0)
 		return status;
+	head->text = rg_slice(data, length);
 	return length;
+}
+
+int
+rg_http_head(const char *data, size_t len, size_t *scanned, RgHttpHead *head)
+{
+	int			result;
+
+	reset(head);
+	result = read_head(data, len, scanned, head);
+	if (result < 0)
+		salvage_headers(data, *scanned, head);
+	return result;
+}
+
+void
+rg_http_give_up(const char *data, size_t scanned, RgHttpHead *head)
+{
+	reset(head);
+	salvage_headers(data, scanned, head);
 }

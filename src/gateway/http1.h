@@ -23,6 +23,7 @@
 
 typedef struct RgHttpHead
 {
+	RgSlice		text;			/* all of it; only of one that is complete */
 	RgSlice		method;			/* a token: "GET" */
 	RgSlice		target;			/* as it was sent; target.h checks it */
 	RgSlice		host;			/* data NULL in HTTP/1.0 without one */
@@ -48,6 +49,13 @@ typedef struct RgHttpHead
 extern int	rg_http_head(const char *data, size_t len, size_t *scanned,
 						 RgHttpHead *head)
 			__attribute__((warn_unused_result));
+
+/*
+ * After a refusal head still has the headers that came whole, so that the
+ * answer can be made for whom it is for; nothing else of it counts.  This
+ * does the same for a head whose end will not be waited for.
+ */
+extern void rg_http_give_up(const char *data, size_t scanned, RgHttpHead *head);
 
 /* Are the two equal but for the case of ASCII letters?  lower is lower case. */
 extern bool rg_http_name_is(RgSlice name, const char *lower);

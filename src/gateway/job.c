@@ -8,8 +8,11 @@
 
 #include <stdlib.h>
 
+#include "response_cache.h"
+
 #define POOL_MAX 256
 #define POOLED_FRAME 16384		/* larger frames are given back */
+#define POOLED_HEAD 4096
 #define MIN_FRAME 1024
 
 static RgJob *pool = NULL;
@@ -37,26 +40,53 @@ RgJob *
 rg_job_new(RgJobKind kind, const RgExchange *exchange)
 {
 	RgJob	   *job = pool ? take_from_pool() : calloc(1, sizeof *job);
-	char	   *frame;
-	size_t		cap;
+	RgJobBytes	bytes;
 
 	if (job == NULL)
 		return NULL;
-	frame = job->frame;
-	cap = job->cap;
+	bytes = rg_job_take_bytes(job);
 	memset(job, 0, offsetof(RgJob, exchange));
-	job->frame = frame;
-	job->cap = cap;
+	job->frame = bytes.frame;
+	job->cap = bytes.cap;
+	job->head = bytes.head;
+	job->head_cap = bytes.head_cap;
 	job->kind = kind;
 	job->exchange = *exchange;
 	return job;
 }
 
+RgJobBytes
+rg_job_take_bytes(RgJob *job)
+{
+	RgJobBytes	bytes = {
+		.head = job->head,.head_len = job->head_len,.head_cap = job->head_cap,
+		.frame = job->frame,.cap = job->cap
+	};
+
+	if (job->len > job->body_start)
+		bytes.body = rg_slice(job->frame + job->body_start, job->len - job->body_start);
+	job->head = job->frame = NULL;
+	job->head_len = job->head_cap = job->len = job->cap = 0;
+	return bytes;
+}
+
+void
+rg_job_bytes_free(RgJobBytes *bytes)
+{
+	held -= bytes->cap + bytes->head_cap;
+	free(bytes->head);
+	free(bytes->frame);
+}
+
 void
 rg_job_free(RgJob *job)
 {
+	RgJobBytes	bytes;
+
 	PQclear(job->result);
-	if (pooled < POOL_MAX && job->cap <= POOLED_FRAME)
+	rg_held_body_release(job->held);
+	job->held = NULL;
+	if (pooled < POOL_MAX && job->cap <= POOLED_FRAME && job->head_cap <= POOLED_HEAD)
 	{
 		job->result = NULL;
 		job->next = pool;
@@ -64,8 +94,8 @@ rg_job_free(RgJob *job)
 		pooled++;
 		return;
 	}
-	held -= job->cap;
-	free(job->frame);
+	bytes = rg_job_take_bytes(job);
+	rg_job_bytes_free(&bytes);
 	free(job);
 }
 
@@ -110,6 +140,25 @@ rg_job_set_frame(RgJob *job, const RgRequest *request)
 	rg_request_write(request, job->frame);
 	job->len = job->body_start = size;
 	point_into_frame(job);
+	return true;
+}
+
+bool
+rg_job_keep_head(RgJob *job, RgSlice text)
+{
+	char	   *head = job->head;
+
+	if (text.len > job->head_cap)
+	{
+		head = realloc(job->head, text.len);
+		if (head == NULL)
+			return false;
+		held += text.len - job->head_cap;
+		job->head = head;
+		job->head_cap = text.len;
+	}
+	memcpy(head, text.data, text.len);
+	job->head_len = text.len;
 	return true;
 }
 

@@ -62,9 +62,13 @@ typedef struct RgJob
 	size_t		len;
 	size_t		cap;
 	size_t		body_start;		/* of the body in the frame */
+	char	   *head;			/* the request's, as it came */
+	size_t		head_len;
+	size_t		head_cap;
 	int64_t		body_left;		/* to come; -1: as the chunks say */
 	RgChunked	chunked;
 	PGresult   *result;
+	struct RgHeldBody *held;	/* that serve() was shown, pinned */
 	RgAsk		ask;
 	RgExchange	exchange;
 } RgJob;
@@ -84,6 +88,29 @@ extern void rg_job_limit_memory(size_t bytes);
  */
 extern bool rg_job_set_frame(RgJob *job, const RgRequest *request)
 			__attribute__((warn_unused_result));
+
+/* Keeps a copy of the request's head, for whoever hands the request on. */
+extern bool rg_job_keep_head(RgJob *job, RgSlice head)
+			__attribute__((warn_unused_result));
+
+/*
+ * A job's head and frame, when they are to outlive it.  What the job's exchange
+ * points to is in them.
+ */
+typedef struct RgJobBytes
+{
+	char	   *head;
+	size_t		head_len;
+	size_t		head_cap;
+	char	   *frame;
+	size_t		cap;
+	RgSlice		body;			/* in the frame */
+} RgJobBytes;
+
+/* Takes them from a job, which has none afterwards. */
+extern RgJobBytes rg_job_take_bytes(RgJob *job);
+
+extern void rg_job_bytes_free(RgJobBytes *bytes);
 
 /* Room for len more bytes of body at the frame's end; NULL when there is none. */
 extern char *rg_job_room(RgJob *job, size_t len)

@@ -9,6 +9,7 @@
 #include "ask.h"
 #include "clock.h"
 #include "log.h"
+#include "metrics.h"
 #include "request.h"
 #include "worker.h"
 
@@ -138,6 +139,7 @@ send_job(RgLane *lane, RgPg *pg, RgJob *job)
 	}
 	job->sent = now;
 	job->exchange.queued_us += now - job->submitted;
+	rg_metrics_queue_wait(now - job->submitted);
 	if (rg_pg_send(pg, job))
 		return;
 	job->submitted = now;

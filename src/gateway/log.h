@@ -28,6 +28,8 @@ typedef struct RgAccess
 	RgSlice		route;			/* a template from a catalog; may be empty */
 	RgSlice		path;			/* without query */
 	RgSlice		client;
+	RgSlice		trace_id;
+	RgSlice		span_id;
 	int			status;
 	size_t		bytes;			/* of the body */
 	int64_t		queued_us;

@@ -20,7 +20,10 @@
 #include "clock.h"
 #include "keys.h"
 #include "log.h"
+#include "metrics.h"
+#include "metrics_endpoint.h"
 #include "role_check.h"
+#include "systemd.h"
 #include "worker.h"
 
 #define MAX_WORKERS 256
@@ -35,6 +38,7 @@ typedef struct Slot
 	pid_t		process;		/* 0: to be started at start_at */
 	pid_t		leaving;		/* its predecessor, told to end */
 	int			listener;		/* -1: the one that fetches keys */
+	int			half;			/* 0 or 1: which of its two metric slots */
 	int			failures;		/* in a row */
 	int64_t		started;
 	int64_t		start_at;
@@ -48,13 +52,22 @@ typedef struct Master
 	Slot		keys;
 	int			rolling;		/* slot to be replaced next; count: none */
 	sigset_t	signals;
+	bool		reloading;		/* not all workers have been replaced */
+	bool		activated;		/* the sockets are systemd's */
 	bool		stopping;
 } Master;
+
+static int
+metric_slot(const Master *master, const Slot *slot, int half)
+{
+	return 2 * (slot - master->slots) + half;
+}
 
 static void
 run_worker(const Master *master, const Slot *slot, pid_t parent)
 {
 	sigprocmask(SIG_UNBLOCK, &master->signals, NULL);
+	rg_metrics_attach(metric_slot(master, slot, slot->half));
 	exit(rg_worker_run(master->config, slot->listener, parent));
 }
 
@@ -120,13 +133,22 @@ note_death(Slot *slot, int status)
 
 	slot->process = 0;
 	slot->start_at = now + restart_delay(slot, now);
+	rg_metrics_died(fetches_keys(slot));
 	rg_log(RG_LOG_ERROR, fetches_keys(slot) ? "the fetcher of keys died and will be replaced"
 		   : "a worker died and will be replaced", "reason", how, NULL);
 }
 
 static void
+note_end_of_worker(const Master *master, const Slot *slot, pid_t pid)
+{
+	if (!fetches_keys(slot) && (slot->process == pid || slot->leaving == pid))
+		rg_metrics_detach(metric_slot(master, slot, slot->process == pid ? slot->half : !slot->half));
+}
+
+static void
 note_exit_of(const Master *master, Slot *slot, pid_t pid, int status)
 {
+	note_end_of_worker(master, slot, pid);
 	if (slot->leaving == pid)
 		slot->leaving = 0;
 	else if (slot->process == pid && !master->stopping)
@@ -191,6 +213,7 @@ continue_rolling(Master *master)
 		return;
 	slot->leaving = slot->process;
 	slot->process = 0;
+	slot->half = !slot->half;
 	start_process(master, slot);
 	kill(slot->leaving, SIGTERM);
 }
@@ -211,8 +234,11 @@ replace_keys(Slot *slot)
 static void
 reload(Master *master)
 {
-	RgConfig   *config = rg_config_load_to_serve(stderr);
+	RgConfig   *config;
 
+	rg_systemd_notify_reload();
+	master->reloading = true;
+	config = rg_config_load_to_serve(stderr);
 	if (config == NULL)
 	{
 		rg_log(RG_LOG_ERROR, "the configuration has mistakes, the old one stays", NULL);
@@ -228,6 +254,15 @@ reload(Master *master)
 	master->rolling = 0;
 	replace_keys(&master->keys);
 	rg_log(RG_LOG_INFO, "the configuration was read again", NULL);
+}
+
+static void
+note_reloaded(Master *master)
+{
+	if (!master->reloading || master->rolling < master->count)
+		return;
+	master->reloading = false;
+	rg_systemd_notify("READY=1");
 }
 
 static void
@@ -278,6 +313,7 @@ stop(Master *master)
 	int64_t		deadline = rg_now() + master->config->drain_timeout + KILL_AFTER;
 
 	rg_log(RG_LOG_INFO, "relay_gateway stops", NULL);
+	rg_systemd_notify("STOPPING=1");
 	master->stopping = true;
 	signal_all(master, SIGTERM);
 	while (has_processes(master) && rg_now() < deadline)
@@ -301,6 +337,7 @@ supervise(Master *master)
 			reload(master);
 		reap(master);
 		continue_rolling(master);
+		note_reloaded(master);
 		start_missing(master);
 	}
 }
@@ -329,11 +366,32 @@ raise_descriptor_limit(void)
 	setrlimit(RLIMIT_NOFILE, &limit);
 }
 
+/* Several workers of one socket take connections from the same queue. */
+static void
+take_listeners(Master *master, const int *sockets, int count)
+{
+	for (int i = 0; i < master->count; i++)
+		master->slots[i].listener = sockets[i % count];
+	master->activated = true;
+}
+
 static bool
 open_listeners(Master *master)
 {
 	int			sockets[MAX_WORKERS];
+	const char *why;
+	int			passed = rg_systemd_sockets(sockets, master->count, &why);
 
+	if (passed < 0)
+	{
+		rg_log(RG_LOG_ERROR, "the sockets that systemd passes cannot be used", "reason", why, NULL);
+		return false;
+	}
+	if (passed > 0)
+	{
+		take_listeners(master, sockets, passed);
+		return true;
+	}
 	if (!rg_listen_open(&master->config->listen, master->count, sockets))
 	{
 		rg_log(RG_LOG_ERROR, "the gateway cannot listen", "at", master->config->listen_text,
@@ -346,14 +404,28 @@ open_listeners(Master *master)
 	return true;
 }
 
+static bool
+open_metrics(const RgConfig *config)
+{
+	if (rg_metrics_open(config))
+		return true;
+	rg_log(RG_LOG_ERROR, "the gateway cannot listen for /metrics", "at",
+		   config->metrics_listen_text, "reason", strerror(errno), "suggestion",
+		   "Choose another METRICS_LISTEN, or set it to off; each gateway of a machine needs its own.", NULL);
+	return false;
+}
+
 static void
 close_listeners(Master *master)
 {
 	int			sockets[MAX_WORKERS];
 
+	if (master->activated)
+		return;
 	for (int i = 0; i < master->count; i++)
 		sockets[i] = master->slots[i].listener;
 	rg_listen_close(&master->config->listen, master->count, sockets);
+	rg_metrics_close(master->config);
 }
 
 static bool
@@ -367,20 +439,27 @@ prepare(Master *master)
 			   "reason", strerror(errno), NULL);
 		return false;
 	}
-	if (!rg_keys_share() || !rg_anchor_share())
+	if (!rg_keys_share() || !rg_anchor_share() || !rg_metrics_share(master->count))
 	{
 		rg_log(RG_LOG_ERROR, "the gateway cannot start: out of memory", NULL);
 		return false;
 	}
 	raise_descriptor_limit();
-	return open_listeners(master);
+	return open_listeners(master) && open_metrics(config);
 }
 
 static void
-note_listening(const RgConfig *config)
+note_listening(const Master *master)
 {
+	const RgConfig *config = master->config;
 	char		port[8];
 
+	rg_systemd_notify("READY=1");
+	if (master->activated)
+	{
+		rg_log(RG_LOG_INFO, "relay_gateway listens", "at", "the sockets of systemd", NULL);
+		return;
+	}
 	snprintf(port, sizeof port, "%d", (int) config->port);
 	rg_log(RG_LOG_INFO, "relay_gateway listens", "at", config->listen_text,
 		   "port", config->port ? port : NULL, NULL);
@@ -399,7 +478,7 @@ rg_master_run(RgConfig *config)
 	if (!rg_role_check_at_start(config) || !prepare(&master))
 		return EXIT_FAILURE;
 	start_missing(&master);
-	note_listening(config);
+	note_listening(&master);
 	supervise(&master);
 	stop(&master);
 	close_listeners(&master);

@@ -11,6 +11,7 @@
 #include "clock.h"
 #include "lane.h"
 #include "log.h"
+#include "metrics.h"
 #include "random.h"
 #include "role_check.h"
 #include "worker.h"
@@ -29,7 +30,11 @@ static const char ready_query[] = "SELECT relay_guard.ready()::text";
 
 static void on_event(evutil_socket_t fd, short what, void *arg);
 
-/* The session's own options, behind those that the connection string gives. */
+/*
+ * The session's own options, behind those that the connection string gives.  An
+ * error's context must not hold its parameters: they are whole requests, and
+ * the gateway logs the context.
+ */
 static char *
 make_options(const char *conninfo, int64_t timeout_us, const char *further)
 {
@@ -41,7 +46,7 @@ make_options(const char *conninfo, int64_t timeout_us, const char *further)
 		if (strcmp(option->keyword, "options") == 0 && option->val != NULL)
 			theirs = option->val;
 	/* slightly below the gateway's, so that the backend is freed in time */
-	if (asprintf(&options, "-c statement_timeout=%lldms %s %s",
+	if (asprintf(&options, "-c statement_timeout=%lldms -c log_parameter_max_length_on_error=0 %s %s",
 				 (long long) (timeout_us - timeout_us / 20) / 1000,
 				 further, theirs ? theirs : "") < 0)
 		options = NULL;
@@ -150,6 +155,7 @@ rg_pg_drop(RgPg *pg, const char *reason)
 	bool		was_ready = pg->state == RG_PG_READY;
 
 	log_failure(pg, reason);
+	rg_metrics_count(RG_COUNT_DATABASE_LOSSES, was_ready);
 	pg->retry_at = rg_now() + next_delay(pg->failures);
 	if (!was_ready)
 		pg->failures++;

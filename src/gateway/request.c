@@ -2,17 +2,22 @@
  * request.c
  *		What is done with a request; request.h has the contract.
  *
- * Order: framing (http1.c), request id, target, host, method, headers, size,
- * body, and then either an answer from memory or the database.  Every refusal
- * before the database is made here.
+ * Order: framing (http1.c), request id, target, host, method, headers,
+ * preflights and redirects (edge.c), size, body, and then either an answer
+ * from memory or the database.  Every refusal before the database is made
+ * here.
  */
 #include "request.h"
 
 #include "clock.h"
 #include "config.h"
 #include "deny.h"
+#include "edge.h"
 #include "health.h"
+#include "metrics_endpoint.h"
+#include "represent.h"
 #include "response.h"
+#include "session_config.h"
 #include "target.h"
 #include "utf8.h"
 #include "worker.h"
@@ -23,9 +28,9 @@ static const RgSlice none = {NULL, 0};
 
 /* The headers that the database may need, as it knows them. */
 static const char *const forwarded[] = {
-	"authorization", "cookie", "content-type", "origin", "sec-fetch-site",
+	"authorization", "cookie", "content-type", "origin", "referer", "sec-fetch-site",
 	"x-csrf-token", "x-api-key", "idempotency-key", "if-none-match",
-	"last-event-id", "user-agent", "traceparent"
+	"last-event-id", "user-agent"
 };
 
 static void
@@ -39,70 +44,13 @@ refuse(RgConn *conn, const RgExchange *exchange, int status, RgSlice code,
 	rg_respond_problem(conn, exchange, &problem, none, none);
 }
 
-static RgSlice
-find_header(const RgHttpHead *head, const char *name)
-{
-	for (int i = 0; i < head->nheaders; i++)
-		if (rg_http_name_is(head->headers[i].name, name))
-			return head->headers[i].value;
-	return none;
-}
-
-static void
-set_request_id(RgExchange *exchange, RgSlice given)
-{
-	if (rg_request_id_valid(given))
-	{
-		memcpy(exchange->request_id, given.data, given.len);
-		exchange->request_id_len = given.len;
-	}
-	else
-		exchange->request_id_len = rg_request_id_new(rg_wall_clock(), exchange->request_id);
-}
-
-/* Several X-Forwarded-For lines are one list, the last line its right end. */
-static void
-set_client(const RgConn *conn, const RgHttpHead *head, RgExchange *exchange)
-{
-	const RgNetworks *trusted = &conn->worker->config->trusted_proxies;
-
-	exchange->client = conn->peer;
-	memcpy(exchange->client_text, conn->peer_text, sizeof exchange->client_text);
-	if (!rg_networks_contain(trusted, &conn->peer))
-		return;
-	for (int i = head->nheaders - 1; i >= 0; i--)
-		if (rg_http_name_is(head->headers[i].name, "x-forwarded-for") &&
-			!rg_forwarded_client(trusted, head->headers[i].value, &exchange->client))
-			break;
-	rg_address_text(&exchange->client, exchange->client_text);
-}
-
 static RgExchange *
 begin_exchange(RgConn *conn, const RgHttpHead *head)
 {
 	RgExchange *exchange = &conn->worker->exchange;
 
-	exchange->method = head->method;
-	exchange->path = head->target;
-	exchange->minor = head->minor;
-	exchange->keep_alive = head->keep_alive && !conn->worker->draining;
-	exchange->head_only = rg_slice_is(head->method, "HEAD");
-	exchange->tls = conn->transport.tls != NULL;
-	exchange->sent_token = false;
-	exchange->started = rg_now();
-	exchange->queued_us = exchange->database_us = 0;
-	set_request_id(exchange, find_header(head, "x-request-id"));
-	set_client(conn, head, exchange);
+	rg_exchange_begin(exchange, conn, head);
 	return exchange;
-}
-
-/* For answers to what could not be read as a request. */
-static RgExchange *
-anonymous_exchange(RgConn *conn)
-{
-	static const RgHttpHead nothing = {.method = {"", 0},.target = {"", 0},.minor = 1};
-
-	return begin_exchange(conn, &nothing);
 }
 
 static bool
@@ -175,7 +123,7 @@ fill_request(const RgExchange *exchange, const RgTarget *target, RgRequest *requ
 	request->body = none;
 }
 
-/* Reads the head into the worker's request; false when it was refused. */
+/* Reads the head into the worker's request; false when it has been answered. */
 static bool
 check_head(RgConn *conn, const RgHttpHead *head, RgExchange *exchange)
 {
@@ -203,8 +151,11 @@ check_head(RgConn *conn, const RgHttpHead *head, RgExchange *exchange)
 	else
 	{
 		fill_request(exchange, &target, request);
+		rg_edge_add_headers(conn, head, exchange, request);
+		rg_session_config_tell(conn->worker->config, exchange->secure, request);
 		exchange->sent_token = rg_request_header(request, "authorization").data != NULL;
-		return true;
+		rg_represent_accepts(exchange, request, head);
+		return !rg_edge_answer(conn, head, exchange);
 	}
 	return false;
 }
@@ -225,15 +176,15 @@ answer_allow(RgConn *conn, const RgExchange *exchange, int status, RgSlice allow
 }
 
 static void
-answer_file(RgConn *conn, const RgExchange *exchange, const RgStaticFile *file)
+answer_file(RgConn *conn, const RgExchange *exchange, RgStaticFile *file)
 {
 	RgSlice		if_none_match = rg_request_header(&conn->worker->request, "if-none-match");
-	bool		fresh = rg_etag_matches(if_none_match, file->etag);
 	RgResponse	response = {
-		.status = fresh ? 304 : 200,.headers = file->headers,.body = file->body,
+		.status = 200,.headers = file->headers,
 		.route = {file->path, strlen(file->path)},.cacheable = true
 	};
 
+	rg_represent_file(exchange, file, if_none_match, &response);
 	rg_respond(conn, exchange, &response);
 }
 
@@ -275,7 +226,8 @@ make_job(RgConn *conn, const RgExchange *exchange, const RgRequest *request)
 {
 	RgJob	   *job = rg_job_new(RG_JOB_SERVE, exchange);
 
-	if (job != NULL && rg_job_set_frame(job, request))
+	if (job != NULL && rg_job_set_frame(job, request) &&
+		rg_job_keep_head(job, conn->worker->head.text))
 		return job;
 	refuse_memory(conn, exchange);
 	if (job != NULL)
@@ -299,7 +251,7 @@ ask_ready(RgConn *conn, const RgExchange *exchange)
 static bool
 answer_here(RgConn *conn, const RgExchange *exchange)
 {
-	const RgStaticFile *file;
+	RgStaticFile *file;
 
 	if (rg_slice_is(exchange->path, "*"))
 	{
@@ -330,13 +282,21 @@ answer_here(RgConn *conn, const RgExchange *exchange)
 static void
 handle_without_body(RgConn *conn, const RgExchange *exchange)
 {
+	RgHeldBody *held = NULL;
 	RgJob	   *job;
 
 	if (answer_here(conn, exchange))
 		return;
+	if (is_read(exchange))
+		held = rg_represent_offer(&conn->worker->request);
 	job = make_job(conn, exchange, &conn->worker->request);
-	if (job != NULL)
-		submit(conn, job);
+	if (job == NULL)
+	{
+		rg_held_body_release(held);
+		return;
+	}
+	job->held = held;
+	submit(conn, job);
 }
 
 static void
@@ -379,6 +339,11 @@ rg_request_head(RgConn *conn, const RgHttpHead *head, bool body_there)
 
 	/* a refusal leaves the body unread, and then no next request can follow */
 	exchange->keep_alive = keep_alive && !has_body;
+	if (conn->metrics)
+	{
+		rg_metrics_request(conn, head, exchange);
+		return;
+	}
 	if (!check_head(conn, head, exchange))
 		return;
 	if (has_body)
@@ -409,9 +374,15 @@ rg_request_body(RgConn *conn)
 void
 rg_request_malformed(RgConn *conn, const RgHttpHead *head, int status)
 {
-	RgExchange *exchange = anonymous_exchange(conn);
+	RgExchange *exchange = begin_exchange(conn, head);
 
-	exchange->keep_alive = false;
+	/*
+	 * the head is not to be trusted: of its headers only what the answer is
+	 * made with
+	 */
+	exchange->method = exchange->path = RG_SLICE("");
+	exchange->minor = 1;
+	exchange->keep_alive = exchange->head_only = false;
 	refuse(conn, exchange, status, RG_SLICE("malformed_request"), head->error);
 }
 

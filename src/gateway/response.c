@@ -7,43 +7,58 @@
  */
 #include "response.h"
 
+#include <stdlib.h>
+
 #include "clock.h"
 #include "http1.h"
 #include "json_text.h"
 #include "log.h"
+#include "metrics.h"
 
-#define BUFFER 16384
+#define BUFFER 32768
 #define SMALL_BODY 8192			/* copied behind the head */
 
-static char common_headers[1024];
-static size_t common_headers_len;
+/* Lines of every answer, and of those by TLS in production. */
+static char common_lines[2][RG_SECURITY_HEADERS_MAX + 64];
+static RgSlice common[2];
 
-static const char security_headers[] =
-"X-Content-Type-Options: nosniff\r\n"
-"X-Frame-Options: DENY\r\n"
-"Referrer-Policy: no-referrer\r\n"
-"Content-Security-Policy: default-src 'self'; script-src 'self'; "
-"style-src 'self'; img-src 'self' data:; connect-src 'self'; "
-"frame-ancestors 'none'; base-uri 'self'; form-action 'self'\r\n"
-"Cross-Origin-Opener-Policy: same-origin\r\n"
-"Cross-Origin-Resource-Policy: same-origin\r\n"
-"Permissions-Policy: accelerometer=(), camera=(), geolocation=(), "
-"microphone=(), payment=(), usb=()\r\n"
-"X-Permitted-Cross-Domain-Policies: none\r\n"
-"X-XSS-Protection: 0\r\n";
+/* Lines for pages of allowed origins, by RgExchange.cors; none for the others. */
+static RgSlice cors_lines[RG_CORS_MAX_ORIGINS + 1];
 
-static const char transport_security[] =
-"Strict-Transport-Security: max-age=31536000; includeSubDomains; preload\r\n";
+static void
+init_common(const RgConfig *config, bool secure)
+{
+	RgText		text = {common_lines[secure], sizeof common_lines[secure], 0};
+
+	rg_security_headers_put(&text, &config->security,
+							secure && config->environment == RG_PRODUCTION);
+	if (config->cors.count > 0)
+		rg_text_put(&text, RG_SLICE("Vary: Origin\r\n"));
+	common[secure] = rg_slice(common_lines[secure], text.len);
+}
+
+/* Without memory for them, pages do not get them. */
+static void
+init_cors(const RgCors *cors, int number)
+{
+	RgText		counted = {NULL, 0, 0};
+	RgText		text;
+
+	rg_cors_put(&counted, cors, number);
+	text.data = malloc(counted.len);
+	text.cap = text.data ? counted.len : 0;
+	text.len = 0;
+	rg_cors_put(&text, cors, number);
+	cors_lines[number] = rg_slice(text.data, text.cap);
+}
 
 void
 rg_response_init(const RgConfig *config)
 {
-	RgText		text = {common_headers, sizeof common_headers, 0};
-
-	rg_text_put(&text, RG_SLICE(security_headers));
-	if (config->environment == RG_PRODUCTION)
-		rg_text_put(&text, RG_SLICE(transport_security));
-	common_headers_len = text.len;
+	init_common(config, false);
+	init_common(config, true);
+	for (int number = 1; number <= config->cors.count; number++)
+		init_cors(&config->cors, number);
 }
 
 static bool
@@ -101,8 +116,10 @@ rg_response_head(RgText *head, const RgExchange *exchange, const RgResponse *res
 	rg_text_put(head, RG_SLICE("\r\nX-Request-ID: "));
 	rg_text_put(head, rg_exchange_id(exchange));
 	rg_text_put(head, RG_SLICE("\r\n"));
-	rg_text_put(head, rg_slice(common_headers, common_headers_len));
+	rg_text_put(head, common[exchange->secure]);
+	rg_text_put(head, cors_lines[exchange->cors]);
 	rg_text_put(head, response->headers);
+	rg_text_put(head, response->lines);
 	if (!response->cacheable)
 		rg_text_put(head, RG_SLICE("Cache-Control: no-store\r\n"));
 	put_connection(head, exchange);
@@ -126,23 +143,39 @@ send_response(RgConn *conn, RgText *head, RgSlice body)
 	rg_conn_send(conn, pieces, body.len > 0 ? 2 : 1);
 }
 
+static void
+count_response(const RgExchange *exchange, const RgResponse *response, int64_t total_us)
+{
+	RgAnswered	answered = {
+		.method = exchange->method,.route = response->route,.body = response->body,
+		.status = response->status,.total_us = total_us
+	};
+
+	if (!exchange->metrics)
+		rg_metrics_answered(&answered);
+}
+
 void
 rg_response_log(const RgExchange *exchange, const RgResponse *response, size_t bytes)
 {
+	int64_t		total_us = rg_now() - exchange->started;
 	RgAccess	access = {
 		.request_id = rg_exchange_id(exchange),
 		.method = exchange->method,
 		.route = response->route,
 		.path = exchange->path,
+		.trace_id = {exchange->trace.trace_id, RG_TRACE_ID_LEN},
+		.span_id = {exchange->trace.span_id, RG_SPAN_ID_LEN},
 		.client = {exchange->client_text, strlen(exchange->client_text)},
 		.status = response->status,
 		.bytes = bytes,
 		.queued_us = exchange->queued_us,
 		.database_us = exchange->database_us,
-		.total_us = rg_now() - exchange->started,
+		.total_us = total_us,
 	};
 
 	rg_access_log(&access);
+	count_response(exchange, response, total_us);
 }
 
 static void

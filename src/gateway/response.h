@@ -14,6 +14,7 @@ typedef struct RgResponse
 {
 	int			status;
 	RgSlice		headers;		/* complete lines, each ended by CRLF */
+	RgSlice		lines;			/* more of them */
 	RgSlice		body;
 	RgSlice		route;			/* for the log */
 	bool		cacheable;		/* headers hold a Cache-Control */

@@ -6,7 +6,6 @@
 
 #include <dirent.h>
 #include <fcntl.h>
-#include <sodium.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/stat.h>
@@ -14,7 +13,6 @@
 
 #include "log.h"
 
-#define ETAG_BYTES 16
 #define MAX_DEPTH 8
 
 static const struct
@@ -85,31 +83,16 @@ read_whole(int fd, char *data, size_t len)
 	return true;
 }
 
-static void
-hash_to_hex(RgSlice body, char hex[2 * ETAG_BYTES + 1])
-{
-	unsigned char hash[ETAG_BYTES];
-
-	crypto_generichash(hash, sizeof hash, (const unsigned char *) body.data,
-					   body.len, NULL, 0);
-	sodium_bin2hex(hex, 2 * ETAG_BYTES + 1, hash, sizeof hash);
-}
-
 /* Pages are asked for again each time, and then mostly not sent again. */
 static bool
 make_headers(RgStaticFile *file)
 {
-	char		hex[2 * ETAG_BYTES + 1];
-	char	   *lines;
-	int			len;
+	char	   *headers;
+	int			len = asprintf(&headers, "Content-Type: %s\r\nCache-Control: no-cache\r\n", file->type);
 
-	hash_to_hex(file->body, hex);
-	len = asprintf(&lines, "Content-Type: %s\r\nCache-Control: no-cache\r\n"
-				   "ETag: \"%s\"\r\n", file->type, hex);
 	if (len < 0)
 		return false;
-	file->headers = rg_slice(lines, len);
-	file->etag = rg_slice(lines + len - sizeof hex - 3, sizeof hex + 1);
+	file->headers = rg_slice(headers, len);
 	return true;
 }
 
@@ -127,20 +110,31 @@ add_file(RgStaticFiles *files, char *path, const char *type, RgSlice body)
 
 	file->path = path;
 	file->type = type;
-	file->body = body;
+	rg_content_init(&file->content, body, true);
 	if (path != NULL && make_headers(file))
 		files->count++;
 }
 
-/* "/docs/index.html" is "/docs/" too. */
+/* "/guide/index.html" is "/guide/" too, and "/docs.html" is "/docs". */
+static size_t
+short_length(const char *path)
+{
+	const char *name = strrchr(path, '/') + 1;
+	size_t		len = strlen(path);
+
+	if (strcmp(name, "index.html") == 0)
+		return name - path;
+	return strlen(name) > 5 && strcmp(path + len - 5, ".html") == 0 ? len - 5 : len;
+}
+
 static void
 add_paths(RgStaticFiles *files, const char *path, RgSlice body)
 {
-	const char *name = strrchr(path, '/') + 1;
+	size_t		len = short_length(path);
 
 	add_file(files, strdup(path), type_of(path), body);
-	if (strcmp(name, "index.html") == 0 && files->count < RG_STATIC_MAX_FILES)
-		add_file(files, strndup(path, name - path), type_of(path), body);
+	if (path[len] != '\0' && files->count < RG_STATIC_MAX_FILES)
+		add_file(files, strndup(path, len), type_of(path), body);
 }
 
 static void
@@ -232,7 +226,7 @@ compare(RgSlice path, const char *other)
 	return order != 0 || other[path.len] == '\0' ? order : -1;
 }
 
-const RgStaticFile *
+RgStaticFile *
 rg_static_find(const RgStaticFiles *files, RgSlice path)
 {
 	int			low = 0;

@@ -8,7 +8,7 @@
 #ifndef RG_STATIC_FILES_H
 #define RG_STATIC_FILES_H
 
-#include "slice.h"
+#include "content.h"
 
 #define RG_STATIC_MAX_FILES 1024
 #define RG_STATIC_MAX_BYTES (64 << 20)	/* all files together */
@@ -17,9 +17,8 @@ typedef struct RgStaticFile
 {
 	char	   *path;			/* as in a request: "/style.css" */
 	const char *type;			/* Content-Type */
-	RgSlice		body;
-	RgSlice		headers;		/* complete lines, Content-Type to ETag */
-	RgSlice		etag;			/* within headers, with its quotes */
+	RgContent	content;
+	RgSlice		headers;		/* complete lines, without the ETag */
 } RgStaticFile;
 
 typedef struct RgStaticFiles
@@ -37,7 +36,7 @@ typedef struct RgStaticFiles
 extern void rg_static_load(const char *root, RgStaticFiles *files);
 
 /* The file of that path, or NULL. */
-extern const RgStaticFile *rg_static_find(const RgStaticFiles *files, RgSlice path);
+extern RgStaticFile *rg_static_find(const RgStaticFiles *files, RgSlice path);
 
 /* Does an If-None-Match header name that ETag, or anything ("*")? */
 extern bool rg_etag_matches(RgSlice if_none_match, RgSlice etag);

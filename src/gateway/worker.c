@@ -13,8 +13,13 @@
 
 #include "anchor.h"
 #include "clock.h"
+#include "conn_class.h"
 #include "deny.h"
 #include "log.h"
+#include "metrics_endpoint.h"
+#include "peer.h"
+#include "represent.h"
+#include "proxy.h"
 #include "response.h"
 #include "sse.h"
 
@@ -128,6 +133,7 @@ on_tick(evutil_socket_t fd, short what, void *arg)
 	rg_lane_tick(&worker->writes, now);
 	rg_lane_tick(&worker->slow, now);
 	rg_sse_tick(now);
+	rg_proxy_tick(now);
 	rg_conn_expire(worker, now);
 	if (worker->nconns < worker->max_conns)
 		start_accepting(worker);
@@ -142,6 +148,8 @@ on_second(evutil_socket_t fd, short what, void *arg)
 	(void) what;
 	rg_anchor_tick(arg);
 	rg_sse_second(rg_now());
+	rg_output_check(arg, rg_now());
+	rg_metrics_second(arg);
 	rg_access_log_flush();
 }
 
@@ -177,10 +185,12 @@ on_stop(evutil_socket_t signal, short what, void *arg)
 	if (worker->draining)
 		return;
 	stop_accepting(worker);
+	rg_metrics_stop();
 	worker->draining = true;
 	worker->drain_until = rg_now() + worker->config->drain_timeout;
 	rg_conn_close_idle(worker);
 	rg_sse_drain();
+	rg_proxy_drain();
 }
 
 void
@@ -278,9 +288,14 @@ rg_worker_run(const RgConfig *config, int listener, pid_t master)
 	follow_master(master);
 	rg_response_init(config);
 	rg_deny_init(config);
+	rg_peer_init(config, worker->max_conns);
+	rg_represent_init(config);
+	rg_proxy_init(worker);
+	rg_output_init(worker);
 	rg_job_limit_memory(config->max_body_memory);
 	on_tick(-1, 0, worker);
 	start_accepting(worker);
+	rg_metrics_second(worker);
 	event_base_dispatch(worker->base);
 	rg_lane_close(&worker->reads);
 	rg_lane_close(&worker->writes);

@@ -32,9 +32,9 @@ check_reply(RgSlice frame)
 		return;
 	require(lies_within(reply.body, frame) && lies_within(reply.headers, frame));
 	require(lies_within(reply.route, frame) && lies_within(reply.order, frame));
-	require(lies_within(reply.limits, frame));
+	require(lies_within(reply.limits, frame) && lies_within(reply.validator, frame));
 	require(reply.body.len + reply.headers.len + reply.route.len + reply.order.len +
-			reply.limits.len + 28 == frame.len);
+			reply.limits.len + reply.validator.len + 32 == frame.len);
 	check_limits(reply.limits);
 }
 

@@ -21,7 +21,7 @@ STAND_IN = r"""
     RETURN int4send(octet_length($1)) || convert_to($1, 'UTF8');
     CREATE FUNCTION reply(status int, body text, headers text) RETURNS bytea LANGUAGE sql
     RETURN int4send(status) || public.block(body) || public.block(headers) ||
-        public.block('/stand-in') || public.block('') || public.block('') || int4send(0);
+        public.block('/stand-in') || public.block('') || public.block('') || public.block('') || int4send(0);
     CREATE FUNCTION relay_guard.serve(request bytea) RETURNS bytea
     LANGUAGE plpgsql SECURITY DEFINER SET search_path = public AS $$
     DECLARE

@@ -86,3 +86,14 @@ def test_a_limit_that_a_statement_requires_says_when_to_come_back(postgres, limi
     refused = limited.get("/test/required", who)
     assert (refused.status, refused.json()["code"]) == (429, "rate_limited")
     assert 0 < int(refused.header("Retry-After")) <= 601
+
+
+def test_healthz_of_pages_is_under_the_policy_api(limited):
+    origin = address()
+    answers = [limited.get("/api/healthz", origin) for _ in range(101)]
+    assert [answer.status for answer in answers] == [200] * 100 + [429]
+    assert answers[0].header("RateLimit-Policy") == '"api";q=100;w=60'
+    assert answers[0].header("Cache-Control") == "no-store"
+    # whoever probes is not limited
+    for target in "/health", "/healthz", "/_stcore/health", "/ready":
+        assert limited.get(target, origin).status == 200

@@ -138,8 +138,9 @@ def test_production_does_not_start_with_errors(postgres, bad):
 def test_the_logged_fix_mends_it(postgres, bad, start):
     _, lines = refused(postgres, ENVIRONMENT="production")
     postgres.sql(lines[0]["fix"], user="relay_owner")
-    gateway = start(ENVIRONMENT="production")
-    assert findings(gateway) == [] and gateway.get("/test/echo/a").status == 200
+    gateway = start(ENVIRONMENT="production", TRUSTED_PROXIES="127.0.0.1")
+    assert findings(gateway) == []
+    assert gateway.get("/test/echo/a", {"X-Forwarded-Proto": "https"}).status == 200
 
 
 def test_elsewhere_errors_are_logged_only(start, bad):
@@ -170,5 +171,5 @@ def test_a_database_that_cannot_be_linted_does_not_block(postgres, start):
 
 def test_a_database_that_is_down_does_not_block(start):
     gateway = start(ENVIRONMENT="production", DATABASE_URL="host=/nonexistent", ready=False)
-    assert gateway.get("/health").status == 200
+    assert gateway.get("/_stcore/health").status == 200
     wait_until(lambda: "not linted" in gateway.errors())

@@ -57,7 +57,9 @@ test_refusals(void)
 {
 	RgDbError	sparse = {"RG409", "m", "", NULL, NULL, NULL};
 	RgDbError	empty = {NULL, NULL, NULL, NULL, NULL, NULL};
+	RgDbError	advised = {"RG503", "m", "closed", "Call relay_guard.open().", NULL, NULL};
 	RgProblem	problem = problem_of("RG404");
+	RgProblem	closed = {0};
 
 	ok(problem.status == 404 && rg_slice_is(problem.detail, "secret text") &&
 	   rg_slice_is(problem.code, "secret_detail") &&
@@ -67,6 +69,9 @@ test_refusals(void)
 	   problem.code.data == NULL && problem.suggestion.data == NULL, "but for what is empty");
 	ok(!rg_db_error_problem(&empty, &problem) &&
 	   problem.status == 500, "an error without anything");
+	rg_db_error_problem(&advised, &closed);
+	ok(closed.status == 503 && rg_slice_is(closed.code, "closed") && closed.suggestion.data == NULL,
+	   "advice for operators is not for clients");
 }
 
 static void

@@ -58,14 +58,15 @@ static void
 test_reply(void)
 {
 	static const char frame[] = "\0\0\0\xc8" "\0\0\0\2{}" "\0\0\0\6a: b\r\n" "\0\0\0\2/a" "\0\0\0\0"
-	"\0\0\0\3lim" "\0\0\0\1";
+	"\0\0\0\3lim" "\0\0\0\3val" "\0\0\0\1";
 	RgReply		reply;
 	int			refused = 0;
 
 	ok(rg_reply_parse(rg_slice(frame, sizeof frame - 1), &reply) && reply.status == 200 &&
 	   rg_slice_is(reply.body, "{}") && rg_slice_is(reply.headers, "a: b\r\n") &&
 	   rg_slice_is(reply.route, "/a") && reply.order.len == 0 &&
-	   rg_slice_is(reply.limits, "lim") && reply.signals == RG_SIGNAL_UNKNOWN_KEY, "a reply comes through");
+	   rg_slice_is(reply.limits, "lim") && rg_slice_is(reply.validator, "val") &&
+	   reply.signals == RG_SIGNAL_UNKNOWN_KEY, "a reply comes through");
 	for (size_t cut = 0; cut < sizeof frame - 1; cut++)
 		refused += !rg_reply_parse(rg_slice(frame, cut), &reply);
 	ok(refused == sizeof frame - 1, "no truncation is taken for a reply");

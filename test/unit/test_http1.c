@@ -349,6 +349,62 @@ test_chunks(void)
 	REFUSE_BODY(1, "5\r\nhel", "an incomplete body waits");
 }
 
+/* Of a refused head, the headers that came whole: all of them, and no more. */
+static void
+salvages(RgSlice text, const char *names, const char *name)
+{
+	RgHttpHead	head;
+	char		found[64] = "";
+
+	at_once(text, &head);
+	for (int i = 0; i < head.nheaders; i++)
+		strncat(found, head.headers[i].name.data, head.headers[i].name.len);
+	ok(head.error != NULL && strcmp(found, names) == 0, "%s: %s", name, found);
+}
+
+static void
+test_salvage(void)
+{
+	RgHttpHead	head;
+	static char many[RG_HTTP_MAX_HEAD] = LINE "A: b\r\nC: ";
+
+	salvages(RG_SLICE("GET x y\r\nA: b\r\nC: d\r\n\r\n"), "AC", "behind a request line that is none");
+	salvages(RG_SLICE(LINE "A: b\r\nHost: a b\r\nC: d\r\n\r\n"), "AHostC", "around a Host that is none");
+	salvages(RG_SLICE(LINE "A: b\r\n C: d\r\nE : f\r\nG: \1\r\nI: j\r\n\r\n"), "AI", "but not what is no header");
+	salvages(RG_SLICE(LINE "A: b\r\nC: d\nE: f\r\n\r\n"), "A", "up to a bare LF");
+	salvages(RG_SLICE("\r\n" LINE "A: b\r\n\r\n"), "", "not before the request");
+	memset(many + strlen(many), 'x', sizeof many - strlen(many));
+	salvages(rg_slice(many, sizeof many), "A", "before a line that is too long");
+	rg_http_give_up(LINE "A: b\r\nC: d\r\n", sizeof(LINE "A: b\r\n") - 1, &head);
+	ok(head.nheaders == 1 && rg_slice_is(head.headers[0].value, "b"), "of a head that ended early");
+	rg_http_give_up("", 0, &head);
+	ok(head.nheaders == 0 && head.target.data == NULL, "of nothing, nothing");
+}
+
+/* Eight bytes are looked at together: each place of a control character counts. */
+static void
+test_long_values(void)
+{
+	bool		refused = true;
+	bool		taken = true;
+
+	for (int at = 0; at < 40; at++)
+		for (int c = 1; c < 256; c++)
+		{
+			char		text[] = LINE HOST "A: 0123456789012345678901234567890123456789\r\n\r\n";
+			bool		control = (c < ' ' && c != '\t') || c == 0x7f;
+			RgHttpHead	head;
+
+			text[sizeof LINE HOST "A:" - 1 + at + 1] = c;
+			if (control)
+				refused &= at_once(rg_slice(text, sizeof text - 1), &head) == -400;
+			else
+				taken &= at_once(rg_slice(text, sizeof text - 1), &head) == sizeof text - 1;
+		}
+	ok(refused, "a control character anywhere in a value");
+	ok(taken, "and all others");
+}
+
 static RgSlice
 chunks_with(char *buf, const char *before, int len, const char *behind)
 {
@@ -382,6 +438,8 @@ main(void)
 	test_connection();
 	test_sizes();
 	test_values();
+	test_salvage();
+	test_long_values();
 	test_chunks();
 	test_chunk_sizes();
 	return done();

@@ -7,6 +7,7 @@
 
 #include "json_text.h"
 #include "problem.h"
+#include "problem_catalog.h"
 #include "tap.h"
 
 static bool
@@ -78,8 +79,10 @@ test_problems(void)
 	};
 
 	ok(problem_is(&bare,
-				  "{\"type\":\"about:blank\",\"title\":\"Not Found\",\"status\":404}"),
-	   "a bare problem");
+				  "{\"type\":\"about:blank\",\"title\":\"Not Found\",\"status\":404,"
+				  "\"code\":\"not_found\",\"suggestion\":"
+				  "\"Check the path and its ids, and whose credentials were sent.\"}"),
+	   "a bare problem has a code and a suggestion all the same");
 	ok(problem_is(&full, "{\"type\":\"about:blank\",\"title\":\"Too Many Requests\","
 				  "\"status\":429,\"code\":\"rate_limited\",\"detail\":\"too \\\"many\\\"\","
 				  "\"suggestion\":\"Wait.\",\"pointer\":\"/query/x\",\"instance\":\"/a\","
@@ -89,6 +92,61 @@ test_problems(void)
 	ok(strcmp(rg_status_title(599), "Server Error") == 0, "a server error without a title");
 }
 
+/* A whole sentence, which tells clients nothing of SQL. */
+static bool
+is_sentence(const char *text)
+{
+	size_t		len = strlen(text);
+
+	return len > 1 && text[0] >= 'A' && text[0] <= 'Z' && text[len - 1] == '.';
+}
+
+static bool
+is_word(const char *code)
+{
+	return *code != '\0' && strspn(code, "abcdefghijklmnopqrstuvwxyz0123456789_") == strlen(code);
+}
+
+static bool
+is_listed(const RgProblemKind *kinds, size_t count, int status, RgSlice code)
+{
+	for (size_t i = 0; i < count; i++)
+		if (kinds[i].status == status && rg_slice_is(code, kinds[i].code))
+			return true;
+	return false;
+}
+
+static void
+test_catalog(void)
+{
+	size_t		count;
+	const RgProblemKind *kinds = rg_problem_kinds(&count);
+	bool		sorted = true;
+	bool		worded = true;
+	bool		single = true;
+	bool		named = true;
+
+	for (size_t i = 0; i < count; i++)
+	{
+		sorted &= i == 0 || kinds[i - 1].status <= kinds[i].status;
+		worded &= is_word(kinds[i].code) && is_sentence(kinds[i].suggestion) &&
+			kinds[i].meaning[0] != '\0';
+		single &= !is_listed(kinds, i, kinds[i].status, rg_slice_of(kinds[i].code));
+	}
+	for (int status = 400; status < 600; status++)
+		named &= rg_slice_is(rg_problem_code(status), "refused") ||
+			is_listed(kinds, count, status, rg_problem_code(status));
+	ok(sorted, "the catalog stands in the order of status");
+	ok(worded, "each problem has a code that is a word, a meaning and a suggestion");
+	ok(single, "none stands there twice");
+	ok(named, "what comes without a code gets one that is listed");
+	ok(rg_slice_is(rg_problem_suggestion(418, RG_SLICE("teapot")),
+				   "Correct the request before sending it again."),
+	   "an application's problem gets a suggestion by its status");
+	ok(rg_slice_is(rg_problem_suggestion(599, RG_SLICE("teapot")), "Send the request again later."),
+	   "so does a server's error");
+}
+
 int
 main(void)
 {
@@ -96,5 +154,6 @@ main(void)
 	test_bounds();
 	test_numbers();
 	test_problems();
+	test_catalog();
 	return done();
 }

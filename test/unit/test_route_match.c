@@ -34,5 +34,17 @@ main(void)
 	matches("/{x}", "//", false);
 	matches("/a", "", false);
 	matches("/a", "a", false);
+	matches("/a/{rest...}", "/a/b/c%2Fd//e/", true);
+	ok(rg_slice_is(values[0], "b/c%2Fd//e/"), "what takes the rest takes it as it came");
+	matches("/a/{rest...}", "/a/", true);
+	ok(values[0].len == 0, "and may be nothing");
+	matches("/a/{rest...}", "/a", false);
+	matches("/a/{rest...}", "/ab/c", false);
+	matches("/{x}/b/{rest...}", "/1/b/2/3", true);
+	ok(rg_slice_is(values[0], "1") && rg_slice_is(values[1], "2/3"), "it comes after the others");
+	matches("/{rest...}", "/", true);
+	matches("/{a}/{b}/{c}/{d}/{rest...}", "/1/2/3/4/5", false);
+	ok(rg_template_has_rest("/a/{rest...}") && !rg_template_has_rest("/a/{rest}") &&
+	   !rg_template_has_rest("/a...") && !rg_template_has_rest("/{x}/..."), "its template tells");
 	return done();
 }

@@ -1,0 +1,233 @@
+/*
+ * represent.c
+ *		How an answer is sent; represent.h has the contract.
+ *
+ * A representation's ETag is that of the bytes as they are, with "-gz" in it for
+ * the compressed ones, so both are strong.
+ */
+#include "represent.h"
+
+#include "accept_encoding.h"
+#include "gzip.h"
+#include "json_text.h"
+#include "log.h"
+
+#define HELD_HEADER "x-relay-held"
+
+static RgResponseCache *cache = NULL;	/* NULL: off */
+static bool gzip_on = false;
+
+/* Lines of the answer that is being made. */
+static char lines[256];
+
+void
+rg_represent_init(const RgConfig *config)
+{
+	gzip_on = config->gzip == RG_ON;
+	if (config->response_cache == 0)
+		return;
+	cache = rg_response_cache_new(config->response_cache);
+	if (cache == NULL)
+		rg_log(RG_LOG_WARNING, "no memory for the cache of answers", NULL);
+}
+
+RgHeldBody *
+rg_represent_offer(RgRequest *request)
+{
+	RgHeldBody *held;
+	RgHeader   *header;
+
+	if (cache == NULL || request->nheaders == RG_FRAME_MAX_HEADERS)
+		return NULL;
+	held = rg_response_cache_find(cache, request);
+	header = &request->headers[request->nheaders++];
+	header->name = RG_SLICE(HELD_HEADER);
+	header->value = held ? rg_slice(held->validator, strlen(held->validator)) : RG_SLICE("");
+	return held;
+}
+
+/* Could a page of another site have made a browser send this? */
+static bool
+may_be_made_by_others(const RgRequest *request)
+{
+	RgSlice		site = rg_request_header(request, "sec-fetch-site");
+
+	return rg_request_header(request, "cookie").data != NULL &&
+		!rg_slice_is(site, "same-origin") && !rg_slice_is(site, "none");
+}
+
+/* Two of them are more than is understood here. */
+static RgSlice
+accept_encoding(const RgHttpHead *head)
+{
+	static const RgSlice none = {NULL, 0};
+	RgSlice		found = none;
+
+	for (int i = 0; i < head->nheaders; i++)
+	{
+		if (!rg_http_name_is(head->headers[i].name, "accept-encoding"))
+			continue;
+		if (found.data != NULL)
+			return none;
+		found = head->headers[i].value;
+	}
+	return found;
+}
+
+void
+rg_represent_accepts(RgExchange *exchange, const RgRequest *request, const RgHttpHead *head)
+{
+	exchange->gzip_public = gzip_on && rg_accepts_gzip(accept_encoding(head));
+	exchange->gzip = exchange->gzip_public && !may_be_made_by_others(request);
+}
+
+/* Its ETag, quotes and all. */
+static void
+put_etag(RgText *text, const char *etag, bool gzip)
+{
+	rg_text_put(text, rg_slice(etag, strlen(etag) - 1));
+	rg_text_put(text, gzip ? RG_SLICE("-gz\"") : RG_SLICE("\""));
+}
+
+static bool
+names_etag(RgSlice if_none_match, const char *etag, bool gzip)
+{
+	char		buffer[RG_ETAG_SIZE + 4];
+	RgText		text = {buffer, sizeof buffer, 0};
+
+	if (if_none_match.len == 0)
+		return false;
+	put_etag(&text, etag, gzip);
+	return rg_etag_matches(if_none_match, rg_slice(buffer, text.len));
+}
+
+/* Only bytes that come back the same are worth a name. */
+static void
+put_lines(RgResponse *response, const char *etag, bool gzip, bool varies)
+{
+	RgText		text = {lines, sizeof lines, 0};
+
+	if (etag != NULL)
+	{
+		rg_text_put(&text, RG_SLICE("ETag: "));
+		put_etag(&text, etag, gzip);
+		rg_text_put(&text, RG_SLICE("\r\n"));
+	}
+	if (varies)
+		rg_text_put(&text, RG_SLICE("Vary: Accept-Encoding\r\n"));
+	if (gzip && response->status != 304)
+		rg_text_put(&text, RG_SLICE("Content-Encoding: gzip\r\n"));
+	response->lines = rg_slice(lines, text.len);
+}
+
+/* Whichever of its forms that the client takes it has already. */
+static bool
+answer_unmodified(const char *etag, RgSlice if_none_match, bool gzip, bool varies,
+				  RgResponse *response)
+{
+	bool		has_gzip = gzip && names_etag(if_none_match, etag, true);
+
+	if (!has_gzip && !names_etag(if_none_match, etag, false))
+		return false;
+	response->status = 304;
+	response->body.len = 0;
+	put_lines(response, etag, has_gzip, varies);
+	return true;
+}
+
+static void
+represent(RgContent *content, RgSlice if_none_match, bool varies, bool gzip,
+		  RgResponse *response)
+{
+	RgSlice		compressed = {NULL, 0};
+
+	varies = varies && content->body.len >= RG_GZIP_MIN;
+	gzip = gzip && varies;
+	response->body = content->body;
+	if (answer_unmodified(content->etag, if_none_match, gzip, varies, response))
+		return;
+	if (gzip)
+		compressed = rg_content_gzip(content);
+	if (compressed.data != NULL)
+		response->body = compressed;
+	put_lines(response, content->etag, compressed.data != NULL, varies);
+}
+
+/* One that nobody keeps: it has no name. */
+static void
+represent_once(RgSlice body, bool varies, bool gzip, RgResponse *response)
+{
+	RgSlice		compressed;
+
+	varies = varies && body.len >= RG_GZIP_MIN;
+	gzip = gzip && varies && rg_gzip(body, &compressed) == RG_GZIP_DONE;
+	response->body = gzip ? compressed : body;
+	put_lines(response, NULL, gzip, varies);
+}
+
+/* The job has the new body in the place of the one that was offered. */
+static void
+keep_body(RgJob *job, const RgRequest *request, const RgReply *reply)
+{
+	if (cache == NULL || reply->signals & RG_SIGNAL_HELD)
+		return;
+	rg_held_body_release(job->held);
+	job->held = rg_response_cache_add(cache, request, reply->validator, reply->body);
+	rg_response_cache_count(cache, false);
+}
+
+static bool
+represent_cacheable(RgJob *job, const RgReply *reply, bool varies, bool gzip,
+					RgResponse *response)
+{
+	RgRequest	request;
+	RgContent	passing;
+	RgSlice		if_none_match;
+
+	if (!rg_request_parse(rg_slice(job->frame, job->len), &request))
+		return false;
+	if_none_match = rg_request_header(&request, "if-none-match");
+	if (reply->signals & RG_SIGNAL_HELD)
+	{
+		if (job->held == NULL)
+			return false;
+		rg_response_cache_count(cache, true);
+	}
+	keep_body(job, &request, reply);
+	if (job->held == NULL)
+		rg_content_init(&passing, reply->body, false);
+	represent(job->held ? &job->held->content : &passing, if_none_match, varies, gzip, response);
+	return true;
+}
+
+bool
+rg_represent_reply(RgJob *job, const RgReply *reply, const RgReplyTraits *traits,
+				   RgResponse *response)
+{
+	const RgExchange *exchange = &job->exchange;
+	bool		varies = gzip_on && !traits->cookie && !traits->encoded && rg_gzip_type(traits->type);
+
+	if (!job->safe || response->status != 200)
+		return (reply->signals & RG_SIGNAL_HELD) == 0;
+	if (reply->signals & RG_SIGNAL_CACHEABLE && !traits->cookie && !traits->encoded)
+		return represent_cacheable(job, reply, varies, exchange->gzip, response);
+	represent_once(reply->body, varies, exchange->gzip, response);
+	return true;
+}
+
+void
+rg_represent_file(const RgExchange *exchange, RgStaticFile *file, RgSlice if_none_match,
+				  RgResponse *response)
+{
+	bool		varies = gzip_on && rg_gzip_type(rg_slice_of(file->type));
+
+	represent(&file->content, if_none_match, varies, exchange->gzip_public, response);
+}
+
+RgResponseCacheCounts
+rg_represent_counts(void)
+{
+	static const RgResponseCacheCounts nothing;
+
+	return cache != NULL ? rg_response_cache_counts(cache) : nothing;
+}
