@@ -10,10 +10,15 @@ ROUTES = """
 """
 
 
+def named(host, origin):
+    """That origin under another name, which the browser finds at the same place."""
+    return origin.replace("127.0.0.1", host)
+
+
 @pytest.fixture(scope="module")
 def api(postgres, page):
     postgres.sql(ROUTES, user="relay_owner")
-    with running(postgres.url("relay_gateway"), WORKERS=1, CORS_ORIGINS=f"https://app.example,{page}") as gateway:
+    with running(postgres.url("relay_gateway"), WORKERS=1, CORS_ORIGINS=f"https://app.example,{page},{named('app.test', page)}") as gateway:
         wait_until(gateway.is_ready, what="readiness")
         yield f"http://127.0.0.1:{gateway.port}"
     postgres.sql("DELETE FROM relay_guard.route WHERE path LIKE '/browser/%';"
@@ -60,6 +65,20 @@ def test_a_page_of_another_origin_reads_nothing(browser, api, stranger):
     for path in "/test/echo/a", "/test/whoami", "/health":
         assert "Failed to fetch" in browser.fetch(api + path)["error"]
     assert any("blocked by CORS policy" in line for line in browser.console())
+
+
+@pytest.mark.parametrize("host, reads", [
+    ("app.test", True), ("APP.test", True),     # which the browser writes in lower case
+    ("sub.app.test", False), ("app.test.evil.test", False), ("evil-app.test", False),
+    ("app_.test", False), ("evil.test", False), ("xn--pp-wia.test", False)])
+def test_a_name_that_is_like_an_allowed_one_is_another(browser, api, page, host, reads):
+    browser.open(named(host, page))
+    assert ("error" not in browser.fetch(api + "/test/echo/a")) == reads
+
+
+def test_another_port_is_another_origin(browser, api, stranger):
+    browser.open(named("app.test", stranger))
+    assert "Failed to fetch" in browser.fetch(api + "/test/echo/a")["error"]
 
 
 def test_a_sandboxed_page_reads_nothing(browser, api):

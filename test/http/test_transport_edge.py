@@ -156,7 +156,7 @@ def test_traces(gateway):
         line = lines[f"trace-{name}"]
         assert (line["trace_id"] == TRACE) == continued, name
         assert re.fullmatch("[0-9a-f]{32}", line["trace_id"]) and re.fullmatch("[0-9a-f]{16}", line["span_id"])
-        assert line["span_id"] != SPAN
+        assert line["span_id"] != SPAN and int(line["trace_id"], 16) != 0
     assert len({line["span_id"] for line in lines.values()}) == len(lines)
 
 
