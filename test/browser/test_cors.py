@@ -67,6 +67,28 @@ def test_a_page_of_another_origin_reads_nothing(browser, api, stranger):
     assert any("blocked by CORS policy" in line for line in browser.console())
 
 
+EVENTS = """
+    const [url, count, done] = arguments, seen = [];
+    const source = new EventSource(url, {withCredentials: true});
+    source.addEventListener("note", event => {
+        seen.push([event.lastEventId, event.data]);
+        if (seen.length === count) { source.close(); done(seen); }
+    });
+    source.onerror = () => { if (source.readyState === EventSource.CLOSED) done("refused"); };
+"""
+
+
+def test_events_are_followed_by_the_pages_that_may(browser, api, page, stranger, postgres):
+    first, = postgres.sql("SELECT relay_guard.event_last('events')")[0]
+    for text in "one", "two":
+        postgres.sql(f"SELECT relay_guard.event_append('events', 'note', '{text}')")
+    url = f"{api}/v1/events?after={first}"
+    browser.open(page)
+    assert [text for _, text in browser.driver.execute_async_script(EVENTS, url, 2)] == ["one", "two"]
+    browser.open(stranger)
+    assert browser.driver.execute_async_script(EVENTS, url, 2) == "refused"
+
+
 @pytest.mark.parametrize("host, reads", [
     ("app.test", True), ("APP.test", True),     # which the browser writes in lower case
     ("sub.app.test", False), ("app.test.evil.test", False), ("evil-app.test", False),
