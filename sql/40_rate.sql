@@ -338,10 +338,10 @@ m (name, type, help, labels, value) AS (
 		('relay_counters_max', 'gauge', 'Counters that shared memory has room for.', max),
 		('relay_counters_evicted_total', 'counter', 'Past counters that gave way to new ones.', evictions),
 		('relay_counters_overflowed_total', 'counter', 'Keys that found no place and were counted with the others.', overflows),
-		('relay_counter_stored_timestamp_seconds', 'gauge', 'When this database''s counters were last stored.',
+		('relay_counters_stored_timestamp_seconds', 'gauge', 'When this database''s counters were last stored.',
 			extract(epoch FROM stored_at)),
-		('relay_counter_store_pending', 'gauge', 'Whether counters moved since they were last stored.', store_pending::int),
-		('relay_counter_store_failures_total', 'counter', 'Failed rounds of storing counters.', store_failures)
+		('relay_counters_store_pending', 'gauge', 'Whether counters moved since they were last stored.', store_pending::int),
+		('relay_counters_store_failures_total', 'counter', 'Failed rounds of storing counters.', store_failures)
 	) AS s (name, type, help, value)
 )
 SELECT m.name, m.type, m.help, m.labels, m.value FROM m WHERE m.value IS NOT NULL

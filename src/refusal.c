@@ -52,20 +52,22 @@ void
 rg_refusal_rethrow(const RgAnswer *answer, MemoryContext context)
 {
 	ErrorData  *error;
+	bool		is_refusal = is_of_class_rg(geterrcode());
 
-	if (!is_of_class_rg(geterrcode()))
+	if (geterrcode() == ERRCODE_OUT_OF_MEMORY)
 	{
-		rg_denial_note_error(geterrcode(), NULL);
 		rg_denial_serving(NULL);
 		PG_RE_THROW();
 	}
 	MemoryContextSwitchTo(context);
 	error = CopyErrorData();
 	FlushErrorState();
-	rg_denial_note_error(error->sqlerrcode, error->detail);
+	rg_denial_note_error(error->sqlerrcode, is_refusal ? error->detail : NULL);
 	rg_denial_serving(NULL);
 	if (does_not_open(error))
 		become_missing(error);
-	error->constraint_name = header_lines(answer, error);
+	if (is_refusal)
+		error->constraint_name = header_lines(answer, error);
+	error->datatype_name = answer->route != NULL ? pstrdup(answer->route->path) : NULL;
 	ReThrowError(error);
 }

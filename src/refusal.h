@@ -20,6 +20,10 @@
  * had, in the field for a constraint's name, so that a refusal by application
  * SQL has the headers of any other answer; RG429 says there whether and when to
  * try again, too (retry.h).
+ *
+ * Every error but that of used up memory carries the route's template in the field
+ * for a data type's name: whoever counts requests by route has no other way to
+ * know it.
  */
 extern _Noreturn void rg_refusal_rethrow(const RgAnswer *answer, MemoryContext context);
 

@@ -14,6 +14,8 @@
 #include <unistd.h>
 
 #include "edge_config.h"
+#include "config_names.h"
+#include "configure.h"
 #include "env_file.h"
 #include "http1.h"
 #include "keys_fetch.h"
@@ -95,14 +97,20 @@ static const Setting settings[] = {
 	"within which the head of a request must have come"},
 	{"IDLE_TIMEOUT", DURATION, FIELD(idle_timeout), "60s", SECOND / 10, 24 * 3600 * SECOND,
 	"after which an idle connection is closed"},
+	{"WRITE_TIMEOUT", DURATION, FIELD(write_timeout), "30s", SECOND / 10, 3600 * SECOND,
+	"after which a client is cut off that takes less than 1 kB/s of its answer"},
 	{"DRAIN_TIMEOUT", DURATION, FIELD(drain_timeout), "10s", 0, 3600 * SECOND,
 	"that requests have to finish in when the gateway is stopped"},
+	{"STREAM_LIFETIME", DURATION, FIELD(stream_lifetime), "15min", 0, 24 * 3600 * SECOND,
+	"after which a client that follows events has to come back and be checked anew; 0: never"},
 	{"MAX_CONNECTIONS", NUMBER, FIELD(max_connections), "10000", 1, 1000000,
 	"connections of all clients together"},
 	{"MAX_BODY", BYTES, FIELD(max_body), "1M", 0, 1 << 30,
 	"largest body of a request"},
 	{"MAX_BODY_MEMORY", BYTES, FIELD(max_body_memory), "256M", 1 << 20, INT64_C(1) << 40,
 	"all bodies that a worker holds together"},
+	{"MAX_OUTPUT_MEMORY", BYTES, FIELD(max_output_memory), "256M", 1 << 20, INT64_C(1) << 40,
+	"all answers that a worker keeps for clients that read slowly"},
 	{"ALLOWED_HOSTS", TEXT, FIELD(allowed_hosts_text), "", 0, 0,
 	"names that Host may have, separated by commas; empty: any"},
 	{"TRUSTED_PROXIES", TEXT, FIELD(trusted_proxies_text), "", 0, 0,
@@ -302,13 +310,20 @@ derive_listen(RgConfig *config, FILE *errors)
 }
 
 static bool
+is_same_place(const RgListen *a, const RgListen *b)
+{
+	return a->len == b->len && memcmp(&a->address, &b->address, a->len) == 0;
+}
+
+static bool
 derive_metrics_listen(RgConfig *config, FILE *errors)
 {
 	if (strcmp(config->metrics_listen_text, "off") == 0 ||
-		rg_listen_parse(config->metrics_listen_text, 0, &config->metrics_listen))
+		(rg_listen_parse(config->metrics_listen_text, 0, &config->metrics_listen) &&
+		 !is_same_place(&config->listen, &config->metrics_listen)))
 		return true;
 	fprintf(errors, "METRICS_LISTEN is \"%s\", but must be address:port, [address]:port, "
-			"unix:/path or off\n", config->metrics_listen_text);
+			"unix:/path or off, and not where LISTEN is\n", config->metrics_listen_text);
 	return false;
 }
 
@@ -409,6 +424,8 @@ load(FILE *errors, bool to_serve)
 	if (config == NULL)
 		return NULL;
 	valid = rg_env_file_configured(&file, errors);
+	valid &= rg_config_names_check(&file, errors);
+	valid &= !to_serve || rg_configure_check(&file);
 	valid &= read_settings(config, &file, errors);
 	rg_env_file_free(&file);
 	valid &= derive_listen(config, errors);
@@ -513,6 +530,12 @@ rg_config_print(const RgConfig *config, FILE *out)
 		print_value(config, &settings[i], out);
 		fputc('\n', out);
 	}
+}
+
+const char *
+rg_config_name(size_t number)
+{
+	return number < NSETTINGS ? settings[number].name : NULL;
 }
 
 void

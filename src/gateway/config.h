@@ -66,6 +66,7 @@ typedef struct RgConfig
 	int64_t		https_port;		/* that redirects name */
 	int64_t		max_body;		/* bytes */
 	int64_t		max_body_memory;	/* bytes, of one worker */
+	int64_t		max_output_memory;	/* bytes, of one worker */
 	int64_t		read_connections;	/* of one worker */
 	int64_t		write_connections;	/* of one worker */
 	int64_t		slow_connections;	/* of one worker */
@@ -85,7 +86,9 @@ typedef struct RgConfig
 	int64_t		slow_timeout;	/* the same for slow routes */
 	int64_t		header_timeout;
 	int64_t		idle_timeout;
+	int64_t		write_timeout;
 	int64_t		drain_timeout;
+	int64_t		stream_lifetime;
 
 	/* Made of them */
 	RgListen	listen;
@@ -116,6 +119,9 @@ extern void rg_config_free(RgConfig *config);
 
 /* Prints NAME=value lines, secrets masked. */
 extern void rg_config_print(const RgConfig *config, FILE *out);
+
+/* The number-th setting's name; NULL after the last. */
+extern const char *rg_config_name(size_t number);
 
 /* Prints what --help says of each variable. */
 extern void rg_config_help(FILE *out);

@@ -18,6 +18,7 @@
 #include "clock.h"
 #include "conn_class.h"
 #include "conn_stream.h"
+#include "log.h"
 #include "metrics.h"
 #include "metrics_endpoint.h"
 #include "peer.h"
@@ -150,7 +151,7 @@ rg_conn_close(RgConn *conn)
 	set_interest(conn, 0);
 	rg_conn_class_leave(conn);
 	rg_transport_close(&conn->transport, conn->state == RG_CONN_HEAD);
-	free_bytes(&conn->output);
+	rg_output_free(conn);
 	conn->state = RG_CONN_CLOSED;
 	rg_peer_gone(conn);
 	rg_conn_stream_gone(conn);
@@ -230,42 +231,6 @@ rg_conn_answered(RgConn *conn, bool keep_alive)
 	set_interest(conn, EV_WRITE);
 }
 
-/* What has been sent of it needs no room. */
-static void
-compact_output(RgBytes *output)
-{
-	if (output->at == 0)
-		return;
-	output->len -= output->at;
-	memmove(output->data, output->data + output->at, output->len);
-	output->at = 0;
-}
-
-/* Keeps what the client has not taken. */
-static void
-keep_output(RgConn *conn, struct iovec *pieces, int count, size_t sent)
-{
-	compact_output(&conn->output);
-	for (int i = 0; i < count; i++)
-	{
-		size_t		skip = sent < pieces[i].iov_len ? sent : pieces[i].iov_len;
-		size_t		len = pieces[i].iov_len - skip;
-		char	   *data = len ? realloc(conn->output.data, conn->output.len + len) : NULL;
-
-		sent -= skip;
-		if (len == 0)
-			continue;
-		if (data == NULL)
-		{
-			rg_conn_close(conn);
-			return;
-		}
-		memcpy(data + conn->output.len, (char *) pieces[i].iov_base + skip, len);
-		conn->output.data = data;
-		conn->output.len += len;
-	}
-}
-
 void
 rg_conn_send(RgConn *conn, struct iovec *pieces, int count)
 {
@@ -280,7 +245,8 @@ rg_conn_send(RgConn *conn, struct iovec *pieces, int count)
 		rg_conn_close(conn);
 		return;
 	}
-	keep_output(conn, pieces, count, sent > 0 ? sent : 0);
+	if (!rg_output_keep(conn, pieces, count, sent > 0 ? sent : 0))
+		rg_conn_close(conn);
 }
 
 void
@@ -451,6 +417,14 @@ read_proxy(RgConn *conn)
 	}
 }
 
+static void
+fail_handshake(RgConn *conn)
+{
+	rg_log(RG_LOG_DEBUG, "a TLS handshake failed", "client", conn->peer_text,
+		   "reason", rg_transport_failure(), NULL);
+	rg_conn_close(conn);
+}
+
 /* Whoever speaks HTTP where TLS is spoken is told so, in HTTP. */
 static void
 shake_hands(RgConn *conn)
@@ -461,7 +435,7 @@ shake_hands(RgConn *conn)
 	if (how == RG_HANDSHAKE_WAITS)
 		await_transport(conn);
 	else if (how == RG_HANDSHAKE_FAILED)
-		rg_conn_close(conn);
+		fail_handshake(conn);
 	else
 	{
 		conn->state = RG_CONN_HEAD;
@@ -520,7 +494,7 @@ after_output(RgConn *conn)
 static void
 on_writable(RgConn *conn)
 {
-	RgBytes    *output = &conn->output;
+	RgOutput   *output = &conn->output;
 	struct iovec piece = {output->data + output->at, output->len - output->at};
 	ssize_t		sent = rg_transport_send(&conn->transport, &piece, 1);
 
@@ -529,14 +503,12 @@ on_writable(RgConn *conn)
 		rg_conn_close(conn);
 		return;
 	}
-	output->at += sent > 0 ? sent : 0;
+	rg_output_sent(conn, sent > 0 ? sent : 0);
 	if (output->at == output->len)
 	{
-		free_bytes(output);
+		rg_output_free(conn);
 		after_output(conn);
 	}
-	else if (sent > 0)
-		rg_conn_class_set(conn, RG_CONN_IN_WRITE);
 }
 
 static void

@@ -15,6 +15,7 @@
 
 #include "forwarded.h"
 #include "job.h"
+#include "output.h"
 #include "transport.h"
 
 struct RgWorker;
@@ -40,7 +41,7 @@ typedef enum RgConnClass
 	RG_CONN_IN_HEAD,			/* since its first byte, or since accept() or
 								 * the handshake */
 	RG_CONN_IN_BODY,			/* looked at every second */
-	RG_CONN_IN_WRITE,			/* since the client last took something */
+	RG_CONN_IN_WRITE,			/* output.c looks at it every second */
 	RG_CONN_LINGERING,
 	RG_CONN_IN_DATABASE,		/* the lane has the deadline */
 	RG_CONN_STREAMING,			/* whoever streams knows how long */
@@ -51,7 +52,6 @@ typedef struct RgBytes
 {
 	char	   *data;
 	size_t		len;
-	size_t		at;				/* output: already sent */
 } RgBytes;
 
 typedef struct RgConn
@@ -77,7 +77,7 @@ typedef struct RgConn
 								 * seen */
 	RgBytes		input;			/* not yet understood */
 	size_t		scanned;		/* of input, by rg_http_head() */
-	RgBytes		output;			/* not yet taken */
+	RgOutput	output;			/* not yet taken */
 	RgJob	   *job;			/* in body and wait */
 	struct RgConnStream *stream;	/* in stream */
 	struct RgProxy *proxy;		/* in wait: an upstream has the request */

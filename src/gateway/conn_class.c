@@ -12,7 +12,6 @@
 #include "worker.h"
 
 #define SECOND INT64_C(1000000)
-#define WRITE_TIMEOUT	(30 * SECOND)
 #define LINGER_TIMEOUT	(2 * SECOND)
 
 static int64_t
@@ -27,8 +26,6 @@ span_of(const RgConfig *config, RgConnClass class)
 			return config->header_timeout;
 		case RG_CONN_IN_BODY:
 			return SECOND;
-		case RG_CONN_IN_WRITE:
-			return WRITE_TIMEOUT;
 		case RG_CONN_LINGERING:
 			return LINGER_TIMEOUT;
 		default:

@@ -9,10 +9,12 @@
 #include "keys.h"
 #include "log.h"
 #include "metrics.h"
-#include "represent.h"
 #include "proxy.h"
+#include "proxy_fallback.h"
+#include "represent.h"
 #include "response.h"
 #include "request.h"
+#include "sse.h"
 #include "worker.h"
 
 static const RgSlice none = {NULL, 0};
@@ -130,6 +132,15 @@ error_headers(const RgDbError *error)
 	return lines;
 }
 
+/* serve() puts the template there; a type's name, say of a commit's error, is none. */
+static RgSlice
+error_route(const PGresult *result)
+{
+	RgSlice		name = rg_slice_of(PQresultErrorField(result, PG_DIAG_DATATYPE_NAME));
+
+	return name.len > 0 && name.data[0] == '/' ? name : none;
+}
+
 static void
 answer_error(RgConn *conn, const RgExchange *exchange, const PGresult *result)
 {
@@ -145,7 +156,7 @@ answer_error(RgConn *conn, const RgExchange *exchange, const PGresult *result)
 	bool		expected = rg_db_error_problem(&error, &problem);
 
 	log_error(exchange, &error, expected ? RG_LOG_INFO : RG_LOG_ERROR);
-	rg_respond_problem(conn, exchange, &problem, none, error_headers(&error));
+	rg_respond_problem(conn, exchange, &problem, error_route(result), error_headers(&error));
 }
 
 /* Orders start with what they are: {"kind":"…" */
@@ -197,6 +208,8 @@ answer_reply(RgConn *conn, RgJob *job, RgSlice frame)
 		rg_keys_want();
 	if (is_order(&reply, "proxy"))
 		rg_proxy_start(conn, job, &reply);
+	else if (is_order(&reply, "stream"))
+		rg_stream_start(conn, job, &reply);
 	else
 		send_reply(conn, job, &reply, &traits);
 }
@@ -241,6 +254,6 @@ rg_request_done(RgJob *job, RgOutcome outcome)
 		answer_ready(conn, job, outcome);
 	else if (outcome == RG_FINISHED)
 		answer_result(conn, job);
-	else
+	else if (!rg_proxy_fallback(conn, job, outcome))
 		answer_outcome(conn, &job->exchange, outcome);
 }

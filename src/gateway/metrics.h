@@ -16,7 +16,7 @@
 
 #include "metric_series.h"
 
-/* Counters; metrics_text.c has their names. */
+/* Counters; metrics_page.c has their names. */
 typedef enum RgMetricCounter
 {
 	RG_COUNT_ACCEPTED,			/* clients' connections */
@@ -28,7 +28,12 @@ typedef enum RgMetricCounter
 	RG_COUNT_DATABASE_DOWN,
 	RG_COUNT_DATABASE_LOST,
 	RG_COUNT_DENIALS_REPEATED,	/* from the memory of refusals */
+	RG_COUNT_CACHE_HITS,		/* bodies that were held and current */
+	RG_COUNT_CACHE_MISSES,		/* of routes with cache_seconds, made anew */
+	RG_COUNT_CACHE_EVICTIONS,
 	RG_COUNT_DATABASE_LOSSES,	/* of connections to the database */
+	RG_COUNT_CUT_FOR_SLOWNESS,	/* readers of answers */
+	RG_COUNT_CUT_FOR_MEMORY,
 	RG_COUNT_CPU_MICROSECONDS,
 	RG_COUNTERS
 } RgMetricCounter;
@@ -37,16 +42,20 @@ typedef enum RgMetricCounter
 typedef enum RgMetricGauge
 {
 	RG_GAUGE_CONNS_IDLE,		/* clients' connections, as RgConnClass */
+	RG_GAUGE_CONNS_IN_HANDSHAKE,
 	RG_GAUGE_CONNS_IN_HEAD,
 	RG_GAUGE_CONNS_IN_BODY,
 	RG_GAUGE_CONNS_IN_WRITE,
 	RG_GAUGE_CONNS_LINGERING,
 	RG_GAUGE_CONNS_IN_DATABASE,
+	RG_GAUGE_STREAMS,
 	RG_GAUGE_PGS_DOWN,			/* connections to the database */
 	RG_GAUGE_PGS_CONNECTING,
 	RG_GAUGE_PGS_IDLE,
 	RG_GAUGE_PGS_BUSY,
 	RG_GAUGE_QUEUED,			/* requests that wait for one */
+	RG_GAUGE_OUTPUT_BYTES,		/* kept for slow readers */
+	RG_GAUGE_CACHE_BYTES,		/* of bodies that are held */
 	RG_GAUGE_LOG_BROKEN,		/* the access log cannot be written */
 	RG_GAUGES
 } RgMetricGauge;

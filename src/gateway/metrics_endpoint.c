@@ -123,10 +123,20 @@ publish_lane(const RgLane *lane, int64_t *states)
 static void
 publish(const RgWorker *worker)
 {
+	static const RgMetricGauge classes[RG_CONN_LISTS] = {
+		[RG_CONN_IDLE] = RG_GAUGE_CONNS_IDLE,
+		[RG_CONN_IN_HANDSHAKE] = RG_GAUGE_CONNS_IN_HANDSHAKE,
+		[RG_CONN_IN_HEAD] = RG_GAUGE_CONNS_IN_HEAD,
+		[RG_CONN_IN_BODY] = RG_GAUGE_CONNS_IN_BODY,
+		[RG_CONN_IN_WRITE] = RG_GAUGE_CONNS_IN_WRITE,
+		[RG_CONN_LINGERING] = RG_GAUGE_CONNS_LINGERING,
+		[RG_CONN_IN_DATABASE] = RG_GAUGE_CONNS_IN_DATABASE,
+		[RG_CONN_STREAMING] = RG_GAUGE_STREAMS,
+	};
 	int64_t		states[4] = {0};
 
 	for (int class = 0; class < RG_CONN_LISTS; class++)
-		rg_metrics_set(RG_GAUGE_CONNS_IDLE + class, worker->lists[class].count);
+		rg_metrics_set(classes[class], worker->lists[class].count);
 	publish_lane(&worker->reads, states);
 	publish_lane(&worker->writes, states);
 	publish_lane(&worker->slow, states);
