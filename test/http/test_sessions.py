@@ -311,7 +311,7 @@ def test_revocation_binds_on_every_gateway_at_once(postgres, site, start, alice)
     assert alice.login(alice.email).status == 200 and alice.me().status == 200
 
 
-@pytest.mark.parametrize("change, then", [("role = 'admin'", 200), ("workspace_id = 'w'", 200), ("disabled = true", 401),
+@pytest.mark.parametrize("change, then", [("role = 'admin'", 200), ("workspace = 'w'", 200), ("disabled = true", 401),
                                           ("password_hash = '!'", 401)])
 def test_a_change_of_rights_ends_sessions(postgres, alice, change, then):
     postgres.sql(f"UPDATE relay.app_user SET {change} WHERE email = '{alice.email}'", user="relay_owner")
