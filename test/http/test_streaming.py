@@ -320,6 +320,7 @@ def overtake(postgres, gateway, stream):
     fast = Follower(gateway, f"/test/stream/{stream.name}")
     fast.wait(1)
     slow = gateway.connect()
+    slow.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 65536)
     slow.request("GET", f"/test/stream/{stream.name}")
     before = memory(worker)
     for _ in range(4):
@@ -374,6 +375,15 @@ def memory(pid):
 IDLE = 10000 if os.environ.get("RG_LONG") else 1000
 
 
+def follow(gateway, head, count):
+    clients = [socket.create_connection(("127.0.0.1", gateway.port), 10) for _ in range(count)]
+    for client in clients:
+        client.sendall(head)
+    for client in clients:
+        assert b"200 OK" in client.recv(2048)
+    return clients
+
+
 def test_idle_clients_cost_little_and_leave_nothing(start, stream):
     """At most 2 kB each, and gone within two seconds."""
     gateway = start(WORKERS=1, MAX_CONNECTIONS=IDLE + 100)
@@ -385,14 +395,8 @@ def test_idle_clients_cost_little_and_leave_nothing(start, stream):
     warm.wait(2)
     before, files = memory(worker), len(os.listdir(f"/proc/{worker}/fd"))
     head = f"GET /test/stream/{stream.name}?after=1 HTTP/1.1\r\nHost: localhost\r\n\r\n".encode()
-    clients = []
-    for _ in range(IDLE):
-        client = socket.create_connection(("127.0.0.1", gateway.port))
-        client.sendall(head)
-        client.settimeout(10)
-        clients.append(client)
-    for client in clients:
-        assert b"200 OK" in client.recv(2048)
+    clients = [follow(gateway, head, 100) for _ in range(IDLE // 100)]
+    clients = [client for some in clients for client in some]
     each = (memory(worker) - before) * 1024 / IDLE
     print(f"{IDLE} idle clients: {each:.0f} bytes each")
     stream.fill(1)
