@@ -21,7 +21,7 @@ BEGIN
                 MESSAGE = format('role %s is a superuser or bypasses row-level security', grantee),
                 HINT = 'Give the gateway a role of its own that can do nothing but log in.';
         END IF;
-        EXECUTE format('GRANT EXECUTE ON FUNCTION relay_guard.serve(bytea), relay_guard.ready(), relay_guard.metrics(),
+        EXECUTE format('GRANT EXECUTE ON FUNCTION relay_guard.serve(bytea), relay_guard.proxy_fallback(), relay_guard.ready(), relay_guard.metrics(),
             relay_guard.event_wait(bigint), relay_guard.event_read(bigint, uuid, bigint, int), relay_guard.event_state(bigint[]),
             relay_guard.has_leading_index(regclass, name[]), relay_guard.read_audited_tables(),
             relay_guard.audit_partitions(), relay_guard.month_partitions(regclass), relay_guard.audit_head(), %s TO %s', lint, grantee);

@@ -14,6 +14,8 @@
 #include <unistd.h>
 
 #include "edge_config.h"
+#include "config_names.h"
+#include "configure.h"
 #include "env_file.h"
 #include "http1.h"
 #include "keys_fetch.h"
@@ -308,13 +310,20 @@ derive_listen(RgConfig *config, FILE *errors)
 }
 
 static bool
+is_same_place(const RgListen *a, const RgListen *b)
+{
+	return a->len == b->len && memcmp(&a->address, &b->address, a->len) == 0;
+}
+
+static bool
 derive_metrics_listen(RgConfig *config, FILE *errors)
 {
 	if (strcmp(config->metrics_listen_text, "off") == 0 ||
-		rg_listen_parse(config->metrics_listen_text, 0, &config->metrics_listen))
+		(rg_listen_parse(config->metrics_listen_text, 0, &config->metrics_listen) &&
+		 !is_same_place(&config->listen, &config->metrics_listen)))
 		return true;
 	fprintf(errors, "METRICS_LISTEN is \"%s\", but must be address:port, [address]:port, "
-			"unix:/path or off\n", config->metrics_listen_text);
+			"unix:/path or off, and not where LISTEN is\n", config->metrics_listen_text);
 	return false;
 }
 
@@ -415,6 +424,8 @@ load(FILE *errors, bool to_serve)
 	if (config == NULL)
 		return NULL;
 	valid = rg_env_file_configured(&file, errors);
+	valid &= rg_config_names_check(&file, errors);
+	valid &= !to_serve || rg_configure_check(&file);
 	valid &= read_settings(config, &file, errors);
 	rg_env_file_free(&file);
 	valid &= derive_listen(config, errors);
@@ -519,6 +530,12 @@ rg_config_print(const RgConfig *config, FILE *out)
 		print_value(config, &settings[i], out);
 		fputc('\n', out);
 	}
+}
+
+const char *
+rg_config_name(size_t number)
+{
+	return number < NSETTINGS ? settings[number].name : NULL;
 }
 
 void

@@ -120,6 +120,9 @@ extern void rg_config_free(RgConfig *config);
 /* Prints NAME=value lines, secrets masked. */
 extern void rg_config_print(const RgConfig *config, FILE *out);
 
+/* The number-th setting's name; NULL after the last. */
+extern const char *rg_config_name(size_t number);
+
 /* Prints what --help says of each variable. */
 extern void rg_config_help(FILE *out);
 

@@ -108,6 +108,17 @@ check_settings(void)
 	return valid;
 }
 
+bool
+rg_configure_check(const RgEnvFile *settings)
+{
+	bool		valid;
+
+	file = *settings;
+	valid = check_settings();
+	memset(&file, 0, sizeof file);
+	return valid;
+}
+
 static bool
 configure(PGconn *conn)
 {

@@ -8,6 +8,8 @@
 #include <libpq-fe.h>
 #include <stdbool.h>
 
+#include "env_file.h"
+
 /* Of the environment or RELAY_CONFIG; the fallback where it is absent or empty. */
 extern const char *rg_setting(const char *name, const char *fallback);
 
@@ -43,6 +45,13 @@ extern bool rg_configure_budget(PGconn *conn)
 			__attribute__((warn_unused_result));
 extern bool rg_check_api_key_settings(void);
 extern bool rg_configure_api_keys(PGconn *conn)
+			__attribute__((warn_unused_result));
+
+/*
+ * Whether the settings of all parts can be used, every mistake told on stderr, also
+ * where they are only in the environment of a gateway that serves.
+ */
+extern bool rg_configure_check(const RgEnvFile *settings)
 			__attribute__((warn_unused_result));
 
 /* A secret of 32 bytes or more, or none; else false and a message. */

@@ -9,8 +9,9 @@
 #include "keys.h"
 #include "log.h"
 #include "metrics.h"
-#include "represent.h"
 #include "proxy.h"
+#include "proxy_fallback.h"
+#include "represent.h"
 #include "response.h"
 #include "request.h"
 #include "sse.h"
@@ -253,6 +254,6 @@ rg_request_done(RgJob *job, RgOutcome outcome)
 		answer_ready(conn, job, outcome);
 	else if (outcome == RG_FINISHED)
 		answer_result(conn, job);
-	else
+	else if (!rg_proxy_fallback(conn, job, outcome))
 		answer_outcome(conn, &job->exchange, outcome);
 }

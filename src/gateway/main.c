@@ -2,12 +2,18 @@
  * main.c
  *		relay_gateway's command line.
  */
+#include <curl/curl.h>
+#include <event2/event.h>
+#include <jansson.h>
+#include <libpq-fe.h>
+#include <openssl/crypto.h>
 #include <sodium.h>
 #include <stdio.h>
 #include <stdlib.h>
 
 #include "commands.h"
 #include "config.h"
+#include "config_names.h"
 #include "master.h"
 
 static void
@@ -16,7 +22,7 @@ print_help(void)
 	puts("relay_gateway: the HTTP front-end of relay_guard\n"
 		 "\n"
 		 "  relay_gateway                     serves until SIGTERM; SIGHUP reads the configuration again\n"
-		 "  relay_gateway --check             prints the configuration and its mistakes\n"
+		 "  relay_gateway --check             prints the configuration, all its mistakes, and what is perhaps misspelt\n"
 		 "  relay_gateway configure           writes settings of the environment to the database\n"
 		 "  relay_gateway keys                fetches the identity provider's keys once, as for cron\n"
 		 "  relay_gateway keyring new [FILE]  makes a key ring with one random key\n"
@@ -41,11 +47,28 @@ check(void)
 {
 	RgConfig   *config = rg_config_load_to_serve(stderr);
 
-	if (config == NULL)
+	RgEnvFile	file;
+
+	if (config == NULL || !rg_env_file_configured(&file, stderr))
 		return EXIT_FAILURE;
+	rg_config_names_warn(&file, stderr);
 	rg_config_print(config, stdout);
+	rg_config_names_print(&file, stdout);
+	rg_env_file_free(&file);
 	rg_config_free(config);
 	return EXIT_SUCCESS;
+}
+
+/* What it runs with may be another than what it was built with. */
+static void
+print_version(void)
+{
+	int			libpq = PQlibVersion();
+
+	puts("relay_gateway " RG_VERSION);
+	printf("libpq %d.%d\nlibevent %s\n%s\nlibsodium %s\njansson %s\n%s\n",
+		   libpq / 10000, libpq % 10000, event_get_version(), OpenSSL_version(OPENSSL_VERSION),
+		   sodium_version_string(), jansson_version_str(), curl_version());
 }
 
 static int
@@ -98,7 +121,7 @@ main(int argc, char **argv)
 	if (argc == 2 && is(argv[1], "--help"))
 		print_help();
 	else if (argc == 2 && is(argv[1], "--version"))
-		puts("relay_gateway " RG_VERSION);
+		print_version();
 	else
 		return fail_usage();
 	return EXIT_SUCCESS;

@@ -18,8 +18,9 @@
 #include "log.h"
 #include "metrics_endpoint.h"
 #include "peer.h"
-#include "represent.h"
 #include "proxy.h"
+#include "proxy_fallback.h"
+#include "represent.h"
 #include "response.h"
 #include "sse.h"
 
@@ -147,6 +148,7 @@ on_second(evutil_socket_t fd, short what, void *arg)
 	(void) fd;
 	(void) what;
 	rg_anchor_tick(arg);
+	rg_proxy_fallback_tick(arg);
 	rg_sse_second(rg_now());
 	rg_output_check(arg, rg_now());
 	rg_metrics_second(arg);

@@ -41,6 +41,64 @@ def test_check_names_every_mistake():
         assert named == set(mistakes)
 
 
+def test_check_knows_the_settings_of_configure():
+    done = run("--check", SUPABASE_JWT_SECRET=SECRET, RATE_LIMIT_REQUESTS=5, ADMIN_API_KEY=ADMIN)
+    assert done.returncode == 0 and SECRET not in done.stdout and ADMIN not in done.stdout
+    assert {"SUPABASE_JWT_SECRET=****", "RATE_LIMIT_REQUESTS=5", "ADMIN_API_KEY=****"} <= set(done.stdout.splitlines())
+    for arguments in ["--check"], []:
+        wrong = run(*arguments, RATE_LIMIT_WINDOW="soon", SUPABASE_JWT_SECRET="short", WORKERS="many")
+        assert wrong.returncode == 1
+        assert {line.split()[0] for line in wrong.stderr.splitlines()} == \
+            {"RATE_LIMIT_WINDOW", "SUPABASE_JWT_SECRET", "WORKERS"}
+
+
+def test_a_misspelt_setting_is_not_silence(tmp_path):
+    settings = tmp_path / "settings"
+    settings.write_text("# of the gateway\nTRUSTED_PROXYS=10.0.0.0/8\nCOLOUR=red\nPGSSLMODE=require\n"
+                        "LLM_BUDGET_DAILY_USD=20\n")
+    for arguments in ["--check"], []:
+        done = run(*arguments, RELAY_CONFIG=settings)
+        assert done.returncode == 1
+        assert done.stderr.splitlines() == [
+            "TRUSTED_PROXYS in RELAY_CONFIG is no setting; was TRUSTED_PROXIES meant?",
+            "COLOUR in RELAY_CONFIG is no setting; relay_gateway --help lists them"]
+    # the environment is everybody's
+    done = run("--check", MAX_CONECTIONS=5, RELAY_PROT=8081, COLOUR="red", OPENAI_API_KEY="sk-1")
+    assert done.returncode == 0 and "sk-1" not in done.stdout
+    assert set(done.stderr.splitlines()) == {
+        "warning: MAX_CONECTIONS in the environment is no setting; was MAX_CONNECTIONS meant?",
+        "warning: RELAY_PROT in the environment is no setting; was RELAY_PORT meant?",
+        "warning: OPENAI_API_KEY is set, but nothing reads it"}
+
+
+def test_every_setting_of_the_conventions_is_known(tmp_path):
+    names = ("DATABASE_URL DATABASE_PUBLIC_URL ENVIRONMENT CORS_ORIGINS SUPABASE_JWT_SECRET SUPABASE_JWKS_URL "
+             "RATE_LIMIT_ENABLED RATE_LIMIT_REQUESTS RATE_LIMIT_WINDOW RATE_LIMIT_EXEC_PER_MIN ACTIONS_SIGNING_SECRET "
+             "LLM_BUDGET_DAILY_USD OPENAI_API_KEY OPENAI_BASE_URL ALLOW_DEV_ROUTES COOKIE_SECURE COOKIE_SAMESITE "
+             "LOG_LEVEL ADMIN_API_KEY FEATURE_FLAG_MAGIC_BOX").split()
+    settings = tmp_path / "settings"
+    settings.write_text("".join(f"{name}=\n" for name in names))
+    done = run("--check", RELAY_CONFIG=settings)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_help_and_check_name_the_same_settings():
+    names = [line.split("=")[0] for line in run("--check").stdout.splitlines()]
+    told = [line.split()[0] for line in run("--help").stdout.split("RELAY_CONFIG names:")[1].splitlines() if line]
+    assert told == names and len(names) == len(set(names))
+
+
+def test_metrics_have_another_place_than_clients():
+    done = run("--check", LISTEN="127.0.0.1:9464", METRICS_LISTEN="127.0.0.1:9464")
+    assert done.returncode == 1 and done.stderr.startswith("METRICS_LISTEN is ")
+
+
+def test_version_names_the_libraries_in_use():
+    told = run("--version").stdout
+    for library in "libpq 1", "libevent 2", "OpenSSL 3", "libsodium 1", "jansson 2", "libcurl/":
+        assert library in told
+
+
 def test_version_help_and_nonsense():
     assert run("--version").stdout.startswith("relay_gateway 1.")
     assert "MAX_CONNECTIONS" in run("--help").stdout
