@@ -343,7 +343,7 @@ def assert_it_may_come_back(gateway, stream, slow):
 def test_a_slow_reader_is_bounded_and_may_come_back(postgres, start, stream):
     gateway = start(WORKERS=1, WRITE_TIMEOUT="1s")
     slow = overtake(postgres, gateway, stream)
-    time.sleep(1.5)
+    time.sleep(3.5)
     with contextlib.suppress(ConnectionResetError):
         while slow.more():
             pass
