@@ -15,6 +15,7 @@ from conftest import Answer, ROOT, running, wait_until
 from openapi_document import fetch
 from problems_page import with_tables
 from test_tokens import SECRET, claims, sign
+from upstream_app import Upstream, add_upstream
 
 JSON = {"Content-Type": "application/json"}
 FILES = "/api/v1/knowledge/files"
@@ -429,6 +430,38 @@ PROVOKED = {
     (503, "promotion_unconfirmed"): promoted,
     (504, "timeout"): lambda w, narrow: narrow.get(SLEEP.format(2)),
     (505, "malformed_request"): unsafe(b"GET / HTTP/9.9\nHost: localhost"),
+}
+
+
+@pytest.fixture(scope="module")
+def behind(postgres):
+    """An application behind the gateway, and where there is none."""
+    app = Upstream()
+    url = f"http://127.0.0.1:{app.port}"
+    add_upstream(postgres, "problem", url, "/test/problem/app", more="answer_timeout => '0.2 s'")
+    add_upstream(postgres, "nowhere", "http://127.0.0.1:1", "/test/problem/nowhere")
+    # http, where https should be: it does not know how to show who it is
+    add_upstream(postgres, "stranger", url.replace("http", "https"), "/test/problem/stranger")
+    yield app
+    app.listener.close()
+    postgres.sql("DELETE FROM relay_guard.route WHERE path LIKE '/test/problem/%' AND result = 'proxy'; DELETE FROM relay_guard.upstream")
+
+
+def busy(w, behind, start):
+    gateway = start(WORKERS=1, PROXY_LIMIT=1)
+    before = len(behind.requests)
+    first = gateway.connect()
+    first.request("GET", "/test/problem/app/hang/")
+    wait_until(lambda: len(behind.requests) > before)
+    return gateway.get("/test/problem/app/ok/")
+
+
+PROVOKED |= {
+    (502, "upstream_unreachable"): lambda w, behind: w.get("/test/problem/nowhere/"),
+    (502, "upstream_untrusted"): lambda w, behind: w.get("/test/problem/stranger/"),
+    (502, "upstream_failed"): lambda w, behind: w.get("/test/problem/app/cut/nothing"),
+    (503, "upstream_busy"): busy,
+    (504, "upstream_timeout"): lambda w, behind: w.get("/test/problem/app/hang/"),
 }
 
 
