@@ -33,9 +33,13 @@ def unlimited(postgres):
 
 @pytest.fixture(scope="module")
 def gateway(postgres):
-    """It opens what is for development, and forgets refusals."""
-    with running(postgres.url("relay_gateway"), WORKERS=1, ALLOW_DEV_ROUTES=1, DENY_CACHE="off") as gateway:
+    """It opens what is for development, forgets refusals, and is asked from an address of its own."""
+    with running(postgres.url("relay_gateway"), WORKERS=1, ALLOW_DEV_ROUTES=1, DENY_CACHE="off",
+                 TRUSTED_PROXIES="127.0.0.1") as gateway:
         wait_until(gateway.is_ready, what="readiness")
+        ask = gateway.ask
+        gateway.ask = lambda method, target, headers=(), body=None: ask(
+            method, target, {"X-Forwarded-For": "2001:db8:0a91::1", **dict(headers)}, body)
         yield gateway
 
 

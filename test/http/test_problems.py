@@ -482,8 +482,13 @@ def catalog(postgres):
             postgres.sql("SELECT status, code, suggestion FROM relay_guard.problem_catalog()")}
 
 
+@pytest.fixture(scope="module")
+def document(gateway):
+    return fetch(gateway)
+
+
 @pytest.mark.parametrize("status, code", sorted(PROVOKED, key=lambda key: (key == (408, "malformed_body"), key)))
-def test_each_problem_is_provoked_once_and_says_what_to_do(request, world, status, code):
+def test_each_problem_is_provoked_once_and_says_what_to_do(request, world, document, status, code):
     provoke = PROVOKED[status, code]
     wanted = provoke.__code__.co_varnames[1:provoke.__code__.co_argcount]
     answer = provoke(world, *(request.getfixturevalue(name) for name in wanted))
@@ -491,7 +496,7 @@ def test_each_problem_is_provoked_once_and_says_what_to_do(request, world, statu
     assert (answer.status, problem["status"], problem["code"]) == (status, status, code), problem
     assert answer.header("Content-Type") == "application/problem+json"
     assert re.fullmatch(r"[A-Z].*\.", problem["suggestion"]), problem
-    fetch(world.gateway).validate({"$ref": "#/components/schemas/Problem"}, problem)
+    document.validate({"$ref": "#/components/schemas/Problem"}, problem)
     assert "SELECT" not in answer.body.decode() and "relay_guard." not in answer.body.decode()
     assert (answer.header("Retry-After") is not None) >= (status == 503)
 
