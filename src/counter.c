@@ -25,6 +25,7 @@
 #include "database_worker.h"
 #include "decrypt_totals.h"
 #include "denial_shared.h"
+#include "event_signal.h"
 #include "expiry_worker.h"
 #include "rate_totals.h"
 #include "usage_worker.h"
@@ -119,6 +120,7 @@ request_shmem(void)
 	rg_decrypt_totals_request_shmem();
 	rg_denial_request_shmem();
 	rg_audit_witness_request_shmem();
+	rg_event_signal_request_shmem();
 	rg_cache_slot_request_shmem();
 }
 
@@ -184,6 +186,7 @@ startup_shmem(void)
 	rg_decrypt_totals_startup_shmem();
 	rg_denial_startup_shmem();
 	rg_audit_witness_startup_shmem();
+	rg_event_signal_startup_shmem();
 	rg_cache_slot_startup_shmem();
 	LWLockRelease(AddinShmemInitLock);
 }
