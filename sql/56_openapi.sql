@@ -264,7 +264,8 @@ COMMENT ON FUNCTION openapi_limits(route) IS 'openapi(): the limits that a route
 
 CREATE FUNCTION openapi_tag(path text) RETURNS text
 LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp
-RETURN CASE WHEN path ~ '^(/api)?(/v[0-9]+)?/[a-z0-9_-]+(/|$)'
+RETURN CASE WHEN path ~ '/healthz?$' THEN 'gateway'
+	WHEN path ~ '^(/api)?(/v[0-9]+)?/[a-z0-9_-]+(/|$)'
 	THEN substring(path FROM '^(?:/api)?(?:/v[0-9]+)?/([a-z0-9_-]+)')
 	WHEN path LIKE '%.json' THEN 'gateway' ELSE 'other' END;
 COMMENT ON FUNCTION openapi_tag(text) IS 'openapi(): what a path is about, by its first word.';

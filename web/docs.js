@@ -360,7 +360,7 @@ function groups() {
 }
 
 function nameOf(tag) {
-	return tag.name.length <= 3 ? tag.name.toUpperCase() : tag.name.replaceAll("_", " ");
+	return tag.name === "llm" ? "LLM" : tag.name.replaceAll("_", " ");
 }
 
 function indexView(group) {
