@@ -13,7 +13,7 @@ CREATE TABLE upstream (
     max_response     bigint CHECK (max_response > 0),
     cookies          boolean NOT NULL DEFAULT false,
     fail_mode        text NOT NULL DEFAULT 'closed' CHECK (fail_mode IN ('closed', 'open')),
-    open_rate        float8 NOT NULL DEFAULT 1 CHECK (open_rate > 0 AND open_rate <= 10000),
+    open_rate        float8 NOT NULL DEFAULT 1 CHECK (open_rate BETWEEN 0.001 AND 10000),
     open_burst       int NOT NULL DEFAULT 10 CHECK (open_burst BETWEEN 1 AND 100000),
     open_methods     text[] NOT NULL DEFAULT '{GET,HEAD}' CHECK (open_methods <@ '{GET,HEAD,POST,PUT,PATCH,DELETE}'
                                                                  AND array_position(open_methods, NULL) IS NULL),

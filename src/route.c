@@ -27,7 +27,7 @@ enum
 	Natts_route
 };
 
-/* Routes without variables stand first, in the order of their paths. */
+/* Routes without variables stand first; the order is rg_template_compare()'s. */
 typedef struct Routes
 {
 	int			count;
@@ -132,36 +132,13 @@ rg_route_read(RgRoute *route, const Datum *values, const bool *nulls)
 	route->search_path = TextDatumGetCString(values[Anum_route_search_path]);
 }
 
-/* A variable sorts after every literal, so that literals are tried first. */
-static int
-path_order(char c)
-{
-	return c == '{' ? UCHAR_MAX + 1 : (unsigned char) c;
-}
-
-static int
-compare_paths(const char *a, const char *b)
-{
-	while (*a != '\0' && *a == *b)
-		a++, b++;
-	return path_order(*a) - path_order(*b);
-}
-
-/* What takes the rest of a path comes last: all others are more exact. */
-static int
-path_rank(const char *path)
-{
-	return rg_template_is_pattern(path) + rg_template_has_rest(path);
-}
-
 static int
 compare_routes(const void *a, const void *b)
 {
 	const RgRoute *left = a;
 	const RgRoute *right = b;
-	int			ranks = path_rank(left->path) - path_rank(right->path);
 
-	return ranks != 0 ? ranks : compare_paths(left->path, right->path);
+	return rg_template_compare(left->path, right->path);
 }
 
 static int

@@ -4,6 +4,8 @@
  */
 #include "route_match.h"
 
+#include <limits.h>
+
 #include "urldecode.h"
 
 #define MAX_LITERAL 256
@@ -34,6 +36,32 @@ bool
 rg_template_has_rest(const char *path)
 {
 	return strstr(path, RG_TEMPLATE_REST "}") != NULL;
+}
+
+/* A variable sorts after every literal, so that literals are tried first. */
+static int
+path_order(char c)
+{
+	return c == '{' ? UCHAR_MAX + 1 : (unsigned char) c;
+}
+
+/* What takes the rest of a path comes last: all others are more exact. */
+static int
+path_rank(const char *path)
+{
+	return rg_template_is_pattern(path) + rg_template_has_rest(path);
+}
+
+int
+rg_template_compare(const char *a, const char *b)
+{
+	int			ranks = path_rank(a) - path_rank(b);
+
+	if (ranks != 0)
+		return ranks;
+	while (*a != '\0' && *a == *b)
+		a++, b++;
+	return path_order(*a) - path_order(*b);
 }
 
 /* Whether it is "{name...}" */

@@ -18,6 +18,13 @@ extern bool rg_template_is_pattern(const char *path);
 extern bool rg_template_has_rest(const char *path);
 
 /*
+ * The order in which templates are tried, less than 0 for a before b: those
+ * without variables, those with, those that take the rest; among them a literal
+ * before a variable.
+ */
+extern int	rg_template_compare(const char *a, const char *b);
+
+/*
  * Whether a raw path (percent escapes and all) is one of the template, segment
  * by segment.  A variable takes one segment that is not empty; one whose name ends
  * in "..." stands last and takes what is left, slashes and all, at least the slash

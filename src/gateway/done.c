@@ -9,10 +9,12 @@
 #include "keys.h"
 #include "log.h"
 #include "metrics.h"
-#include "represent.h"
 #include "proxy.h"
+#include "proxy_fallback.h"
+#include "represent.h"
 #include "response.h"
 #include "request.h"
+#include "sse.h"
 #include "worker.h"
 
 static const RgSlice none = {NULL, 0};
@@ -206,6 +208,8 @@ answer_reply(RgConn *conn, RgJob *job, RgSlice frame)
 		rg_keys_want();
 	if (is_order(&reply, "proxy"))
 		rg_proxy_start(conn, job, &reply);
+	else if (is_order(&reply, "stream"))
+		rg_stream_start(conn, job, &reply);
 	else
 		send_reply(conn, job, &reply, &traits);
 }
@@ -250,6 +254,6 @@ rg_request_done(RgJob *job, RgOutcome outcome)
 		answer_ready(conn, job, outcome);
 	else if (outcome == RG_FINISHED)
 		answer_result(conn, job);
-	else
+	else if (!rg_proxy_fallback(conn, job, outcome))
 		answer_outcome(conn, &job->exchange, outcome);
 }

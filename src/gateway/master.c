@@ -22,6 +22,7 @@
 #include "log.h"
 #include "metrics.h"
 #include "metrics_endpoint.h"
+#include "proxy_fallback.h"
 #include "role_check.h"
 #include "systemd.h"
 #include "worker.h"
@@ -439,7 +440,7 @@ prepare(Master *master)
 			   "reason", strerror(errno), NULL);
 		return false;
 	}
-	if (!rg_keys_share() || !rg_anchor_share() || !rg_metrics_share(master->count))
+	if (!rg_keys_share() || !rg_anchor_share() || !rg_proxy_fallback_share() || !rg_metrics_share(master->count))
 	{
 		rg_log(RG_LOG_ERROR, "the gateway cannot start: out of memory", NULL);
 		return false;

@@ -24,6 +24,7 @@ extern void rg_peer_init(const RgConfig *config, int max_conns);
  * Notes who has connected, and counts the connection.  False when it is not to
  * be served: PROXY_PROTOCOL is on and it comes from no trusted proxy, or the
  * address has its share (MAX_CONNECTIONS_PER_IP; trusted proxies have no limit).
+ * Neither holds for readers of the metrics.
  */
 extern bool rg_peer_new(RgConn *conn, const struct sockaddr *address)
 			__attribute__((warn_unused_result));

@@ -195,6 +195,9 @@ rg_proxy_request_lines(const RgHttpHead *head, bool cookies, RgText *out)
 
 		if (cookies && rg_http_name_is(header->name, "cookie"))
 			put_cookies(header->value, out);
+		else if (cookies && rg_http_name_is(header->name, "x-csrf-token"))
+			put_request_line(header, out);	/* the application's, beside its
+											 * cookie */
 		else if (is_plain_name(header->name) && !is_listed(header->name, hop_by_hop) &&
 				 !is_ours_to_ask(header->name) &&
 				 !is_of_connection(header->name, head->headers, head->nheaders))

@@ -99,8 +99,14 @@ unpack(RgProxyOrder *order)
 bool
 rg_proxy_order_read(RgSlice text, RgProxyOrder *order)
 {
+	return rg_proxy_order_take(json_loadb(text.data, text.len, JSON_REJECT_DUPLICATES, NULL), order);
+}
+
+bool
+rg_proxy_order_take(json_t *json, RgProxyOrder *order)
+{
 	memset(order, 0, sizeof *order);
-	order->json = json_loadb(text.data, text.len, JSON_REJECT_DUPLICATES, NULL);
+	order->json = json;
 	if (order->json != NULL && unpack(order) && check(order))
 		return true;
 	rg_proxy_order_free(order);

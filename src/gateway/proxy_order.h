@@ -36,6 +36,10 @@ typedef struct RgProxyOrder
 extern bool rg_proxy_order_read(RgSlice text, RgProxyOrder *order)
 			__attribute__((warn_unused_result));
 
+/* The same of a value that has been read; takes it over, whatever comes of it. */
+extern bool rg_proxy_order_take(struct json_t *json, RgProxyOrder *order)
+			__attribute__((warn_unused_result));
+
 /* Its headers in turn, from index 0 on; false after the last. */
 extern bool rg_proxy_order_header(const RgProxyOrder *order, int index,
 								  const char **name, const char **value);

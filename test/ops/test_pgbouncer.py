@@ -68,6 +68,7 @@ def connect(port, password="secret"):
 def test_an_identity_lasts_for_a_transaction_of_the_pool(port, application):
     tokens = application[1]
     first, second = connect(port), connect(port)
+    assert run(first, "SELECT pg_backend_pid()") == run(second, "SELECT pg_backend_pid()")
     for client, who, notes in ((first, "alice", [("hers",)]), (second, "bob", [("his",)]), (first, "bob", [("his",)])):
         run(client, "BEGIN")
         run(client, "SELECT relay_guard.authenticate(%s)", tokens[who])

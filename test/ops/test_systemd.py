@@ -116,7 +116,7 @@ def test_a_unix_socket_of_systemd_stays_after_the_gateway(launch, folder):
     with socket.socket(socket.AF_UNIX) as passed:
         passed.bind(str(path))
         passed.listen(8)
-        process = launch([passed], WORKERS=2)
+        process = launch([passed], WORKERS=2, LISTEN=f"unix:{path}")
         assert '"status":"ok"' in curl("--unix-socket", path, "http://localhost/health")
         process.terminate()
         assert process.wait(10) == 0 and path.exists()
@@ -135,8 +135,9 @@ def test_more_sockets_than_workers_are_refused(launch, folder):
     assert "there are more of them than workers" in (folder / "errors").read_text()
 
 
-def test_a_socket_that_is_none_to_listen_at_is_refused(launch, folder):
-    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as passed:
+@pytest.mark.parametrize("kind", [socket.SOCK_DGRAM, socket.SOCK_STREAM])
+def test_a_socket_that_is_none_to_listen_at_is_refused(launch, folder, kind):
+    with socket.socket(socket.AF_UNIX, kind) as passed:
         assert launch([passed], WORKERS=1).wait(10) == 1
     assert "no listening stream socket" in (folder / "errors").read_text()
 

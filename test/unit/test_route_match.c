@@ -46,5 +46,9 @@ main(void)
 	matches("/{a}/{b}/{c}/{d}/{rest...}", "/1/2/3/4/5", false);
 	ok(rg_template_has_rest("/a/{rest...}") && !rg_template_has_rest("/a/{rest}") &&
 	   !rg_template_has_rest("/a...") && !rg_template_has_rest("/{x}/..."), "its template tells");
+	ok(rg_template_compare("/a/b", "/a/{x}") < 0 && rg_template_compare("/a/z", "/{rest...}") < 0 &&
+	   rg_template_compare("/a/{z}", "/a/{rest...}") < 0 && rg_template_compare("/a/b/{rest...}", "/a/{rest...}") < 0 &&
+	   rg_template_compare("/b/{x}", "/a/{x}") > 0 && rg_template_compare("/a/{x}", "/a/{x}") == 0,
+	   "the more exact template comes first");
 	return done();
 }
