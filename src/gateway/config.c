@@ -101,6 +101,8 @@ static const Setting settings[] = {
 	"after which a client is cut off that takes less than 1 kB/s of its answer"},
 	{"DRAIN_TIMEOUT", DURATION, FIELD(drain_timeout), "10s", 0, 3600 * SECOND,
 	"that requests have to finish in when the gateway is stopped"},
+	{"STREAM_LIFETIME", DURATION, FIELD(stream_lifetime), "15min", 0, 24 * 3600 * SECOND,
+	"after which a client that follows events has to come back and be checked anew; 0: never"},
 	{"MAX_CONNECTIONS", NUMBER, FIELD(max_connections), "10000", 1, 1000000,
 	"connections of all clients together"},
 	{"MAX_BODY", BYTES, FIELD(max_body), "1M", 0, 1 << 30,

@@ -28,6 +28,9 @@ typedef enum RgMetricCounter
 	RG_COUNT_DATABASE_DOWN,
 	RG_COUNT_DATABASE_LOST,
 	RG_COUNT_DENIALS_REPEATED,	/* from the memory of refusals */
+	RG_COUNT_CACHE_HITS,		/* bodies that were held and current */
+	RG_COUNT_CACHE_MISSES,		/* of routes with cache_seconds, made anew */
+	RG_COUNT_CACHE_EVICTIONS,
 	RG_COUNT_DATABASE_LOSSES,	/* of connections to the database */
 	RG_COUNT_CUT_FOR_SLOWNESS,	/* readers of answers */
 	RG_COUNT_CUT_FOR_MEMORY,
@@ -52,6 +55,7 @@ typedef enum RgMetricGauge
 	RG_GAUGE_PGS_BUSY,
 	RG_GAUGE_QUEUED,			/* requests that wait for one */
 	RG_GAUGE_OUTPUT_BYTES,		/* kept for slow readers */
+	RG_GAUGE_CACHE_BYTES,		/* of bodies that are held */
 	RG_GAUGE_LOG_BROKEN,		/* the access log cannot be written */
 	RG_GAUGES
 } RgMetricGauge;

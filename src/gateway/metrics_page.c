@@ -51,6 +51,11 @@ static const Sample counters[] = {
 	"Connections to the database that were lost or given up."},
 	{"relay_denials_repeated_total", NULL, NULL, RG_COUNT_DENIALS_REPEATED,
 	"Refusals by limits that were repeated from memory, without asking the database."},
+	{"relay_response_cache_total", "result", "hit", RG_COUNT_CACHE_HITS,
+	"Answers of cached routes: from memory, after all checks, or made anew."},
+	{"relay_response_cache_total", "result", "miss", RG_COUNT_CACHE_MISSES, NULL},
+	{"relay_response_cache_evictions_total", NULL, NULL, RG_COUNT_CACHE_EVICTIONS,
+	"Bodies that were dropped to make room for others."},
 };
 
 static const Sample gauges[] = {
@@ -74,6 +79,8 @@ static const Sample gauges[] = {
 	"Requests that wait for a connection to the database."},
 	{"relay_output_bytes", NULL, NULL, RG_GAUGE_OUTPUT_BYTES,
 	"Of answers that clients have not taken yet."},
+	{"relay_response_cache_bytes", NULL, NULL, RG_GAUGE_CACHE_BYTES,
+	"Of answers that are held for cached routes."},
 	{"relay_access_log_broken", NULL, NULL, RG_GAUGE_LOG_BROKEN,
 	"Workers that cannot write the access log: lines are lost."},
 };

@@ -11,6 +11,7 @@
 #include "gzip.h"
 #include "json_text.h"
 #include "log.h"
+#include "metrics.h"
 
 #define HELD_HEADER "x-relay-held"
 
@@ -165,15 +166,28 @@ represent_once(RgSlice body, bool varies, bool gzip, RgResponse *response)
 	put_lines(response, NULL, gzip, varies);
 }
 
+static void
+count_miss(uint64_t evictions_before)
+{
+	RgResponseCacheCounts now = rg_response_cache_counts(cache);
+
+	rg_metrics_count(RG_COUNT_CACHE_MISSES, 1);
+	rg_metrics_count(RG_COUNT_CACHE_EVICTIONS, now.evictions - evictions_before);
+	rg_metrics_set(RG_GAUGE_CACHE_BYTES, now.bytes);
+}
+
 /* The job has the new body in the place of the one that was offered. */
 static void
 keep_body(RgJob *job, const RgRequest *request, const RgReply *reply)
 {
-	if (cache == NULL || reply->signals & RG_SIGNAL_HELD)
+	uint64_t	evictions;
+
+	if (cache == NULL)
 		return;
+	evictions = rg_response_cache_counts(cache).evictions;
 	rg_held_body_release(job->held);
 	job->held = rg_response_cache_add(cache, request, reply->validator, reply->body);
-	rg_response_cache_count(cache, false);
+	count_miss(evictions);
 }
 
 static bool
@@ -187,13 +201,12 @@ represent_cacheable(RgJob *job, const RgReply *reply, bool varies, bool gzip,
 	if (!rg_request_parse(rg_slice(job->frame, job->len), &request))
 		return false;
 	if_none_match = rg_request_header(&request, "if-none-match");
+	if (reply->signals & RG_SIGNAL_HELD && job->held == NULL)
+		return false;
 	if (reply->signals & RG_SIGNAL_HELD)
-	{
-		if (job->held == NULL)
-			return false;
-		rg_response_cache_count(cache, true);
-	}
-	keep_body(job, &request, reply);
+		rg_metrics_count(RG_COUNT_CACHE_HITS, 1);
+	else
+		keep_body(job, &request, reply);
 	if (job->held == NULL)
 		rg_content_init(&passing, reply->body, false);
 	represent(job->held ? &job->held->content : &passing, if_none_match, varies, gzip, response);
@@ -222,12 +235,4 @@ rg_represent_file(const RgExchange *exchange, RgStaticFile *file, RgSlice if_non
 	bool		varies = gzip_on && rg_gzip_type(rg_slice_of(file->type));
 
 	represent(&file->content, if_none_match, varies, exchange->gzip_public, response);
-}
-
-RgResponseCacheCounts
-rg_represent_counts(void)
-{
-	static const RgResponseCacheCounts nothing;
-
-	return cache != NULL ? rg_response_cache_counts(cache) : nothing;
 }

@@ -57,7 +57,4 @@ extern bool rg_represent_reply(RgJob *job, const RgReply *reply, const RgReplyTr
 extern void rg_represent_file(const RgExchange *exchange, RgStaticFile *file,
 							  RgSlice if_none_match, RgResponse *response);
 
-/* Of this worker, since it started; all 0 without a cache. */
-extern RgResponseCacheCounts rg_represent_counts(void);
-
 #endif

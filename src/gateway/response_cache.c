@@ -242,15 +242,6 @@ rg_held_body_release(RgHeldBody *held)
 	make_room(cache);
 }
 
-void
-rg_response_cache_count(RgResponseCache *cache, bool hit)
-{
-	if (hit)
-		cache->counts.hits++;
-	else
-		cache->counts.misses++;
-}
-
 RgResponseCacheCounts
 rg_response_cache_counts(const RgResponseCache *cache)
 {

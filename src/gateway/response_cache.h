@@ -40,10 +40,7 @@ typedef struct RgHeldBody
 
 typedef struct RgResponseCacheCounts
 {
-	uint64_t	hits;			/* bodies that were found and current */
-	uint64_t	misses;			/* that had to be made, of routes with
-								 * cache_seconds */
-	uint64_t	evictions;		/* to make room for others */
+	uint64_t	evictions;		/* so far, to make room for others */
 	uint64_t	bodies;			/* that are there now */
 	uint64_t	bytes;			/* that they take */
 } RgResponseCacheCounts;
@@ -69,9 +66,6 @@ extern RgHeldBody *rg_response_cache_add(RgResponseCache *cache, const RgRequest
 
 /* NULL is nothing.  What was compressed meanwhile is counted now. */
 extern void rg_held_body_release(RgHeldBody *held);
-
-/* serve() has said that the body is current, or made a new one. */
-extern void rg_response_cache_count(RgResponseCache *cache, bool hit);
 
 extern RgResponseCacheCounts rg_response_cache_counts(const RgResponseCache *cache);
 

@@ -1,6 +1,7 @@
 """Who the client is: forwarded headers, the PROXY protocol, and how many connections he may have."""
 import contextlib
 import socket
+import ssl
 import struct
 import subprocess
 import time
@@ -174,6 +175,36 @@ def is_refused(gateway):
         return through(gateway, LOCAL).is_closed()
     except ConnectionRefusedError:
         return False
+
+
+def test_the_header_comes_before_tls(postgres, tmp_path):
+    subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "1",
+                    "-subj", "/CN=localhost", "-keyout", tmp_path / "key", "-out", tmp_path / "certificate"],
+                   check=True, capture_output=True)
+    context = ssl.create_default_context(cafile=tmp_path / "certificate")
+    context.check_hostname = False
+
+    class BehindTls(Proxied):
+        def connect(self, header=by_tls("198.51.100.9")):
+            connection = through(self, header)
+            connection.socket = context.wrap_socket(connection.socket)
+            return connection
+
+    gateway = BehindTls(postgres.url("relay_gateway"), PROXY_PROTOCOL="on", TRUSTED_PROXIES="127.0.0.1", WORKERS=1,
+                        ENVIRONMENT="production", TLS_CERTIFICATE=tmp_path / "certificate", TLS_KEY=tmp_path / "key")
+    try:
+        gateway.start()
+        for header in by_tls("198.51.100.9"), tcp("2001:db8::9"), LOCAL:
+            connection = gateway.connect(header)
+            connection.request("GET", "/health")
+            answer = connection.read()
+            assert answer.status == 200 and answer.header("strict-transport-security")
+            connection.close()
+        assert {"198.51.100.9", "2001:db8::9", "127.0.0.1"} <= {line["client"] for line in gateway.access_log()}
+        with pytest.raises(OSError):
+            context.wrap_socket(socket.create_connection(("127.0.0.1", gateway.port), timeout=5))
+    finally:
+        gateway.stop()
 
 
 def test_a_header_is_not_taken_where_none_is_expected(gateway):

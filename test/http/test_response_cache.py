@@ -1,12 +1,15 @@
 """Bodies that the gateway holds, and that serve() finds to be current still."""
 import base64
 import concurrent.futures
+import json
+import re
 import time
+import urllib.request
 
 import psycopg2
 import pytest
 
-from conftest import running, wait_until
+from conftest import free_port, running, wait_until
 
 ROUTES = """
     CREATE SEQUENCE relay.cache_runs;
@@ -29,6 +32,8 @@ ROUTES = """
          'anonymous', '{}', 60, '{"own:{user_id}"}'),
         ('/cache/maybe', $q$SELECT relay_guard.user_id() AS "user", nextval('relay.cache_runs') AS run$q$,
          'optional', '{}', 60, '{}'),
+        ('/cache/header', $q$SELECT nextval('relay.cache_runs') AS run FROM relay_guard.response_header('X-Own', 'a')$q$,
+         'none', '{}', 60, '{}'),
         ('/cache/few', $q$SELECT nextval('relay.cache_runs') AS run$q$, 'anonymous', '{cache_few}', 60, '{}'),
         ('/cache/large/{id}', $q$SELECT nextval('relay.cache_runs') AS run, repeat(md5(request.id::text), 1024) AS v$q$,
          'none', '{}', 60, '{}')
@@ -85,6 +90,21 @@ def test_a_body_is_made_once(one):
     assert not is_held(one, "/cache/never")
 
 
+def test_it_is_counted(start):
+    gateway = start(WORKERS=1, METRICS_LISTEN=(listen := f"127.0.0.1:{free_port()}"))
+
+    def counted():
+        page = urllib.request.urlopen(f"http://{listen}/metrics").read().decode()
+        return {name: int(value) for name, value in re.findall(r"^(relay_response_cache\S+) (\d+)$", page, re.M)}
+
+    for _ in range(3):
+        gateway.get("/cache/value/1")
+    found = counted()
+    assert found['relay_response_cache_total{result="hit"}'] == 2
+    assert found['relay_response_cache_total{result="miss"}'] == 1
+    assert found["relay_response_cache_evictions_total"] == 0 and 100 < found["relay_response_cache_bytes"] < 1000
+
+
 def test_nothing_is_held_without_a_cache(start):
     gateway = start(RESPONSE_CACHE=0, WORKERS=1)
     assert not is_held(gateway, "/cache/value/1")
@@ -126,7 +146,7 @@ def test_a_revoked_token_gets_nothing_at_once(one, postgres):
     user = bearer(jwt)
     assert is_held(one, "/cache/own", user)
     payload = jwt.split(".")[1]
-    claims = eval(base64.urlsafe_b64decode(payload + "=" * (-len(payload) % 4)))
+    claims = json.loads(base64.urlsafe_b64decode(payload + "=" * (-len(payload) % 4)))
     postgres.sql(f"SELECT relay_guard.revoke(jti => '{claims['jti']}')")
     assert one.get("/cache/own", user).status == 401
 
@@ -174,6 +194,13 @@ def test_methods_and_queries_have_bodies_of_their_own(one):
     length = one.get("/cache/value/8").header("content-length")
     head = one.ask("HEAD", "/cache/value/8")
     assert head.status == 200 and head.body == b"" and head.header("content-length") == length
+
+
+def test_an_answer_with_headers_of_its_own_is_not_held(one):
+    """A cookie in it would be somebody's."""
+    assert not is_held(one, "/cache/header")
+    answer = one.get("/cache/header")
+    assert (answer.header("x-own"), answer.header("etag"), answer.header("cache-control")) == ("a", None, "no-store")
 
 
 def test_what_is_not_there_is_not_held(one, postgres):

@@ -242,7 +242,7 @@ def test_writes_come_from_a_page_of_this_site(alice):
     assert alice.ask("GET", FILES, {"Sec-Fetch-Site": "cross-site"}).status == 200
 
 
-def test_nobody_is_signed_in_or_out_by_another_site(postgres, alice, site):
+def test_nobody_is_signed_in_or_out_by_another_site(alice, site):
     for headers in ({"Sec-Fetch-Site": "cross-site"}, {"Sec-Fetch-Site": "same-site"}, {"Sec-Fetch-Site": None, "Origin": "https://evil.example"},
                     {"Sec-Fetch-Site": None, "Origin": "null"}):
         victim = Browser(site)
@@ -252,7 +252,6 @@ def test_nobody_is_signed_in_or_out_by_another_site(postgres, alice, site):
         assert code(answer) == (403, "csrf_failed") and answer.header("Set-Cookie") is None and answer.header("Clear-Site-Data") is None
         assert code(victim.ask("POST", "/api/dev/demo/login", headers)) == (403, "csrf_failed")
     assert alice.me().status == 200
-    assert postgres.sql("SELECT value > 8 FROM relay_guard.metrics() WHERE name = 'relay_csrf_failures_total'") == [(True,)]
 
 
 def test_what_the_gateway_says_is_not_taken_from_clients(start):
