@@ -40,6 +40,7 @@ RETURN CASE tag
 	WHEN 'usage' THEN 'What language models have cost, and what is left.'
 	WHEN 'audit' THEN 'The audit log, for admins.'
 	WHEN 'admin' THEN 'For admins.'
+	WHEN 'events' THEN 'Feeds of events, for whoever follows them.'
 	WHEN 'dev' THEN 'For development alone.'
 	WHEN 'other' THEN 'Everything else.'
 	ELSE format('Paths under %s.', tag)

@@ -39,7 +39,9 @@ BEGIN
 			WHEN 'idempotency_in_flight' THEN r.idempotency <> 'none'
 			WHEN 'idempotency_answer_not_kept' THEN r.idempotency <> 'none'
 			WHEN 'idempotency_key_reused' THEN r.idempotency <> 'none'
-			WHEN 'not_found' THEN r.result IN ('row', 'value', 'proxy')
+			WHEN 'not_found' THEN r.result IN ('row', 'value', 'proxy', 'stream')
+			WHEN 'invalid_last_event_id' THEN r.result = 'stream'
+			WHEN 'events_expired' THEN r.result = 'stream'
 			WHEN 'conflict' THEN r.method IN ('POST', 'PUT', 'PATCH') AND NOT f.proxied
 			WHEN 'body_too_large' THEN f.has_body OR (f.proxied AND f.writes)
 			WHEN 'body_too_complex' THEN f.has_body
@@ -155,6 +157,8 @@ BEGIN
 			|| CASE r.idempotency WHEN 'none' THEN '{}' ELSE '{Idempotent-Replayed}'::text[] END
 			|| CASE WHEN r.cache_seconds IS NULL THEN '{}' ELSE '{ETag}'::text[] END)),
 		(3, 'content', CASE WHEN r.result = 'proxy' THEN json '{"*/*": {}}'
+			WHEN r.result = 'stream' THEN
+				json '{"text/event-stream": {"schema": {"type": "string", "description": "Server-sent events, each with its id."}}}'
 			WHEN r.status <> 204 AND r.result <> 'none' THEN
 				json_build_object('application/json', json_build_object('schema', relay_guard.openapi_body(r))) END)
 	) m(place, name, value)
@@ -174,6 +178,10 @@ BEGIN
 	SELECT '304', json_build_object('description', 'What If-None-Match names is current',
 		'headers', relay_guard.openapi_headers('{X-Request-ID}' || relay_guard.openapi_limit_headers(r) || '{ETag}'))
 	WHERE r.cache_seconds IS NOT NULL
+	UNION ALL
+	SELECT '204', json_build_object('description', 'The stream has ended, and there is nothing left of it',
+		'headers', relay_guard.openapi_headers('{X-Request-ID}' || relay_guard.openapi_limit_headers(r)))
+	WHERE r.result = 'stream'
 	UNION ALL
 	SELECT s.key, json_build_object('description', s.value #>> '{}',
 		'headers', relay_guard.openapi_headers('{X-Request-ID}' || relay_guard.openapi_limit_headers(r) || '{Location}'))
@@ -211,7 +219,11 @@ BEGIN
 		UNION ALL
 		SELECT 103, jsonb '{"name": "If-None-Match", "in": "header", "required": false,
 			"description": "an ETag that was answered before: 304 if nothing has changed", "schema": {"type": "string"}}'
-		WHERE r.cache_seconds IS NOT NULL) p(place, parameter));
+		WHERE r.cache_seconds IS NOT NULL
+		UNION ALL
+		SELECT 104, jsonb '{"name": "Last-Event-ID", "in": "header", "required": false,
+			"description": "the id of the last event that was received: those after it follow", "schema": {"type": "string", "pattern": "^[0-9]+$"}}'
+		WHERE r.result = 'stream') p(place, parameter));
 END
 $$;
 COMMENT ON FUNCTION openapi_parameters(route) IS 'openapi(): what a route takes in path, query and headers.';
@@ -252,7 +264,8 @@ COMMENT ON FUNCTION openapi_limits(route) IS 'openapi(): the limits that a route
 
 CREATE FUNCTION openapi_tag(path text) RETURNS text
 LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp
-RETURN CASE WHEN path ~ '^(/api)?(/v[0-9]+)?/[a-z0-9_-]+(/|$)'
+RETURN CASE WHEN path ~ '/healthz?$' THEN 'gateway'
+	WHEN path ~ '^(/api)?(/v[0-9]+)?/[a-z0-9_-]+(/|$)'
 	THEN substring(path FROM '^(?:/api)?(?:/v[0-9]+)?/([a-z0-9_-]+)')
 	WHEN path LIKE '%.json' THEN 'gateway' ELSE 'other' END;
 COMMENT ON FUNCTION openapi_tag(text) IS 'openapi(): what a path is about, by its first word.';

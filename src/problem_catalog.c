@@ -35,6 +35,8 @@ static const RgProblemKind kinds[] = {
 	"Send a new UUID in it, and the same one whenever the request is sent again."},
 	{400, "idempotency_key_invalid", "the header Idempotency-Key is not 1 to 255 visible ASCII characters, or without credentials fewer than 16",
 	"Send a UUID, for example."},
+	{400, "invalid_last_event_id", "the header Last-Event-ID is not an id of the stream",
+	"Send the id of the last event received, or leave the header out."},
 	{400, "refused", "the application refused the request without naming a code; other statuses have it too",
 	"Correct the request before sending it again."},
 
@@ -103,6 +105,10 @@ static const RgProblemKind kinds[] = {
 	"Send it again after a moment to get its answer."},
 	{409, "idempotency_answer_not_kept", "the request was carried out before, and its answer was too large to be kept",
 	"Read the state that it left."},
+	{409, "stream_ended", "the stream has ended", "Append to a new one."},
+
+	{410, "events_expired", "events after that id are not kept any more",
+	"Read the present state, then follow the stream without Last-Event-ID and after."},
 
 	{413, "body_too_large", "the body is larger than the path takes", "Send a smaller body."},
 	{413, "body_too_complex", "the body holds too many values", "Send fewer values at once."},

@@ -211,8 +211,6 @@ after_answer(RgConn *conn)
 	rg_conn_class_set(conn, RG_CONN_IDLE);
 	set_interest(conn, EV_READ);
 	process_kept(conn);
-	if (conn->worker->draining && conn->class == RG_CONN_IDLE && !conn->processing)
-		rg_conn_close(conn);
 }
 
 void

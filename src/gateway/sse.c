@@ -6,6 +6,7 @@
 
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/socket.h>
 
 #include "ask.h"
 #include "clock.h"
@@ -19,6 +20,8 @@
 
 #define PING_AFTER INT64_C(15000000)
 #define HEADERS_SIZE 8192
+#define KERNEL_BUFFER 65536		/* of a socket: what a slow client costs
+								 * beside RG_SSE_MAX_PENDING */
 
 static const RgSlice none = {NULL, 0};
 static RgSseList everybody;		/* who was sent something longest ago is first */
@@ -99,7 +102,7 @@ send_away(RgSseClient *client)
 
 	if (client->stalled)
 	{
-		rg_sse_end(client, false);
+		rg_conn_close(client->conn);	/* it would not take the end, either */
 		return;
 	}
 	rg_random(&jitter, sizeof jitter);
@@ -169,6 +172,15 @@ new_client(RgConn *conn, const RgSseOrder *order)
 	return NULL;
 }
 
+/* The kernel would keep megabytes for a client that takes nothing. */
+static void
+bound_kernel_buffer(const RgConn *conn)
+{
+	int			size = KERNEL_BUFFER;
+
+	(void) setsockopt(conn->transport.fd, SOL_SOCKET, SO_SNDBUF, &size, sizeof size);
+}
+
 static void
 begin(RgSseClient *client, const RgExchange *exchange, const RgResponse *response)
 {
@@ -178,6 +190,7 @@ begin(RgSseClient *client, const RgExchange *exchange, const RgResponse *respons
 		free(client);
 		return;
 	}
+	bound_kernel_buffer(client->conn);
 	rg_sse_list_append(&everybody, client);
 	if (client->conn->worker->draining)
 		send_away(client);
@@ -226,7 +239,7 @@ static void
 look_after(RgSseClient *client, int64_t now)
 {
 	if (client->stalled)
-		rg_sse_end(client, false);
+		rg_conn_close(client->conn);
 	else if (now >= client->until)
 		rg_sse_end(client, true);
 	else if (rg_conn_stream_pending(client->conn) > 0)

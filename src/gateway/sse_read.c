@@ -21,7 +21,7 @@
 #define WAIT_TIMEOUT INT64_C(15000000)
 #define READ_TIMEOUT INT64_C(10000000)
 #define RETRY_AFTER INT64_C(300000)
-#define ROWS "32"				/* of one read */
+#define ROWS "16"				/* of one read */
 #define MAX_READS 8				/* under way at a time */
 #define EVENT_SIZE (8 * 65536)	/* every byte of the data may be a line's end */
 

@@ -136,6 +136,8 @@ on_tick(evutil_socket_t fd, short what, void *arg)
 	rg_sse_tick(now);
 	rg_proxy_tick(now);
 	rg_conn_expire(worker, now);
+	if (worker->draining)
+		rg_conn_close_idle(worker);
 	if (worker->nconns < worker->max_conns)
 		start_accepting(worker);
 	if (has_drained(worker, now))

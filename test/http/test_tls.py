@@ -55,7 +55,8 @@ class TlsConnection(Connection):
 
 class TlsGateway(Gateway):
     def __init__(self, database_url, certificate, key, **settings):
-        super().__init__(database_url, TLS_CERTIFICATE=certificate, TLS_KEY=key, **settings)
+        few = {"DB_READ_CONNECTIONS": 1, "DB_WRITE_CONNECTIONS": 1, "DB_SLOW_CONNECTIONS": 1}
+        super().__init__(database_url, **{**few, "TLS_CERTIFICATE": certificate, "TLS_KEY": key, **settings})
         self.trust = None  # any certificate
 
     def connect(self, **options):
@@ -452,6 +453,15 @@ def test_a_client_that_says_it_leaves_ends_a_stream(secure, application):
     assert b"one" in leaving.until(lambda: leaving.tls.read(65536)) or b"one" in leaving.until(lambda: leaving.tls.read(65536))
     leaving.leave()
     assert application.left.wait(3)
+
+
+def test_what_comes_by_tls_is_https(pair):
+    gateway = TlsGateway("host=/nonexistent", *pair, ENVIRONMENT="production", WORKERS=1)
+    try:
+        answer = gateway.start().get("/health")
+        assert answer.status == 200 and "max-age" in answer.header("Strict-Transport-Security")
+    finally:
+        gateway.stop()
 
 
 class Load:
