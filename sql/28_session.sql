@@ -86,18 +86,3 @@ CREATE FUNCTION login_refused(user_id text) RETURNS void
 LANGUAGE C VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'relay_guard_login_refused';
 COMMENT ON FUNCTION login_refused(text) IS
 'Error RG401 invalid_credentials, noted for the audit log; user_id is whose account it was, or NULL, and nothing of it is told.';
-
-CREATE FUNCTION read_csrf_failures() RETURNS bigint
-LANGUAGE C VOLATILE STRICT PARALLEL RESTRICTED AS 'MODULE_PATHNAME', 'relay_guard_read_csrf_failures';
-COMMENT ON FUNCTION read_csrf_failures() IS
-'How many requests of other sites or without a CSRF token were refused in this database since the server started; NULL where shared_preload_libraries does not name relay_guard.';
-
-CREATE FUNCTION session_metrics(OUT name text, OUT type text, OUT help text,
-	OUT labels jsonb, OUT value float8)
-RETURNS SETOF record
-LANGUAGE sql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
-SELECT 'relay_csrf_failures_total', 'counter',
-	'Requests refused because another site made them, or without a CSRF token.', jsonb '{}', failures
-FROM relay_guard.read_csrf_failures() AS failures WHERE failures IS NOT NULL
-$$;
-COMMENT ON FUNCTION session_metrics() IS 'The part of metrics() that tells of sessions.';

@@ -69,7 +69,7 @@ COMMENT ON COLUMN route.run_as IS 'The role that the statement runs as; no super
 COMMENT ON COLUMN route.summary IS 'What it does, in a few words, for /openapi.json.';
 COMMENT ON COLUMN route.description IS 'More about it, in CommonMark.';
 COMMENT ON COLUMN route.responses IS
-'For /openapi.json: {"200": JSON Schema of a row or the value; "409": {code: {"detail", "suggestion"}}, problems that the statement raises; "404": null, none here}.';
+'For /openapi.json: {"200": JSON Schema of a row or the value; "303": when; "409": {code: {"detail", "suggestion"}}, problems that the statement raises; "404": null, none here}.';
 COMMENT ON COLUMN route.search_path IS 'Pinned while the statement is prepared and runs.';
 
 SELECT pg_catalog.pg_extension_config_dump('route', '');

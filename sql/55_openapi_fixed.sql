@@ -40,6 +40,9 @@ RETURN CASE tag
 	WHEN 'usage' THEN 'What language models have cost, and what is left.'
 	WHEN 'audit' THEN 'The audit log, for admins.'
 	WHEN 'admin' THEN 'For admins.'
+	WHEN 'events' THEN 'Feeds of events, for whoever follows them.'
+	WHEN 'dev' THEN 'For development alone.'
+	WHEN 'other' THEN 'Everything else.'
 	ELSE format('Paths under %s.', tag)
 END;
 COMMENT ON FUNCTION openapi_tag_text(text) IS 'openapi(): what a tag stands for.';
@@ -56,51 +59,63 @@ COMMENT ON FUNCTION openapi_common_problems() IS 'openapi(): the problems that c
 
 -- A problem as an answer's body
 CREATE FUNCTION openapi_example(status int, code text, detail text, suggestion text) RETURNS json
-LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
-SELECT json_object_agg(m.name, m.value ORDER BY m.place)
-FROM (VALUES
-	(1, 'type', to_json('about:blank'::text)),
-	(2, 'title', to_json(relay_guard.status_title(status))),
-	(3, 'status', to_json(status)),
-	(4, 'code', to_json(code)),
-	(5, 'detail', to_json(detail)),
-	(6, 'suggestion', to_json(suggestion)),
-	(7, 'pointer', CASE WHEN status = 422 AND code LIKE '%\_parameter' THEN json '"/query/limit"' END),
-	(8, 'instance', json '"/api/v1/example"'),
-	(9, 'request_id', json '"0199c2f0-7a3e-7b51-9c64-2f1d8e5a6b07"'),
-	(10, 'violated-policies', CASE WHEN code IN ('rate_limited', 'quota_exhausted') THEN json '["user"]' END),
-	(11, 'resets_at', CASE code WHEN 'insufficient_quota' THEN json '"2026-02-01T00:00:00Z"' END)
-) m(place, name, value)
-WHERE m.value IS NOT NULL
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
+#variable_conflict use_column
+BEGIN
+	RETURN (
+	SELECT json_object_agg(m.name, m.value ORDER BY m.place)
+	FROM (VALUES
+		(1, 'type', to_json('about:blank'::text)),
+		(2, 'title', to_json(relay_guard.status_title(status))),
+		(3, 'status', to_json(status)),
+		(4, 'code', to_json(code)),
+		(5, 'detail', to_json(detail)),
+		(6, 'suggestion', to_json(suggestion)),
+		(7, 'pointer', CASE WHEN status = 422 AND code LIKE '%\_parameter' THEN json '"/query/limit"' END),
+		(8, 'instance', json '"/api/v1/example"'),
+		(9, 'request_id', json '"0199c2f0-7a3e-7b51-9c64-2f1d8e5a6b07"'),
+		(10, 'violated-policies', CASE WHEN code IN ('rate_limited', 'quota_exhausted') THEN json '["user"]' END),
+		(11, 'resets_at', CASE code WHEN 'insufficient_quota' THEN json '"2026-02-01T00:00:00Z"' END)
+	) m(place, name, value)
+	WHERE m.value IS NOT NULL);
+END
 $$;
 COMMENT ON FUNCTION openapi_example(int, text, text, text) IS 'openapi(): a problem as it looks in an answer.';
 
 -- The header lines of an answer, each by reference.
 CREATE FUNCTION openapi_headers(names text[]) RETURNS json
-LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
-SELECT json_object_agg(h.name, json_build_object('$ref', '#/components/headers/' || h.name) ORDER BY h.place)
-FROM unnest(names) WITH ORDINALITY h(name, place)
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
+#variable_conflict use_column
+BEGIN
+	RETURN (
+	SELECT json_object_agg(h.name, json_build_object('$ref', '#/components/headers/' || h.name) ORDER BY h.place)
+	FROM unnest(names) WITH ORDINALITY h(name, place));
+END
 $$;
 COMMENT ON FUNCTION openapi_headers(text[]) IS 'openapi(): headers of an answer.';
 
 -- An answer that is one of several problems of one status; status NULL: of any.
 CREATE FUNCTION openapi_problem_response(status int, problems json, headers text[]) RETURNS json
-LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
-SELECT json_build_object(
-	'description', coalesce(relay_guard.status_title(status), 'No request that can be served') || ': ' || p.codes,
-	'headers', relay_guard.openapi_headers('{X-Request-ID}' || headers),
-	'content', json_build_object('application/problem+json', json_build_object(
-		'schema', json_build_object('allOf', json_build_array(
-			json_build_object('$ref', '#/components/schemas/Problem'),
-			json_build_object('type', 'object', 'properties',
-				CASE WHEN status IS NULL THEN json_build_object('code', json_build_object('enum', p.list))
-				ELSE json_build_object('status', json_build_object('const', status),
-					'code', json_build_object('enum', p.list)) END))),
-		'examples', p.examples)))
-FROM (SELECT string_agg(DISTINCT e ->> 'code', ', ') AS codes, json_agg(DISTINCT e ->> 'code') AS list,
-		json_object_agg(CASE WHEN openapi_problem_response.status IS NULL THEN (e ->> 'status') || '_' ELSE '' END || (e ->> 'code'),
-			e -> 'example') AS examples
-	FROM json_array_elements(problems) e) p
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
+#variable_conflict use_column
+BEGIN
+	RETURN (
+	SELECT json_build_object(
+		'description', coalesce(relay_guard.status_title(status), 'No request that can be served') || ': ' || p.codes,
+		'headers', relay_guard.openapi_headers('{X-Request-ID}' || headers),
+		'content', json_build_object('application/problem+json', json_build_object(
+			'schema', json_build_object('allOf', json_build_array(
+				json_build_object('$ref', '#/components/schemas/Problem'),
+				json_build_object('type', 'object', 'properties',
+					CASE WHEN status IS NULL THEN json_build_object('code', json_build_object('enum', p.list))
+					ELSE json_build_object('status', json_build_object('const', status),
+						'code', json_build_object('enum', p.list)) END))),
+			'examples', p.examples)))
+	FROM (SELECT string_agg(DISTINCT e ->> 'code', ', ') AS codes, json_agg(DISTINCT e ->> 'code') AS list,
+			json_object_agg(CASE WHEN openapi_problem_response.status IS NULL THEN (e ->> 'status') || '_' ELSE '' END || (e ->> 'code'),
+				e -> 'example') AS examples
+		FROM json_array_elements(problems) e) p);
+END
 $$;
 COMMENT ON FUNCTION openapi_problem_response(int, json, text[]) IS 'openapi(): an answer that is a problem.';
 
@@ -189,6 +204,7 @@ RETURN json_strip_nulls($json$ {
 "x-should-retry": {"description": "Trying again does not help.", "schema": {"type": "string", "const": "false"}},
 "WWW-Authenticate": {"description": "What is wrong with the credentials (RFC 6750).", "schema": {"type": "string", "examples": ["Bearer realm=\"relay\", error=\"invalid_token\""]}},
 "Idempotent-Replayed": {"description": "The request was carried out before; this is its answer again.", "schema": {"type": "string", "const": "true"}},
+"Location": {"description": "Where to go on.", "schema": {"type": "string", "format": "uri-reference"}},
 "ETag": {"description": "What If-None-Match may ask for.", "schema": {"type": "string"}}
 } $json$);
 COMMENT ON FUNCTION openapi_header_list() IS 'openapi(): headers of answers.';
@@ -197,7 +213,8 @@ CREATE FUNCTION openapi_security_schemes() RETURNS json
 LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp
 RETURN json_strip_nulls($json$ {
 "bearer": {"type": "http", "scheme": "bearer", "bearerFormat": "JWT", "description": "A token of an identity provider, or of POST /api/v1/anon_session."},
-"api_key": {"type": "apiKey", "in": "header", "name": "X-API-Key", "description": "An API key."}
+"api_key": {"type": "apiKey", "in": "header", "name": "X-API-Key", "description": "An API key."},
+"session": {"type": "apiKey", "in": "cookie", "name": "__Host-relay_sid", "description": "The cookie of POST /api/auth/login; without TLS it is called relay_sid. What is not GET needs the header X-CSRF-Token beside it."}
 } $json$);
 COMMENT ON FUNCTION openapi_security_schemes() IS 'openapi(): kinds of credentials.';
 

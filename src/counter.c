@@ -23,8 +23,9 @@
 #include "counter_purge.h"
 #include "counter_worker.h"
 #include "database_worker.h"
+#include "decrypt_totals.h"
 #include "denial_shared.h"
-#include "event_totals.h"
+#include "event_signal.h"
 #include "expiry_worker.h"
 #include "rate_totals.h"
 #include "usage_worker.h"
@@ -116,9 +117,10 @@ request_shmem(void)
 	RequestNamedLWLockTranche(TRANCHE, RG_COUNTER_PARTITIONS);
 	rg_database_worker_request_shmem();
 	rg_rate_totals_request_shmem();
-	rg_event_totals_request_shmem();
+	rg_decrypt_totals_request_shmem();
 	rg_denial_request_shmem();
 	rg_audit_witness_request_shmem();
+	rg_event_signal_request_shmem();
 	rg_cache_slot_request_shmem();
 }
 
@@ -181,9 +183,10 @@ startup_shmem(void)
 		elog(FATAL, "relay_guard found counters of another layout in shared memory");
 	rg_database_worker_startup_shmem();
 	rg_rate_totals_startup_shmem();
-	rg_event_totals_startup_shmem();
+	rg_decrypt_totals_startup_shmem();
 	rg_denial_startup_shmem();
 	rg_audit_witness_startup_shmem();
+	rg_event_signal_startup_shmem();
 	rg_cache_slot_startup_shmem();
 	LWLockRelease(AddinShmemInitLock);
 }

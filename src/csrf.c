@@ -7,7 +7,6 @@
 #include "csrf.h"
 #include "denial.h"
 #include "errcodes.h"
-#include "event_totals.h"
 #include "same_site.h"
 
 #define CODE "csrf_failed"
@@ -58,7 +57,6 @@ note(const Reason *reason, const RgIdentity *identity)
 		.identity = identity,
 	};
 
-	rg_event_totals_add(RG_EVENT_CSRF_REFUSED);
 	rg_denial_note(&denied);
 }
 

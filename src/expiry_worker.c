@@ -42,6 +42,7 @@ typedef struct RgExpiring
 
 static const RgExpiring all_expiring[] = {
 	{"idempotency_key", "SELECT relay_guard.idempotency_expire($1)"},
+	{"event", "SELECT relay_guard.event_expire($1)"},
 	{"session", "SELECT relay_guard.session_expire($1)"},
 };
 
@@ -81,7 +82,7 @@ delete_all(const RgExpiring *expiring)
 			return false;
 		CHECK_FOR_INTERRUPTS();
 	}
-	while (deleted == BATCH && !ShutdownRequestPending);
+	while (deleted >= BATCH && !ShutdownRequestPending);
 	return true;
 }
 

@@ -1,7 +1,7 @@
 /*
  * expiry_worker.h
  *		The background workers that delete what is kept for a time: the answers
- *		to requests with an Idempotency-Key.  database_worker.h has what they share
+ *		to requests with an Idempotency-Key, and events.  database_worker.h has what they share
  *		with others.
  */
 #ifndef RG_EXPIRY_WORKER_H

@@ -7,6 +7,7 @@
 #define SIGN_IN_AGAIN "Sign in again for a new token."
 #define CHECK_ISSUER "Use a token that this service's identity provider has issued for it."
 #define ONE_REQUEST "Send a well-formed HTTP/1.1 request."
+#define SIGN_IN "Sign in again."
 #define LATER "Send the request again after a moment."
 
 static const RgProblemKind kinds[] = {
@@ -21,7 +22,7 @@ static const RgProblemKind kinds[] = {
 	{400, "https_required", "this is served by https only, and the request names no host to be sent to",
 	"Use https, and send a Host header."},
 	{400, "two_credentials", "the request has two credentials, and which should count cannot be known",
-	"Send one of Authorization, X-API-Key and the session's cookie."},
+	"Send only one of Authorization, X-API-Key and Cookie."},
 	{400, "invalid_encoding", "a value of the path or the query is no percent-encoded UTF-8; over HTTP that is malformed_target",
 	"Encode each byte outside A-Z a-z 0-9 - . _ ~ as %XX."},
 	{400, "query_too_long", "the query is longer than 8,192 bytes; over HTTP that is malformed_request",
@@ -34,6 +35,8 @@ static const RgProblemKind kinds[] = {
 	"Send a new UUID in it, and the same one whenever the request is sent again."},
 	{400, "idempotency_key_invalid", "the header Idempotency-Key is not 1 to 255 visible ASCII characters, or without credentials fewer than 16",
 	"Send a UUID, for example."},
+	{400, "invalid_last_event_id", "the header Last-Event-ID is not an id of the stream",
+	"Send the id of the last event received, or leave the header out."},
 	{400, "refused", "the application refused the request without naming a code; other statuses have it too",
 	"Correct the request before sending it again."},
 
@@ -60,8 +63,18 @@ static const RgProblemKind kinds[] = {
 	{401, "api_key_expired", "the API key has expired", "Ask for a new API key."},
 	{401, "api_key_revoked", "the API key was revoked", "Ask for a new API key."},
 
+	{401, "session_malformed", "the session's cookie has no form that is issued", SIGN_IN},
+	{401, "session_duplicate", "the request has the session's cookie twice", SIGN_IN},
+	{401, "session_unknown", "there is no such session", SIGN_IN},
+	{401, "session_ended", "the session was ended by signing out", SIGN_IN},
+	{401, "session_expired", "the session has expired", SIGN_IN},
+	{401, "session_revoked", "the session was revoked", SIGN_IN},
+	{401, "invalid_credentials", "no account has this e-mail address and password", "Check both, or register."},
+
 	{403, "origin_not_allowed", "pages of that origin may not send this request",
 	"Ask whoever runs the service to add the origin to CORS_ORIGINS."},
+	{403, "csrf_failed", "a browser sent the request with a session's cookie, and it does not show that a page of this site made it",
+	"Send it from a page of this site, with the csrfToken of GET /api/auth/csrf as X-CSRF-Token."},
 	{403, "sign_in_required", "anonymous users may not do this", "Sign in, then try again."},
 	{403, "admin_required", "only admins may do this", "Use the token or the API key of an admin."},
 	{403, "workspace_required", "this needs an API key, or a user who belongs to a workspace",
@@ -92,6 +105,10 @@ static const RgProblemKind kinds[] = {
 	"Send it again after a moment to get its answer."},
 	{409, "idempotency_answer_not_kept", "the request was carried out before, and its answer was too large to be kept",
 	"Read the state that it left."},
+	{409, "stream_ended", "the stream has ended", "Append to a new one."},
+
+	{410, "events_expired", "events after that id are not kept any more",
+	"Read the present state, then follow the stream without Last-Event-ID and after."},
 
 	{413, "body_too_large", "the body is larger than the path takes", "Send a smaller body."},
 	{413, "body_too_complex", "the body holds too many values", "Send fewer values at once."},
@@ -138,6 +155,12 @@ static const RgProblemKind kinds[] = {
 	{501, "unknown_method", "the method is not known here",
 	"Use GET, HEAD, POST, PUT, PATCH, DELETE or OPTIONS."},
 
+	{502, "upstream_unreachable", "the application behind the path cannot be reached", LATER},
+	{502, "upstream_untrusted", "the application behind the path has not shown that it is the one", "Send the request again later."},
+	{502, "upstream_failed", "the application behind the path did not answer properly; whether the request was carried out is unknown",
+	"Read the current state before sending the request again."},
+
+	{503, "upstream_busy", "too many requests are with the application behind the path", LATER},
 	{503, "overloaded", "too many requests are waiting", LATER},
 	{503, "unavailable", "the database cannot serve the request just now", LATER},
 	{503, "outcome_unknown", "the connection to the database was lost while it worked on the request",
@@ -148,6 +171,8 @@ static const RgProblemKind kinds[] = {
 
 	{504, "timeout", "the request took too long and was given up; a change may still be carried out",
 	"Ask for less at once, or send the request again later."},
+	{504, "upstream_timeout", "the application behind the path did not answer in time; a change may still be carried out",
+	"Read the current state before sending the request again."},
 
 	{505, "malformed_request", "the version of HTTP is not spoken here", "Use HTTP/1.1."},
 };

@@ -16,6 +16,7 @@
 #include "calendar.h"
 #include "context.h"
 #include "counter.h"
+#include "event_order.h"
 #include "identity.h"
 #include "issuer.h"
 #include "keyring.h"
@@ -63,6 +64,7 @@ _PG_init(void)
 	rg_model_init();
 	rg_upstream_init();
 	rg_route_init();
+	rg_event_order_init();
 	rg_openapi_init();
 	rg_serve_init();
 	rg_strict_init();

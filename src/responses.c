@@ -123,9 +123,12 @@ check_status(Checker *checker, const char *name, json_t *value)
 
 	if (status >= 200 && status < 300)
 		return check_success(checker, status, value);
+	if (status >= 300 && status < 400)
+		return json_is_string(value) ||
+			fail(checker, "%d: it must be a text that says when", status);
 	if (status >= 400 && status < 600)
 		return check_problems(checker, status, value);
-	return fail(checker, "\"%.20s\" is no status from 200 to 299 or 400 to 599", name);
+	return fail(checker, "\"%.20s\" is no status from 200 to 599", name);
 }
 
 static bool

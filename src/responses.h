@@ -6,6 +6,7 @@
  *
  *	2xx			the JSON Schema (schema.h) of a row or of the value; it must be the
  *				status of the route's success
+ *	3xx			a text: when the client is sent elsewhere
  *	4xx, 5xx	{code: {"detail": …, "suggestion": …}}: problems that the statement
  *				raises beside those that can happen to any such route; both texts
  *				may be left out where problem_catalog.h has the code.  null in the

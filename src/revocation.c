@@ -12,6 +12,7 @@
 #include "utils/builtins.h"
 #include "utils/fmgroids.h"
 #include "utils/timestamp.h"
+#include "utils/uuid.h"
 
 #include "config_cache.h"
 #include "revocation.h"
@@ -120,14 +121,35 @@ rg_revoked(RgVerified *verified)
 	return false;
 }
 
-bool
-rg_revoked_session(RgSlice session_id, RgSlice user_id, TimestampTz created_at)
+/*
+ * Sessions that were not revoked when the table was last asked, each in one
+ * place that its random id chooses.
+ */
+#define PLACES 256
+
+static struct
 {
+	pg_uuid_t	id;
+	uint64		asked;			/* a generation and 1; 0: free */
+}			in_force[PLACES];
+
+bool
+rg_revoked_session(const pg_uuid_t *id, const RgIdentity *identity, TimestampTz created_at)
+{
+	uint64		generation = rg_config_generation(&table);
+	int			place = id->data[0] % PLACES;
 	Datum		values[Natts_revocation];
 
-	note_kinds(rg_config_generation(&table));
-	if (look_up(SESSION, session_id, values))
+	if (in_force[place].asked == generation + 1 &&
+		memcmp(in_force[place].id.data, id->data, UUID_LEN) == 0)
+		return false;
+	note_kinds(generation);
+	if (look_up(SESSION, identity->session_id, values))
 		return true;
-	return look_up(USER, user_id, values) &&
-		created_at < DatumGetTimestampTz(values[Anum_revocation_before]);
+	if (look_up(USER, identity->user_id, values) &&
+		created_at < DatumGetTimestampTz(values[Anum_revocation_before]))
+		return true;
+	in_force[place].id = *id;
+	in_force[place].asked = generation + 1;
+	return false;
 }

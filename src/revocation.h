@@ -21,8 +21,10 @@ extern bool rg_revoked(RgVerified *verified);
 
 /*
  * Whether a session of ours is revoked, by its id or as one of its user's of
- * before some time.  Probes the table only where there are such revocations.
+ * before some time.  identity is the session's, whose id that is.  Probes the
+ * table as rg_revoked() does.
  */
-extern bool rg_revoked_session(RgSlice session_id, RgSlice user_id, TimestampTz created_at);
+extern bool rg_revoked_session(const pg_uuid_t *id, const RgIdentity *identity,
+							   TimestampTz created_at);
 
 #endif

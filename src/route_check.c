@@ -83,6 +83,18 @@ require_budget_policy(const RgRoute *route)
 						RG_ROUTE_ALL_BUDGETS));
 }
 
+/* An EventSource sends nothing but GET; the answer is the gateway's to make. */
+static void
+require_followable(const RgRoute *route)
+{
+	if (route->order != RG_ORDER_STREAM ||
+		(strcmp(route->method, "GET") == 0 && route->status == 200 && route->result_key == NULL))
+		return;
+	ereport(ERROR,
+			errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+			errmsg("a route of result stream must be of method GET and status 200, without a result_key"));
+}
+
 static void
 require_upstream(const RgRoute *route)
 {
@@ -160,6 +172,7 @@ relay_guard_route_check(PG_FUNCTION_ARGS)
 	require_rate_policies(&route);
 	require_quota_policies(&route);
 	require_budget_policy(&route);
+	require_followable(&route);
 	rg_route_responses_check(&route, tuple, RelationGetDescr(trigger->tg_relation));
 	require_upstream(&route);
 	require_prefix(&route);

@@ -14,6 +14,7 @@
 #include "arguments.h"
 #include "context.h"
 #include "denial.h"
+#include "event_order.h"
 #include "execute.h"
 #include "idempotency.h"
 #include "log_guard.h"
@@ -165,6 +166,8 @@ run_statement(RgRoutePlan *plan, const RgRequest *request, const RgIdentity *ide
 		execute_cacheable(plan, request, identity, params, limit, answer);
 	else
 		rg_execute(plan, request, params, limit, answer);
+	if (answer->route->order == RG_ORDER_STREAM && answer->status < 300)
+		rg_event_order(request, answer);
 	if (answer->route->order == RG_ORDER_PROXY && answer->status < 300)
 		rg_upstream_order(request, identity, answer);
 	rg_route_usage_settle(request, answer);

@@ -127,7 +127,7 @@ verify(const uint8 *secret, Datum *values, RgIdentity *identity)
 	describe(values, nulls, identity);
 	error = check_times(values, nulls);
 	if (error == RG_SESSION_OK &&
-		rg_revoked_session(identity->session_id, identity->user_id,
+		rg_revoked_session(DatumGetUUIDP(values[Anum_session_id]), identity,
 						   DatumGetTimestampTz(values[Anum_session_created_at])))
 		error = RG_SESSION_REVOKED;
 	return error;

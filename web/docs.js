@@ -261,14 +261,22 @@ function shown(text, type) {
 	}
 }
 
+// A stream of events has no end to be waited for
+async function bodyOf(answer) {
+	if (!/event-stream/.test(answer.headers.get("content-type") ?? "")) return answer.text();
+	await answer.body.cancel();
+	return "A stream of events: follow it with curl -N, or EventSource.";
+}
+
 async function ask(operation, values, body) {
 	const headers = {...credentialHeader(operation)};
 	for (const [parameter, value] of values)
 		if (parameter.in === "header" && value !== "") headers[parameter.name] = value;
 	if (body !== undefined) headers["Content-Type"] = "application/json";
 	const started = performance.now();
-	const answer = await fetch(target(operation, values), {method: operation.method.toUpperCase(), headers, body});
-	const text = await answer.text();
+	const credentials = headers["Authorization"] || headers["X-API-Key"] ? "omit" : "same-origin";
+	const answer = await fetch(target(operation, values), {method: operation.method.toUpperCase(), headers, body, credentials});
+	const text = await bodyOf(answer);
 	return {
 		status: answer.status, took: Math.round(performance.now() - started),
 		headers: [...answer.headers].map(([name, value]) => `${name}: ${value}`).join("\n"),
@@ -352,7 +360,7 @@ function groups() {
 }
 
 function nameOf(tag) {
-	return tag.name.length <= 3 ? tag.name.toUpperCase() : tag.name.replaceAll("_", " ");
+	return tag.name === "llm" ? "LLM" : tag.name.replaceAll("_", " ");
 }
 
 function indexView(group) {

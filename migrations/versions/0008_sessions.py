@@ -23,7 +23,7 @@ APP_USER = """
         email         text NOT NULL UNIQUE CHECK (email ~ '^[^[:space:]@]+@[^[:space:]@]+$' AND octet_length(email) <= 1024),
         password_hash text NOT NULL,
         role          text NOT NULL DEFAULT 'user' CHECK (role IN ('user', 'admin')),
-        workspace_id  text CHECK (octet_length(workspace_id) BETWEEN 1 AND 255),
+        workspace     text CHECK (octet_length(workspace) BETWEEN 1 AND 255),
         disabled      boolean NOT NULL DEFAULT false,
         created_at    timestamptz NOT NULL DEFAULT now()
     )
@@ -34,6 +34,7 @@ COMMENTS = """
     COMMENT ON COLUMN relay.app_user.email IS 'As relay.canonical_email() makes it.';
     COMMENT ON COLUMN relay.app_user.password_hash IS 'relay_guard.password_hash(); what is none lets nobody in.';
     COMMENT ON COLUMN relay.app_user.role IS 'role() of sessions from now on.';
+    COMMENT ON COLUMN relay.app_user.workspace IS 'workspace_id() of sessions from now on, or NULL.';
     COMMENT ON COLUMN relay.app_user.disabled IS 'Cannot sign in; is told the same as whoever has no account.';
 """
 
@@ -48,8 +49,8 @@ END_SESSIONS = """
     END
     $$;
     CREATE TRIGGER changed AFTER UPDATE ON relay.app_user
-    FOR EACH ROW WHEN ((OLD.id, OLD.role, OLD.workspace_id, OLD.disabled, OLD.password_hash)
-        IS DISTINCT FROM (NEW.id, NEW.role, NEW.workspace_id, NEW.disabled, NEW.password_hash))
+    FOR EACH ROW WHEN ((OLD.id, OLD.role, OLD.workspace, OLD.disabled, OLD.password_hash)
+        IS DISTINCT FROM (NEW.id, NEW.role, NEW.workspace, NEW.disabled, NEW.password_hash))
     EXECUTE FUNCTION relay.app_user_changed();
     CREATE TRIGGER removed AFTER DELETE ON relay.app_user
     FOR EACH ROW EXECUTE FUNCTION relay.app_user_changed()
@@ -150,7 +151,7 @@ LOGIN = """
         PERFORM relay.login_throttle(address);
         SELECT u.id, u.password_hash INTO found_id, found_hash FROM relay.app_user u WHERE u.email = address;
         IF relay_guard.password_verify(normalize(pass, NFKC), found_hash) THEN
-            SELECT u.id, u.email, u.role, u.workspace_id INTO id, email, role, workspace_id FROM relay.app_user u
+            SELECT u.id, u.email, u.role, u.workspace INTO id, email, role, workspace_id FROM relay.app_user u
             WHERE u.id = found_id AND u.password_hash = found_hash AND NOT u.disabled
             FOR SHARE;
         END IF;
@@ -175,9 +176,9 @@ DEMO_LOGIN = """
             PERFORM relay_guard.fail(404, 'route_not_found', 'there is no such path');
         END IF;
         PERFORM relay_guard.require_own_site();
-        INSERT INTO relay.app_user (email, password_hash, workspace_id) VALUES ('demo@example.invalid', '!', 'demo')
+        INSERT INTO relay.app_user (email, password_hash, workspace) VALUES ('demo@example.invalid', '!', 'demo')
         ON CONFLICT DO NOTHING;
-        SELECT u.id, u.email, u.role, u.workspace_id INTO id, email, role, workspace_id
+        SELECT u.id, u.email, u.role, u.workspace INTO id, email, role, workspace_id
         FROM relay.app_user u WHERE u.email = 'demo@example.invalid' FOR SHARE;
         PERFORM relay_guard.session_start(id::text, workspace_id, role);
         "csrfToken" := relay_guard.csrf_token();

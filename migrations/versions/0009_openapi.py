@@ -18,6 +18,7 @@ down_revision = "0008"
 FILES = "/api/v1/knowledge/files"
 RESERVATIONS = "/api/v1/llm/reservations"
 AUDIT = "/api/v1/audit"
+AUTH = "/api/auth/"
 
 
 def text(**schema):
@@ -120,6 +121,13 @@ def over(*but):
 
 ANON_SESSION = record(token=text(), user_id=text(pattern="^anon:"), expires_at=MOMENT)
 
+EMAIL = text(minLength=3, maxLength=254)
+SIGNED_IN = record(id=ID, email=EMAIL, role=text(enum=["user", "admin"]), workspace_id=or_null(text()), csrfToken=text())
+ME = record(id=text(), email=or_null(EMAIL), role=text(), workspace_id=or_null(text()),
+            via=text(enum=["token", "api_key", "session"]))
+CREDENTIALS = {"email": "the e-mail address", "password": "the password"}
+OTHER_SITE = {"403": {"csrf_failed": {}}}
+
 TOKENS = {"input_tokens": "tokens that the model was given", "output_tokens": "tokens that it has produced"}
 FILTERS = {
     "status": "what became of it", "actor": "who did it: exactly that user",
@@ -132,6 +140,27 @@ ONE_RESERVATION = {"id": "the id of the reservation"}
 # Method and path; what its parameters are, the members of its body, its answers, itself
 ROUTES = [
     ("POST", "/api/v1/anon_session", {}, {}, {"201": ANON_SESSION, **NEVER_MISSING, **NEVER_IN_CONFLICT}, None),
+    ("POST", AUTH + "register", {}, CREDENTIALS, {
+        "201": record(id=ID, email=EMAIL), **NEVER_MISSING, **OTHER_SITE,
+        "409": {"conflict": None, "email_taken": {
+            "detail": "there is an account with this e-mail address already",
+            "suggestion": "Sign in, or use another address."}},
+        "422": {"weak_password": {
+            "detail": "the password has fewer than 10 characters, or is one that everybody tries",
+            "suggestion": "Choose a longer one, such as four words that do not belong together."}},
+    }, None),
+    ("POST", AUTH + "login", {}, CREDENTIALS, {
+        "200": SIGNED_IN, "401": {"invalid_credentials": {}}, **NEVER_MISSING, **NEVER_IN_CONFLICT, **OTHER_SITE,
+        "429": {"login_throttled": {
+            "detail": "too many attempts to sign in to this account",
+            "suggestion": "Wait as long as Retry-After says."}},
+    }, "The same answer, after the same time, for a wrong password and for nobody's address."),
+    ("POST", AUTH + "logout", {}, {}, {"303": "See Other: a browser's form goes on to /", **NEVER_IN_CONFLICT}, None),
+    ("GET", AUTH + "csrf", {}, {}, {"200": record(csrfToken=text()), **NEVER_MISSING}, "Bound to the session."),
+    ("GET", AUTH + "me", {}, {}, {"200": ME, **NEVER_MISSING}, "By whichever credential."),
+    ("POST", "/api/dev/demo/login", {}, {}, {
+        "200": SIGNED_IN, "404": {"route_not_found": {}, "not_found": None}, **NEVER_IN_CONFLICT, **OTHER_SITE},
+     "404 everywhere else."),
     ("GET", FILES, {}, {}, {"200": FILE}, "The files of whoever asks, page by page."),
     ("POST", FILES, {}, {
         "name": "what to call it", "content_type": "its media type", "metadata": "what else to keep, encrypted",

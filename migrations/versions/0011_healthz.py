@@ -5,12 +5,12 @@ pages ask it, so that whoever asks too often is told so.  Probes have /health an
 /ready, which nothing limits.
 
 Revision ID: 0011
-Revises: 0009
+Revises: 0010
 """
 from routes import add_route, drop_route
 
 revision = "0011"
-down_revision = "0009"
+down_revision = "0010"
 
 HEALTHZ = "/api/healthz"
 

@@ -71,8 +71,8 @@ static const Setting settings[] = {
 	"how the gateway's role connects; empty: as libpq's environment says"},
 	{"DB_READ_CONNECTIONS", NUMBER, FIELD(read_connections), "2", 1, 8,
 	"connections of a worker for GET and HEAD"},
-	{"DB_WRITE_CONNECTIONS", NUMBER, FIELD(write_connections), "0", 0, 8,
-	"connections of a worker for the other methods; 0 for 8 of all workers, and 2 at least"},
+	{"DB_WRITE_CONNECTIONS", NUMBER, FIELD(write_connections), "0", 0, 16,
+	"connections of a worker for the other methods; 0 for 16 of all workers, and 2 at least"},
 	{"DB_SLOW_CONNECTIONS", NUMBER, FIELD(slow_connections), "2", 1, 8,
 	"connections of a worker for routes that are marked slow"},
 	{"DB_PIPELINE_DEPTH", NUMBER, FIELD(pipeline_depth), "16", 1, 32,
@@ -101,6 +101,8 @@ static const Setting settings[] = {
 	"after which a client is cut off that takes less than 1 kB/s of its answer"},
 	{"DRAIN_TIMEOUT", DURATION, FIELD(drain_timeout), "10s", 0, 3600 * SECOND,
 	"that requests have to finish in when the gateway is stopped"},
+	{"STREAM_LIFETIME", DURATION, FIELD(stream_lifetime), "15min", 0, 24 * 3600 * SECOND,
+	"after which a client that follows events has to come back and be checked anew; 0: never"},
 	{"MAX_CONNECTIONS", NUMBER, FIELD(max_connections), "10000", 1, 1000000,
 	"connections of all clients together"},
 	{"MAX_BODY", BYTES, FIELD(max_body), "1M", 0, 1 << 30,
@@ -352,7 +354,7 @@ derive_workers(RgConfig *config)
 static void
 derive_write_connections(RgConfig *config)
 {
-	int64_t		share = 8 / config->workers;
+	int64_t		share = 16 / config->workers;
 
 	if (config->write_connections == 0)
 		config->write_connections = share < 2 ? 2 : share;
@@ -377,6 +379,16 @@ derive_web_root(RgConfig *config, FILE *errors)
 	free(config->web_root);
 	config->web_root = strdup(access(RG_WEB_ROOT, R_OK) == 0 ? RG_WEB_ROOT : "web");
 	return true;
+}
+
+static bool
+check_proxy_ca(const RgConfig *config, FILE *errors)
+{
+	if (*config->proxy_ca_file == '\0' || access(config->proxy_ca_file, R_OK) == 0)
+		return true;
+	fprintf(errors, "PROXY_CA_FILE names %s, which cannot be read: %s\n",
+			config->proxy_ca_file, strerror(errno));
+	return false;
 }
 
 static bool
@@ -431,6 +443,7 @@ load(FILE *errors, bool to_serve)
 	valid &= derive_proxies(config, errors);
 	valid &= rg_edge_config(config, errors);
 	valid &= derive_web_root(config, errors);
+	valid &= check_proxy_ca(config, errors);
 	valid &= derive_keys(config, errors);
 	valid &= rg_session_config_derive(config, errors);
 	valid &= !to_serve || rg_tls_load(config->tls_certificate, config->tls_key, errors,

@@ -88,6 +88,7 @@ typedef struct RgConfig
 	int64_t		idle_timeout;
 	int64_t		write_timeout;
 	int64_t		drain_timeout;
+	int64_t		stream_lifetime;
 
 	/* Made of them */
 	RgListen	listen;

@@ -18,6 +18,7 @@
 #include "clock.h"
 #include "conn_class.h"
 #include "conn_stream.h"
+#include "log.h"
 #include "metrics.h"
 #include "metrics_endpoint.h"
 #include "peer.h"
@@ -210,8 +211,6 @@ after_answer(RgConn *conn)
 	rg_conn_class_set(conn, RG_CONN_IDLE);
 	set_interest(conn, EV_READ);
 	process_kept(conn);
-	if (conn->worker->draining && conn->class == RG_CONN_IDLE && !conn->processing)
-		rg_conn_close(conn);
 }
 
 void
@@ -416,6 +415,14 @@ read_proxy(RgConn *conn)
 	}
 }
 
+static void
+fail_handshake(RgConn *conn)
+{
+	rg_log(RG_LOG_DEBUG, "a TLS handshake failed", "client", conn->peer_text,
+		   "reason", rg_transport_failure(), NULL);
+	rg_conn_close(conn);
+}
+
 /* Whoever speaks HTTP where TLS is spoken is told so, in HTTP. */
 static void
 shake_hands(RgConn *conn)
@@ -426,7 +433,7 @@ shake_hands(RgConn *conn)
 	if (how == RG_HANDSHAKE_WAITS)
 		await_transport(conn);
 	else if (how == RG_HANDSHAKE_FAILED)
-		rg_conn_close(conn);
+		fail_handshake(conn);
 	else
 	{
 		conn->state = RG_CONN_HEAD;

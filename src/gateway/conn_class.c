@@ -13,6 +13,8 @@
 
 #define SECOND INT64_C(1000000)
 #define LINGER_TIMEOUT	(2 * SECOND)
+#define FIRST_GRACE		SECOND	/* for a first request, while draining */
+#define NEXT_GRACE		(SECOND / 4)
 
 static int64_t
 span_of(const RgConfig *config, RgConnClass class)
@@ -110,7 +112,6 @@ rg_conn_expire(RgWorker *worker, int64_t now)
 			expire(worker->lists[class].first, now);
 }
 
-/* Browsers open connections ahead, which may never be used. */
 static bool
 has_sent_nothing(const RgConn *conn)
 {
@@ -120,13 +121,17 @@ has_sent_nothing(const RgConn *conn)
 		recv(conn->transport.fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) < 0;
 }
 
-/* A request that is there already will be answered, though it be the last. */
+/*
+ * Those that were in the class before that time.  A request that is there
+ * already will be answered, though it be the last.
+ */
 static void
-close_silent(RgConnList *list)
+close_silent(RgWorker *worker, RgConnClass class, int64_t before)
 {
+	int64_t		limit = before + span_of(worker->config, class);
 	RgConn	   *next;
 
-	for (RgConn *conn = list->first; conn != NULL; conn = next)
+	for (RgConn *conn = worker->lists[class].first; conn && conn->limit <= limit; conn = next)
 	{
 		next = conn->next;
 		if (has_sent_nothing(conn))
@@ -137,6 +142,8 @@ close_silent(RgConnList *list)
 void
 rg_conn_close_idle(RgWorker *worker)
 {
-	close_silent(&worker->lists[RG_CONN_IDLE]);
-	close_silent(&worker->lists[RG_CONN_IN_HEAD]);
+	int64_t		now = rg_now();
+
+	close_silent(worker, RG_CONN_IDLE, now - NEXT_GRACE);
+	close_silent(worker, RG_CONN_IN_HEAD, now - FIRST_GRACE);
 }

@@ -22,7 +22,12 @@ extern void rg_conn_class_set(RgConn *conn, RgConnClass class);
 /* Closes, or answers with 408, those whose time is up. */
 extern void rg_conn_expire(struct RgWorker *worker, int64_t now);
 
-/* Closes those that wait for a request, a first one or the next; drains. */
+/*
+ * While draining: closes those that have waited for their next request for a
+ * quarter of a second, or for their first for a second.  Who is at work sends
+ * sooner, and learns from the answer that it is the last; browsers connect
+ * ahead, and may never send.
+ */
 extern void rg_conn_close_idle(struct RgWorker *worker);
 
 #endif

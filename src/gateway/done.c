@@ -14,6 +14,7 @@
 #include "represent.h"
 #include "response.h"
 #include "request.h"
+#include "sse.h"
 #include "worker.h"
 
 static const RgSlice none = {NULL, 0};
@@ -207,6 +208,8 @@ answer_reply(RgConn *conn, RgJob *job, RgSlice frame)
 		rg_keys_want();
 	if (is_order(&reply, "proxy"))
 		rg_proxy_start(conn, job, &reply);
+	else if (is_order(&reply, "stream"))
+		rg_stream_start(conn, job, &reply);
 	else
 		send_reply(conn, job, &reply, &traits);
 }

@@ -12,7 +12,7 @@
 
 #include "pg.h"
 
-#define RG_LANE_MAX 8
+#define RG_LANE_MAX 16
 
 struct RgWorker;
 

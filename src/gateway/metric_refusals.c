@@ -36,7 +36,10 @@ static const RgRefusalWord words[] = {
 	{"api_key_unknown", AUTH},
 	{"api_key_expired", AUTH},
 	{"api_key_revoked", AUTH},
+	{"session_malformed", AUTH},
+	{"session_duplicate", AUTH},
 	{"session_unknown", AUTH},
+	{"session_ended", AUTH},
 	{"session_expired", AUTH},
 	{"session_revoked", AUTH},
 	{"csrf_failed", RG_REFUSAL_CSRF | VIOLATION},
@@ -48,6 +51,8 @@ static const RgRefusalWord words[] = {
 };
 
 #define NWORDS ((int) (sizeof words / sizeof words[0]))
+
+_Static_assert(sizeof words / sizeof words[0] <= RG_REFUSAL_WORDS, "RG_REFUSAL_WORDS is too small");
 
 const RgRefusalWord *
 rg_refusal_words(int *count)

@@ -14,7 +14,6 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "log.h"
 #include "tls.h"
 
 #define RECORD SSL3_RT_MAX_PLAIN_LENGTH
@@ -59,15 +58,6 @@ failure(RgTransport *transport, int result)
 	return EPROTO;
 }
 
-static void
-note_failed_handshake(void)
-{
-	const char *reason = ERR_reason_error_string(ERR_peek_last_error());
-
-	rg_log(RG_LOG_DEBUG, "a client's TLS handshake failed", "reason",
-		   reason ? reason : "the client has gone", NULL);
-}
-
 RgHandshake
 rg_transport_handshake(RgTransport *transport, struct ssl_ctx_st *context)
 {
@@ -82,10 +72,7 @@ rg_transport_handshake(RgTransport *transport, struct ssl_ctx_st *context)
 	result = SSL_accept(transport->tls);
 	if (result == 1)
 		return RG_HANDSHAKE_DONE;
-	if (failure(transport, result) == EAGAIN)
-		return RG_HANDSHAKE_WAITS;
-	note_failed_handshake();
-	return RG_HANDSHAKE_FAILED;
+	return failure(transport, result) == EAGAIN ? RG_HANDSHAKE_WAITS : RG_HANDSHAKE_FAILED;
 }
 
 ssize_t
@@ -171,6 +158,14 @@ rg_transport_tls_send(RgTransport *transport, const struct iovec *pieces, int co
 		return gone > 0 && errno == EAGAIN ? (ssize_t) gone : -1;
 	}
 	return gone;
+}
+
+const char *
+rg_transport_failure(void)
+{
+	const char *reason = ERR_reason_error_string(ERR_peek_last_error());
+
+	return reason != NULL ? reason : "the client has gone";
 }
 
 /* The alert; a peer that does not take even that is left alone. */

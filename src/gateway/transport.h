@@ -36,6 +36,9 @@ typedef enum RgHandshake
 extern RgHandshake rg_transport_handshake(RgTransport *transport, struct ssl_ctx_st *context)
 			__attribute__((warn_unused_result));
 
+/* Why it failed just now. */
+extern const char *rg_transport_failure(void);
+
 /* As the functions below, of a transport that has tls. */
 extern ssize_t rg_transport_tls_recv(RgTransport *transport, void *data, size_t room, bool peek)
 			__attribute__((warn_unused_result));

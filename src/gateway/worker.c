@@ -22,6 +22,7 @@
 #include "proxy_fallback.h"
 #include "represent.h"
 #include "response.h"
+#include "sse.h"
 
 #define TICK_US 50000
 #define ACCEPTS_A_TURN 64
@@ -132,8 +133,11 @@ on_tick(evutil_socket_t fd, short what, void *arg)
 	rg_lane_tick(&worker->reads, now);
 	rg_lane_tick(&worker->writes, now);
 	rg_lane_tick(&worker->slow, now);
+	rg_sse_tick(now);
 	rg_proxy_tick(now);
 	rg_conn_expire(worker, now);
+	if (worker->draining)
+		rg_conn_close_idle(worker);
 	if (worker->nconns < worker->max_conns)
 		start_accepting(worker);
 	if (has_drained(worker, now))
@@ -147,6 +151,7 @@ on_second(evutil_socket_t fd, short what, void *arg)
 	(void) what;
 	rg_anchor_tick(arg);
 	rg_proxy_fallback_tick(arg);
+	rg_sse_second(rg_now());
 	rg_output_check(arg, rg_now());
 	rg_metrics_second(arg);
 	rg_access_log_flush();
@@ -162,6 +167,7 @@ on_flush(evutil_socket_t fd, short what, void *arg)
 	rg_lane_flush(&worker->reads);
 	rg_lane_flush(&worker->writes);
 	rg_lane_flush(&worker->slow);
+	rg_sse_flush();
 }
 
 static void
@@ -187,6 +193,7 @@ on_stop(evutil_socket_t signal, short what, void *arg)
 	worker->draining = true;
 	worker->drain_until = rg_now() + worker->config->drain_timeout;
 	rg_conn_close_idle(worker);
+	rg_sse_drain();
 	rg_proxy_drain();
 }
 
@@ -297,6 +304,7 @@ rg_worker_run(const RgConfig *config, int listener, pid_t master)
 	rg_lane_close(&worker->reads);
 	rg_lane_close(&worker->writes);
 	rg_lane_close(&worker->slow);
+	rg_sse_close();
 	rg_access_log_flush();
 	return EXIT_SUCCESS;
 }

@@ -42,7 +42,7 @@ class Browser:
         # a sandbox needs rights that root has no use for and containers do not give
         for argument in ("--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage",
                          "--no-first-run", "--disable-extensions", "--disable-background-networking",
-                         "--no-proxy-server", f"--user-data-dir={self.dir}"):
+                         "--no-proxy-server", "--host-resolver-rules=MAP *.test 127.0.0.1", f"--user-data-dir={self.dir}"):
             options.add_argument(argument)
         options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
         options.set_capability("acceptInsecureCerts", True)

@@ -10,10 +10,15 @@ ROUTES = """
 """
 
 
+def named(host, origin):
+    """That origin under another name, which the browser finds at the same place."""
+    return origin.replace("127.0.0.1", host)
+
+
 @pytest.fixture(scope="module")
 def api(postgres, page):
     postgres.sql(ROUTES, user="relay_owner")
-    with running(postgres.url("relay_gateway"), WORKERS=1, CORS_ORIGINS=f"https://app.example,{page}") as gateway:
+    with running(postgres.url("relay_gateway"), WORKERS=1, CORS_ORIGINS=f"https://app.example,{page},{named('app.test', page)}") as gateway:
         wait_until(gateway.is_ready, what="readiness")
         yield f"http://127.0.0.1:{gateway.port}"
     postgres.sql("DELETE FROM relay_guard.route WHERE path LIKE '/browser/%';"
@@ -60,6 +65,42 @@ def test_a_page_of_another_origin_reads_nothing(browser, api, stranger):
     for path in "/test/echo/a", "/test/whoami", "/health":
         assert "Failed to fetch" in browser.fetch(api + path)["error"]
     assert any("blocked by CORS policy" in line for line in browser.console())
+
+
+EVENTS = """
+    const [url, count, done] = arguments, seen = [];
+    const source = new EventSource(url, {withCredentials: true});
+    source.addEventListener("note", event => {
+        seen.push([event.lastEventId, event.data]);
+        if (seen.length === count) { source.close(); done(seen); }
+    });
+    source.onerror = () => { if (source.readyState === EventSource.CLOSED) done("refused"); };
+"""
+
+
+def test_events_are_followed_by_the_pages_that_may(browser, api, page, stranger, postgres):
+    first, = postgres.sql("SELECT relay_guard.event_last('events')")[0]
+    for text in "one", "two":
+        postgres.sql(f"SELECT relay_guard.event_append('events', 'note', '{text}')")
+    url = f"{api}/v1/events?after={first}"
+    browser.open(page)
+    assert [text for _, text in browser.driver.execute_async_script(EVENTS, url, 2)] == ["one", "two"]
+    browser.open(stranger)
+    assert browser.driver.execute_async_script(EVENTS, url, 2) == "refused"
+
+
+@pytest.mark.parametrize("host, reads", [
+    ("app.test", True), ("APP.test", True),     # which the browser writes in lower case
+    ("sub.app.test", False), ("app.test.evil.test", False), ("evil-app.test", False),
+    ("app_.test", False), ("evil.test", False), ("xn--pp-wia.test", False)])
+def test_a_name_that_is_like_an_allowed_one_is_another(browser, api, page, host, reads):
+    browser.open(named(host, page))
+    assert ("error" not in browser.fetch(api + "/test/echo/a")) == reads
+
+
+def test_another_port_is_another_origin(browser, api, stranger):
+    browser.open(named("app.test", stranger))
+    assert "Failed to fetch" in browser.fetch(api + "/test/echo/a")["error"]
 
 
 def test_a_sandboxed_page_reads_nothing(browser, api):

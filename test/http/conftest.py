@@ -68,7 +68,7 @@ class Postgres:
         with open(self.data / "postgresql.conf", "a") as conf:
             conf.write((ROOT / "test/server.conf").read_text())
             conf.write(f"relay_guard.keyring_file = '{self.keyring}'\n"
-                       "relay_guard.databases = 'relay'\nmax_connections = 60\n")
+                       "relay_guard.databases = 'relay'\nmax_connections = 120\n")
 
     @property
     def data(self):

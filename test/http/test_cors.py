@@ -7,6 +7,8 @@ import pytest
 
 from conftest import clean_environment, gateway_binary, running, wait_until
 
+ONE = dict(WORKERS=1, DB_WRITE_CONNECTIONS=1)    # few connections, for many gateways have one server
+
 APP = "https://app.example"
 LOCAL = "http://localhost:3000"
 POST = b"POST /test/notes HTTP/1.1\r\nHost: localhost\r\nOrigin: " + APP.encode() + b"\r\n"
@@ -22,7 +24,7 @@ def api(postgres):
         INSERT INTO relay_guard.route (method, path, query, auth, result, run_as, rate)
         VALUES ('PUT', '/cors/limited', 'SELECT 1', 'none', 'value', 'relay_app', '{cors_ip}')
     """, user="relay_owner")
-    with running(postgres.url("relay_gateway"), WORKERS=1, CORS_ORIGINS=f"{APP}, {LOCAL}",
+    with running(postgres.url("relay_gateway"), **ONE, CORS_ORIGINS=f"{APP}, {LOCAL}",
                  TRUSTED_PROXIES="127.0.0.1", HEADER_TIMEOUT="400ms") as gateway:
         wait_until(gateway.is_ready, what="readiness")
         yield gateway
@@ -133,7 +135,7 @@ def test_a_preflight_is_never_limited(api):
 
 
 def test_a_preflight_needs_no_database(start):
-    gateway = start(WORKERS=1, DATABASE_URL="host=/nonexistent", ready=False, CORS_ORIGINS=APP)
+    gateway = start(**ONE, DATABASE_URL="host=/nonexistent", ready=False, CORS_ORIGINS=APP)
     assert preflight(gateway, "/test/notes", APP).status == 204
     unavailable = gateway.get("/test/echo/a", {"Origin": APP})
     assert unavailable.status == 503 and may_read(unavailable)
@@ -185,6 +187,18 @@ def test_every_answer_can_be_read_by_the_page(api):
             assert answer.json()["request_id"] == answer.header("x-request-id"), name
 
 
+def test_a_stream_can_be_read_by_the_page(api):
+    connection = api.connect()
+    connection.request("GET", "/v1/events", {"Origin": APP, "Accept": "text/event-stream"})
+    while b"\r\n\r\n" not in connection.buffer:
+        assert connection.more()
+    head = connection.buffer.split(b"\r\n\r\n")[0].decode().lower()
+    connection.close()
+    for line in f"access-control-allow-origin: {APP}", "access-control-allow-credentials: true", "vary: origin", \
+            "x-content-type-options: nosniff", "content-type: text/event-stream":
+        assert line in head
+
+
 def test_an_answer_to_a_late_head_is_nobody_elses(api):
     """What is left of another request in the worker must not make the 408."""
     slow = api.connect()
@@ -197,7 +211,7 @@ def test_an_answer_to_a_late_head_is_nobody_elses(api):
 
 
 def test_any_origin_but_without_cookies(start):
-    gateway = start(WORKERS=1, CORS_ORIGINS=f"*,{APP}")
+    gateway = start(**ONE, CORS_ORIGINS=f"*,{APP}")
     answer = gateway.get("/test/echo/a", {"Origin": "https://anybody.test"})
     assert answer.header("access-control-allow-origin") == "*"
     assert answer.header("access-control-allow-credentials") is None

@@ -10,6 +10,8 @@ import pytest
 
 from conftest import running, wait_until
 
+ONE = dict(WORKERS=1, DB_WRITE_CONNECTIONS=1)    # few connections, for many gateways have one server
+
 APP = "https://app.example"
 
 addresses = itertools.count(1)
@@ -24,7 +26,7 @@ def api(postgres):
         VALUES ('PUT', '/pains/limited', 'SELECT 1', 'none', 'value', 'relay_app', '{pains_ip}'),
                ('GET', '/pains/admin', 'SELECT 1', 'admin', 'value', 'relay_app', '{}')
     """, user="relay_owner")
-    with running(postgres.url("relay_gateway"), WORKERS=1, CORS_ORIGINS=APP, TRUSTED_PROXIES="127.0.0.1") as gateway:
+    with running(postgres.url("relay_gateway"), **ONE, CORS_ORIGINS=APP, TRUSTED_PROXIES="127.0.0.1") as gateway:
         wait_until(gateway.is_ready, what="readiness")
         yield gateway
     postgres.sql("DELETE FROM relay_guard.route WHERE path LIKE '/pains/%';"
@@ -58,7 +60,7 @@ def test_leftmost_x_forwarded_for_believed_of_several_lines(api):
 
 def test_leftmost_x_forwarded_for_believed_of_anybody(postgres, start):
     """Without a proxy that is trusted the header says nothing at all."""
-    gateway = start(WORKERS=1)
+    gateway = start(**ONE)
     answers = [limited(gateway, fresh()).status for _ in range(6)]
     assert answers[3:] == [429] * 3
 
@@ -153,7 +155,7 @@ def test_host_header_bypasses_auth_nor_by_the_target(api):
 
 
 def test_host_header_bypasses_auth_only_known_hosts(start):
-    gateway = start(WORKERS=1, ALLOWED_HOSTS="localhost, relay.example")
+    gateway = start(**ONE, ALLOWED_HOSTS="localhost, relay.example")
     for host, status in [("localhost", 401), ("LOCALHOST:1234", 401), ("relay.example", 401), ("relay.example.", 421),
                          ("127.0.0.1", 421), ("relay.example.evil.test", 421), ("evil-relay.example", 421), ("lay.example", 421),
                          ("relay", 421)]:

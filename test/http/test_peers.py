@@ -1,6 +1,7 @@
 """Who the client is: forwarded headers, the PROXY protocol, and how many connections he may have."""
 import contextlib
 import socket
+import ssl
 import struct
 import subprocess
 import time
@@ -9,6 +10,8 @@ import zlib
 import pytest
 
 from conftest import Connection, Gateway, clean_environment, free_port, gateway_binary, running, wait_until
+
+ONE = dict(WORKERS=1, DB_WRITE_CONNECTIONS=1)    # few connections, for many gateways have one server
 
 SIGNATURE = b"\r\n\r\n\0\r\nQUIT\n"
 GET = b"GET /health HTTP/1.1\r\nHost: localhost\r\nX-Request-ID: %s\r\n\r\n"
@@ -50,7 +53,7 @@ class Proxied(Gateway):
 
 @contextlib.contextmanager
 def proxied(database_url, **settings):
-    gateway = Proxied(database_url, PROXY_PROTOCOL="on", WORKERS=1, **settings)
+    gateway = Proxied(database_url, PROXY_PROTOCOL="on", **ONE, **settings)
     try:
         yield gateway.start()
     finally:
@@ -151,7 +154,7 @@ def test_only_trusted_proxies_may_connect(postgres):
     done = check(PROXY_PROTOCOL="on")
     assert done.returncode == 1 and "PROXY_PROTOCOL is on" in done.stderr
     port = free_port()
-    gateway = Proxied(postgres.url("relay_gateway"), PROXY_PROTOCOL="on", TRUSTED_PROXIES="192.0.2.1", WORKERS=1,
+    gateway = Proxied(postgres.url("relay_gateway"), PROXY_PROTOCOL="on", TRUSTED_PROXIES="192.0.2.1", **ONE,
                       METRICS_LISTEN=f"127.0.0.1:{port}", MAX_CONNECTIONS_PER_IP=1)
     gateway.process = subprocess.Popen([gateway_binary()], env=gateway.environment, stdout=subprocess.DEVNULL,
                                        stderr=open(gateway.dir / "errors", "w"))
@@ -174,6 +177,36 @@ def is_refused(gateway):
         return through(gateway, LOCAL).is_closed()
     except ConnectionRefusedError:
         return False
+
+
+def test_the_header_comes_before_tls(postgres, tmp_path):
+    subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "1",
+                    "-subj", "/CN=localhost", "-keyout", tmp_path / "key", "-out", tmp_path / "certificate"],
+                   check=True, capture_output=True)
+    context = ssl.create_default_context(cafile=tmp_path / "certificate")
+    context.check_hostname = False
+
+    class BehindTls(Proxied):
+        def connect(self, header=by_tls("198.51.100.9")):
+            connection = through(self, header)
+            connection.socket = context.wrap_socket(connection.socket)
+            return connection
+
+    gateway = BehindTls(postgres.url("relay_gateway"), PROXY_PROTOCOL="on", TRUSTED_PROXIES="127.0.0.1", **ONE,
+                        ENVIRONMENT="production", TLS_CERTIFICATE=tmp_path / "certificate", TLS_KEY=tmp_path / "key")
+    try:
+        gateway.start()
+        for header in by_tls("198.51.100.9"), tcp("2001:db8::9"), LOCAL:
+            connection = gateway.connect(header)
+            connection.request("GET", "/health")
+            answer = connection.read()
+            assert answer.status == 200 and answer.header("strict-transport-security")
+            connection.close()
+        assert {"198.51.100.9", "2001:db8::9", "127.0.0.1"} <= {line["client"] for line in gateway.access_log()}
+        with pytest.raises(OSError):
+            context.wrap_socket(socket.create_connection(("127.0.0.1", gateway.port), timeout=5))
+    finally:
+        gateway.stop()
 
 
 def test_a_header_is_not_taken_where_none_is_expected(gateway):
@@ -216,7 +249,7 @@ def test_an_address_has_its_share_of_connections(behind, first, same, other):
 
 
 def test_without_a_proxy_the_peer_is_counted(start):
-    gateway = start(MAX_CONNECTIONS_PER_IP=2, WORKERS=1)
+    gateway = start(MAX_CONNECTIONS_PER_IP=2, **ONE)
     held = [gateway.connect() for _ in range(2)]
     for connection in held:
         connection.send(GET % b"held")
@@ -249,7 +282,7 @@ CHAINS = [
 
 
 def test_networks_end_where_they_say(start):
-    gateway = start(WORKERS=1, TRUSTED_PROXIES="127.0.0.1/32, 10.0.0.0/8,172.16.5.4/30, 2001:db8::/50")
+    gateway = start(**ONE, TRUSTED_PROXIES="127.0.0.1/32, 10.0.0.0/8,172.16.5.4/30, 2001:db8::/50")
     for i, (chain, _) in enumerate(CHAINS):
         gateway.get("/health", {"X-Forwarded-For": chain, "X-Request-ID": f"edge-{i}"})
     lines = {line["request_id"]: line["client"] for line in gateway.access_log()}
@@ -258,7 +291,7 @@ def test_networks_end_where_they_say(start):
 
 def test_nobody_is_spared_a_limit_by_what_he_writes(start):
     """X-Forwarded-For of a client is not believed, so all of these are one address."""
-    gateway = start(WORKERS=1)
+    gateway = start(**ONE)
     for i in range(3):
         gateway.get("/health", {"X-Forwarded-For": f"192.0.2.{i}", "X-Real-IP": "192.0.2.1", "Forwarded": "for=192.0.2.1",
                                 "X-Client-IP": "192.0.2.1", "CF-Connecting-IP": "192.0.2.1", "True-Client-IP": "192.0.2.1"})

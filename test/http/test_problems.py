@@ -1,7 +1,11 @@
 """The catalog of problems is whole and true: each of them is provoked once and says what to do;
 a code that the source has and the catalog lacks, or the other way round, fails."""
 import concurrent.futures
+import contextlib
+import json
 import re
+import socket
+import threading
 import time
 import uuid
 
@@ -11,9 +15,11 @@ from conftest import Answer, ROOT, running, wait_until
 from openapi_document import fetch
 from problems_page import with_tables
 from test_tokens import SECRET, claims, sign
+from upstream_app import Upstream, add_upstream
 
 JSON = {"Content-Type": "application/json"}
 FILES = "/api/v1/knowledge/files"
+AUTH = "/api/auth/"
 SLEEP = "/test/sleep/{}"
 NUMBER = '[{{"name": "n", "in": "{}", "required": true, "schema": {{"type": "integer"}}}}]'
 BODY = '{"type": "object", "properties": {"text": {"type": "string"}}}'
@@ -22,7 +28,7 @@ KEY = "Idempotency-Key"
 
 def route(method, name, query, auth="none", result="value", **columns):
     columns = {"scopes": "{}", "parameters": "[]", "request_body": None, "idempotency": "none", "quota": "{}",
-               "budget": None, **columns}
+               "budget": None, "upstream": None, **columns}
     values = [method, f"/test/problem/{name}", query, auth, result, "relay_app", *columns.values()]
     texts = ["NULL" if value is None else "'" + str(value).replace("'", "''") + "'" for value in values]
     return (f"INSERT INTO relay_guard.route (method, path, query, auth, result, run_as, {', '.join(columns)}) "
@@ -43,6 +49,9 @@ ROUTES = [
     route("POST", "once", "SELECT request.text FROM pg_sleep(0.5)", "user", idempotency="required", request_body=BODY),
     route("POST", "large", "SELECT repeat('x', 2000000)", "user", idempotency="required"),
     route("POST", "body", "SELECT request.body", request_body=BODY),
+    route("GET", "stream", "SELECT 'problem' AS stream", result="stream"),
+    route("POST", "append", "SELECT relay_guard.event_append('problem-ended', 'a', 'b')"),
+    *(route("GET", name, "SELECT 1 AS n", result="proxy", upstream=f"problem_{name}") for name in ("away", "plain", "cut", "hang")),
 ]
 POLICIES = """
     INSERT INTO relay_guard.quota_policy (name, scope, cap, "window") VALUES ('problem_none', 'user', 0, 'day');
@@ -51,6 +60,8 @@ POLICIES = """
     VALUES ('problem', 'test', 1, 1, 1000, 1000);
     UPDATE relay_guard.rate_policy SET quota = 100000;
     SELECT relay_guard.issuer_add('tests', 'app', 'tests|');
+    SELECT relay_guard.event_append(stream, 'a', 'b') FROM unnest('{problem,problem-ended}'::text[]) stream;
+    SELECT relay_guard.event_end('problem-ended');
 """
 CLEANUP = """
     DELETE FROM relay_guard.route WHERE path LIKE '/test/problem/%';
@@ -58,7 +69,33 @@ CLEANUP = """
     DELETE FROM relay_guard.budget_policy WHERE name = 'problem_none';
     DELETE FROM relay_guard.model WHERE name = 'problem';
     DELETE FROM relay_guard.issuer WHERE iss = 'tests';
+    DELETE FROM relay_guard.upstream WHERE name LIKE 'problem\\_%';
 """
+UPSTREAMS = """
+    INSERT INTO relay_guard.upstream (name, url, answer_timeout) VALUES
+        ('problem_away', 'http://127.0.0.1:1', '1 s'), ('problem_plain', 'https://127.0.0.1:{port}', '1 s'),
+        ('problem_cut', 'http://127.0.0.1:{port}/cut', '1 s'), ('problem_hang', 'http://127.0.0.1:{port}/hang', '300 ms');
+    SELECT relay_guard.upstream_secret_set(name) FROM relay_guard.upstream WHERE name LIKE 'problem\\_%'
+"""
+
+
+class BadApplication:
+    """An application that ends its connections without an answer, or is silent."""
+
+    def __init__(self):
+        self.listener = socket.create_server(("127.0.0.1", 0))
+        self.port = self.listener.getsockname()[1]
+        threading.Thread(target=self.accept, daemon=True).start()
+
+    def accept(self):
+        with contextlib.suppress(OSError):
+            while True:
+                threading.Thread(target=self.serve, args=(self.listener.accept()[0],), daemon=True).start()
+
+    def serve(self, client):
+        with contextlib.suppress(OSError), client:
+            if b"/hang" in client.recv(65536):
+                client.recv(1)
 
 
 class World:
@@ -80,6 +117,16 @@ class World:
 
     def get(self, target, headers=(), gateway=None):
         return (gateway or self.gateway).get(target, headers)
+
+    def sign_in(self):
+        """The cookie, the token for X-CSRF-Token and the user's id of a new session."""
+        account = json.dumps({"email": f"{uuid.uuid4()}@problem.example", "password": "four words, never together"}).encode()
+        assert self.gateway.ask("POST", AUTH + "register", JSON, account).status == 201
+        answer = self.gateway.ask("POST", AUTH + "login", JSON, account)
+        return answer.header("Set-Cookie").split(";")[0], answer.json()["csrfToken"], answer.json()["id"]
+
+    def me(self, cookie):
+        return self.get(AUTH + "me", {"Cookie": cookie})
 
     def problem(self, name, token=None, headers=(), method="GET", body=None, gateway=None):
         given = {**({"Authorization": f"Bearer {token}"} if token else {}), **dict(headers)}
@@ -108,8 +155,11 @@ def world(gateway, postgres):
     before = postgres.sql("SELECT name, quota FROM relay_guard.rate_policy")
     postgres.sql(POLICIES)
     postgres.sql(f"SELECT relay_guard.jwt_key_add('tests', 'k1', '{SECRET}')")
+    application = BadApplication()
+    postgres.sql(UPSTREAMS.format(port=application.port))
     postgres.sql("".join(ROUTES), user="relay_owner")
     yield World(gateway, postgres)
+    application.listener.close()
     postgres.sql(CLEANUP)
     for name, quota in before:
         postgres.sql(f"UPDATE relay_guard.rate_policy SET quota = {quota} WHERE name = '{name}'")
@@ -166,6 +216,38 @@ def revoked(w):
     token = w.issue("problem-revoked", "user")
     w.postgres.sql("SELECT relay_guard.revoke(user_id => 'problem-revoked')")
     return w.problem("user", token)
+
+
+def signed_out(w):
+    cookie, token, _ = w.sign_in()
+    assert w.gateway.ask("POST", AUTH + "logout", {"Cookie": cookie, "X-CSRF-Token": token, "Sec-Fetch-Site": "same-origin"}).status == 204
+    return w.me(cookie)
+
+
+def session_with(statement):
+    def provoke(w):
+        cookie, _, user = w.sign_in()
+        w.postgres.sql(statement.format(user=user))
+        return w.me(cookie)
+    return provoke
+
+
+def wrong_password(w):
+    return w.gateway.ask("POST", AUTH + "login", JSON, b'{"email": "nobody@problem.example", "password": "wrong"}')
+
+
+def without_csrf_token(w):
+    cookie, _, _ = w.sign_in()
+    return w.gateway.ask("POST", FILES, {**JSON, "Cookie": cookie, "Sec-Fetch-Site": "same-origin"}, b'{"name": "a"}')
+
+
+def busy(w, start, pool):
+    gateway = start(WORKERS=1, PROXY_LIMIT=1)
+    first = pool.submit(w.problem, "hang", gateway=gateway)
+    time.sleep(0.15)
+    answer = w.problem("hang", gateway=gateway)
+    first.result()
+    return answer
 
 
 def in_flight(w, pool):
@@ -273,6 +355,7 @@ PROVOKED = {
     (400, "invalid_json"): lambda w: w.post("body", body=b"{"),
     (400, "idempotency_key_required"): lambda w: w.post("once", body=b"{}"),
     (400, "idempotency_key_invalid"): lambda w: w.post("once", {KEY: "a b"}, b"{}"),
+    (400, "invalid_last_event_id"): lambda w: w.problem("stream", headers={"Last-Event-ID": "x"}),
     (400, "refused"): lambda w: w.problem("none"),
     (401, "unauthenticated"): lambda w: w.problem("user"),
     (401, "authorization_scheme"): lambda w: w.problem("user", headers={"Authorization": "Basic YTpi"}),
@@ -292,6 +375,15 @@ PROVOKED = {
     (401, "api_key_unknown"): lambda w: w.key("rgk_" + "a" * 43),
     (401, "api_key_expired"): api_key("created_at = now() - interval '2 days', expires_at = now() - interval '1 day'"),
     (401, "api_key_revoked"): api_key("revoked_at = now()"),
+    (401, "session_malformed"): lambda w: w.me("relay_sid=abc"),
+    (401, "session_duplicate"): lambda w: w.me("relay_sid=a; relay_sid=b"),
+    (401, "session_unknown"): lambda w: w.me("relay_sid=" + "A" * 43),
+    (401, "session_ended"): signed_out,
+    (401, "session_expired"): session_with(
+        "UPDATE relay_guard.session SET seen_at = clock_timestamp() - idle WHERE user_id = '{user}'"),
+    (401, "session_revoked"): session_with("SELECT relay_guard.revoke(user_id => '{user}')"),
+    (401, "invalid_credentials"): wrong_password,
+    (403, "csrf_failed"): without_csrf_token,
     (403, "origin_not_allowed"): ask("OPTIONS", "/test/echo/a", {"Origin": "https://evil.example", "Access-Control-Request-Method": "GET"}),
     (403, "sign_in_required"): lambda w: w.problem("user", w.issue("anon:problem", "anonymous")),
     (403, "admin_required"): lambda w: w.problem("admin", w.user),
@@ -308,6 +400,8 @@ PROVOKED = {
     (409, "conflict"): ask("POST", "/test/unique"),
     (409, "idempotency_in_flight"): in_flight,
     (409, "idempotency_answer_not_kept"): not_kept,
+    (409, "stream_ended"): lambda w: w.problem("append", method="POST"),
+    (410, "events_expired"): lambda w: w.problem("stream", headers={"Last-Event-ID": "99"}),
     (413, "body_too_large"): lambda w: w.post("body", body=b'"' + b"x" * 1100000 + b'"'),
     (413, "body_too_complex"): lambda w: w.post("body", body=b"[" + b"0," * 250000 + b"0]"),
     (414, "malformed_request"): ask("GET", "/" + "x" * 9000),
@@ -331,6 +425,11 @@ PROVOKED = {
     (431, "malformed_body"): unsafe(CHUNKED, b"0\r\n" + b"a: " + b"x" * 3000 + b"\r\n\r\n"),
     (500, "internal"): ask("GET", "/test/divide/0"),
     (501, "unknown_method"): unsafe(b"BREW / HTTP/1.1\nHost: localhost"),
+    (502, "upstream_unreachable"): lambda w: w.problem("away"),
+    (502, "upstream_untrusted"): lambda w: w.problem("plain"),
+    (502, "upstream_failed"): lambda w: w.problem("cut"),
+    (503, "upstream_busy"): busy,
+    (504, "upstream_timeout"): lambda w: w.problem("hang"),
     (503, "overloaded"): overloaded,
     (503, "unavailable"): without_database,
     (503, "outcome_unknown"): outcome_unknown,
@@ -338,6 +437,38 @@ PROVOKED = {
     (503, "promotion_unconfirmed"): promoted,
     (504, "timeout"): lambda w, narrow: narrow.get(SLEEP.format(2)),
     (505, "malformed_request"): unsafe(b"GET / HTTP/9.9\nHost: localhost"),
+}
+
+
+@pytest.fixture(scope="module")
+def behind(postgres):
+    """An application behind the gateway, and where there is none."""
+    app = Upstream()
+    url = f"http://127.0.0.1:{app.port}"
+    add_upstream(postgres, "problem", url, "/test/problem/app", more="answer_timeout => '0.2 s'")
+    add_upstream(postgres, "nowhere", "http://127.0.0.1:1", "/test/problem/nowhere")
+    # http, where https should be: it does not know how to show who it is
+    add_upstream(postgres, "stranger", url.replace("http", "https"), "/test/problem/stranger")
+    yield app
+    app.listener.close()
+    postgres.sql("DELETE FROM relay_guard.route WHERE path LIKE '/test/problem/%' AND result = 'proxy'; DELETE FROM relay_guard.upstream")
+
+
+def busy(w, behind, start):
+    gateway = start(WORKERS=1, PROXY_LIMIT=1)
+    before = len(behind.requests)
+    first = gateway.connect()
+    first.request("GET", "/test/problem/app/hang/")
+    wait_until(lambda: len(behind.requests) > before)
+    return gateway.get("/test/problem/app/ok/")
+
+
+PROVOKED |= {
+    (502, "upstream_unreachable"): lambda w, behind: w.get("/test/problem/nowhere/"),
+    (502, "upstream_untrusted"): lambda w, behind: w.get("/test/problem/stranger/"),
+    (502, "upstream_failed"): lambda w, behind: w.get("/test/problem/app/cut/nothing"),
+    (503, "upstream_busy"): busy,
+    (504, "upstream_timeout"): lambda w, behind: w.get("/test/problem/app/hang/"),
 }
 
 
@@ -358,8 +489,13 @@ def catalog(postgres):
             postgres.sql("SELECT status, code, suggestion FROM relay_guard.problem_catalog()")}
 
 
+@pytest.fixture(scope="module")
+def document(gateway):
+    return fetch(gateway)
+
+
 @pytest.mark.parametrize("status, code", sorted(PROVOKED, key=lambda key: (key == (408, "malformed_body"), key)))
-def test_each_problem_is_provoked_once_and_says_what_to_do(request, world, status, code):
+def test_each_problem_is_provoked_once_and_says_what_to_do(request, world, document, status, code):
     provoke = PROVOKED[status, code]
     wanted = provoke.__code__.co_varnames[1:provoke.__code__.co_argcount]
     answer = provoke(world, *(request.getfixturevalue(name) for name in wanted))
@@ -367,7 +503,7 @@ def test_each_problem_is_provoked_once_and_says_what_to_do(request, world, statu
     assert (answer.status, problem["status"], problem["code"]) == (status, status, code), problem
     assert answer.header("Content-Type") == "application/problem+json"
     assert re.fullmatch(r"[A-Z].*\.", problem["suggestion"]), problem
-    fetch(world.gateway).validate({"$ref": "#/components/schemas/Problem"}, problem)
+    document.validate({"$ref": "#/components/schemas/Problem"}, problem)
     assert "SELECT" not in answer.body.decode() and "relay_guard." not in answer.body.decode()
     assert (answer.header("Retry-After") is not None) >= (status == 503)
 
@@ -380,6 +516,7 @@ def test_the_catalog_is_what_is_provoked(postgres):
 
 C_STATEMENT = re.compile(r"refuse|violate|\bcode\b|\.code|errdetail|SAY\(|reasons\[\]|_CODE_?\w*\s+\"|answer_unauthenticated|answer_problem")
 WORD = re.compile(r'"([a-z]+(?:_[a-z0-9]+)+|internal|timeout|refused|forbidden|conflict|unavailable|overloaded|unauthenticated)"')
+SQL_RAISE = re.compile(r"ERRCODE = 'RG\d{3}', DETAIL = '([a-z0-9_]+)'")
 SQL_CALL = re.compile(r"fail\(\s*\d{3},\s*'([a-z0-9_]+)'(\s*\|\|)?")
 
 # Words of such statements that are no codes of answers
@@ -403,10 +540,11 @@ def without_comments(text):
 
 
 def codes_of_c():
+    """csrf_ and more is why, for the audit log alone."""
     for text in sources(".c", ".h"):
         for statement in re.split(r";|\n\n", without_comments(text)):
             if C_STATEMENT.search(statement):
-                yield from WORD.findall(statement)
+                yield from (word for word in WORD.findall(statement) if word == "csrf_failed" or not word.startswith("csrf_"))
 
 
 def codes_of_sql():
@@ -414,6 +552,7 @@ def codes_of_sql():
     for text in sources(".sql", ".py"):
         for code, goes_on in SQL_CALL.findall(text):
             yield code + ("*" if goes_on else "")
+        yield from SQL_RAISE.findall(text)
 
 
 def codes_of_routes(postgres):
@@ -433,9 +572,9 @@ def test_no_code_of_the_source_is_missing_from_the_catalog(postgres):
 
 
 def test_no_code_of_the_catalog_is_missing_from_the_source(postgres):
-    text = "".join(sources(".c", ".h"))
+    text = "".join(sources(".c", ".h", ".sql"))
     for _, code in catalog(postgres):
-        assert f'"{code}"' in text, code
+        assert re.search(f"[\"']{code}[\"']", text), code
 
 
 def test_the_page_lists_the_catalog(postgres):

@@ -2,6 +2,7 @@
 import os
 import signal
 import subprocess
+import threading
 import time
 
 import pytest
@@ -46,6 +47,18 @@ def test_what_is_under_way_is_finished(start, how):
         gateway.connect()
 
 
+def test_who_has_just_connected_is_answered_before_the_end(start):
+    gateway = start(WORKERS=1)
+    fresh, ahead = gateway.connect(), gateway.connect()
+    time.sleep(0.1)
+    gateway.process.send_signal(signal.SIGTERM)
+    time.sleep(0.2)
+    fresh.request("GET", "/health")
+    assert fresh.read().status == 200
+    began = time.monotonic()
+    assert ahead.is_closed() and time.monotonic() - began < 2
+
+
 def test_the_end_does_not_wait_for_ever(start):
     gateway = start(DRAIN_TIMEOUT="300ms")
     busy = gateway.connect()
@@ -73,6 +86,32 @@ def test_a_reload_loses_no_request(start):
     while time.monotonic() < deadline:
         assert gateway.get("/health").status == 200
     assert len(gateway.workers()) == 2 and not before & gateway.workers()
+
+
+def test_a_reload_loses_no_request_on_kept_connections(start):
+    gateway, ended, lost, last = start(), threading.Event(), [], []
+
+    def work():
+        connection = gateway.connect()
+        while not ended.is_set():
+            connection.request("GET", "/health")
+            answer = connection.read()
+            if answer is None:
+                lost.append(connection)
+            elif answer.header("connection") == "close":
+                last.append(answer)
+            if answer is None or answer.header("connection") == "close":
+                connection = gateway.connect()
+    threads = [threading.Thread(target=work) for _ in range(6)]
+    for thread in threads:
+        thread.start()
+    for _ in range(3):
+        gateway.process.send_signal(signal.SIGHUP)
+        time.sleep(0.7)
+    ended.set()
+    for thread in threads:
+        thread.join()
+    assert lost == [] and last != []
 
 
 def test_a_reload_reads_the_file_again(start, tmp_path):

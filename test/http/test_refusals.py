@@ -71,7 +71,7 @@ def test_an_error_inside_a_route_says_nothing(gateway, postgres):
     answer = gateway.get("/test/divide/0", {"X-Request-ID": "divided"})
     problem = answer.json()
     assert answer.status == 500
-    assert set(problem) <= {"type", "title", "status", "code", "instance", "request_id"}
+    assert set(problem) <= {"type", "title", "status", "code", "suggestion", "instance", "request_id"}
     assert problem["request_id"] == "divided" and b"zero" not in answer.body
     logged = [json.loads(line) for line in gateway.errors().splitlines() if "divided" in line]
     assert logged and logged[0]["sqlstate"] == "22012"

@@ -55,7 +55,8 @@ class TlsConnection(Connection):
 
 class TlsGateway(Gateway):
     def __init__(self, database_url, certificate, key, **settings):
-        super().__init__(database_url, TLS_CERTIFICATE=certificate, TLS_KEY=key, **settings)
+        few = {"DB_READ_CONNECTIONS": 1, "DB_WRITE_CONNECTIONS": 1, "DB_SLOW_CONNECTIONS": 1}
+        super().__init__(database_url, **{**few, "TLS_CERTIFICATE": certificate, "TLS_KEY": key, **settings})
         self.trust = None  # any certificate
 
     def connect(self, **options):
@@ -97,6 +98,12 @@ def pair(tmp_path_factory):
 def secure(postgres, pair):
     with running_tls(postgres, *pair) as gateway:
         wait_until(gateway.is_ready, what="readiness")
+        yield gateway
+
+
+@pytest.fixture(scope="module")
+def hasty(postgres, pair):
+    with running_tls(postgres, *pair, HEADER_TIMEOUT="500ms", IDLE_TIMEOUT="300ms", WORKERS=1) as gateway:
         yield gateway
 
 
@@ -190,9 +197,8 @@ def test_a_handshake_of_nonsense_ends(secure, sent):
 
 
 @pytest.mark.parametrize("sent", [b"", BEGUN], ids=["nothing", "begun"])
-def test_a_slow_handshake_is_cut_off(start_tls, sent):
-    gateway = start_tls(HEADER_TIMEOUT="500ms", WORKERS=1)
-    connection = gateway.plain()
+def test_a_slow_handshake_is_cut_off(hasty, sent):
+    connection = hasty.plain()
     began = time.monotonic()
     for byte in sent:
         connection.send(bytes([byte]))
@@ -246,16 +252,21 @@ def test_an_idle_connection_keeps_no_buffers(start_tls):
 class Half:
     """A client whose side has ended, by close_notify."""
 
-    def __init__(self, port, request):
+    def __init__(self, port, request, leave=True):
         self.socket = socket.create_connection(("127.0.0.1", port), timeout=10)
         self.incoming, self.outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
         self.tls = client().wrap_bio(self.incoming, self.outgoing, server_hostname="localhost")
         self.until(self.tls.do_handshake)
         self.tls.write(request)
-        with contextlib.suppress(ssl.SSLWantReadError):
+        if leave:
+            self.leave()
+            self.socket.shutdown(socket.SHUT_WR)
+        self.flush()
+
+    def leave(self):
+        with contextlib.suppress(ssl.SSLError):  # the other side has not ended yet
             self.tls.unwrap()
         self.flush()
-        self.socket.shutdown(socket.SHUT_WR)
 
     def flush(self):
         data = self.outgoing.read()
@@ -353,8 +364,8 @@ def test_the_end_of_a_whole_answer_is_told(secure):
     assert connection.read().status == 200 and connection.ends_cleanly()
 
 
-def test_an_idle_connection_ends_cleanly(start_tls):
-    connection = start_tls(IDLE_TIMEOUT="300ms").connect()
+def test_an_idle_connection_ends_cleanly(hasty):
+    connection = hasty.connect()
     connection.request("GET", "/health")
     assert connection.read().status == 200 and connection.ends_cleanly()
 
@@ -369,6 +380,88 @@ def test_an_answer_that_is_cut_off_does_not_end_cleanly(start_tls):
     with pytest.raises(ssl.SSLError, match="UNEXPECTED_EOF|EOF occurred"):
         while slow.recv(1 << 20):
             pass
+
+
+class Application:
+    """Behind the gateway: its answers have no length, and come in two pieces."""
+
+    def __init__(self):
+        self.listener = socket.create_server(("127.0.0.1", 0))
+        self.port, self.go_on, self.left = self.listener.getsockname()[1], threading.Semaphore(0), threading.Event()
+        threading.Thread(target=self.serve, daemon=True).start()
+
+    def serve(self):
+        with contextlib.suppress(OSError):
+            while True:
+                client = self.listener.accept()[0]
+                with client, contextlib.suppress(OSError):
+                    self.answer(client)
+
+    def answer(self, client):
+        head = client.recv(4096)
+        client.sendall(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\none\r\n")
+        if b"/wait" in head:
+            client.settimeout(5)
+            with contextlib.suppress(OSError):
+                if client.recv(1) == b"":
+                    self.left.set()
+            return
+        self.go_on.acquire(timeout=5)
+        if b"/whole" in head:
+            client.sendall(b"3\r\ntwo\r\n0\r\n\r\n")
+
+
+@pytest.fixture(scope="module")
+def application(postgres, secure):
+    made = Application()
+    postgres.sql(f"""
+        INSERT INTO relay_guard.upstream (name, url) VALUES ('tls_test', 'http://127.0.0.1:{made.port}');
+        INSERT INTO relay_guard.route (method, path, query, auth, result, upstream, parameters, run_as)
+        VALUES ('GET', '/tls/{{rest...}}', 'SELECT request.rest', 'none', 'proxy', 'tls_test', '[{{"name": "rest",
+                "in": "path", "required": true, "schema": {{"type": "string"}}}}]', 'relay_app');
+        SELECT relay_guard.upstream_secret_set('tls_test')""", user="relay_owner")
+    yield made
+    made.listener.close()
+
+
+def test_a_stream_comes_bit_by_bit(secure, application):
+    connection = secure.connect()
+    connection.request("GET", "/tls/whole")
+    while b"one" not in connection.buffer:
+        assert connection.more()
+    application.go_on.release()
+    while not connection.buffer.endswith(b"3\r\ntwo\r\n0\r\n\r\n"):
+        assert connection.more()
+
+
+@pytest.mark.parametrize("path, whole", [("/tls/whole", True), ("/tls/cut", False)])
+def test_the_end_of_a_stream_without_length_says_whether_it_is_whole(secure, application, path, whole):
+    connection = secure.connect()
+    connection.request("GET", path, version="1.0")
+    application.go_on.release()
+    try:
+        while connection.more():
+            pass
+        clean = True
+    except (ssl.SSLError, ConnectionResetError):
+        clean = False
+    assert b"\r\n\r\none" in connection.buffer and clean == whole
+
+
+def test_a_client_that_says_it_leaves_ends_a_stream(secure, application):
+    leaving = Half(secure.port, b"GET /tls/wait HTTP/1.1\r\nHost: localhost\r\n\r\n", leave=False)
+    assert b"one" in leaving.until(lambda: leaving.tls.read(65536)) or b"one" in leaving.until(lambda: leaving.tls.read(65536))
+    leaving.leave()
+    assert application.left.wait(3)
+
+
+def test_what_comes_by_tls_is_https(pair):
+    gateway = TlsGateway("host=/nonexistent", *pair, ENVIRONMENT="production", WORKERS=1)
+    try:
+        answer = gateway.start().get("/health")
+        assert answer.status == 200 and "max-age" in answer.header("Strict-Transport-Security")
+    finally:
+        gateway.stop()
 
 
 class Load:

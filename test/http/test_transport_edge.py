@@ -7,20 +7,22 @@ import pytest
 
 from conftest import clean_environment, gateway_binary, running, wait_until
 
+ONE = dict(WORKERS=1, DB_WRITE_CONNECTIONS=1)    # few connections, for many gateways have one server
+
 TRACE, SPAN = "4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7"
 HTTPS = {"X-Forwarded-Proto": "https"}
 
 
 @pytest.fixture(scope="module")
 def production(postgres):
-    with running(postgres.url("relay_gateway"), ENVIRONMENT="production", WORKERS=1) as gateway:
+    with running(postgres.url("relay_gateway"), ENVIRONMENT="production", **ONE) as gateway:
         wait_until(gateway.is_ready, what="readiness")
         yield gateway
 
 
 @pytest.fixture(scope="module")
 def proxied(postgres):
-    with running(postgres.url("relay_gateway"), ENVIRONMENT="production", WORKERS=1, TRUSTED_PROXIES="127.0.0.1",
+    with running(postgres.url("relay_gateway"), ENVIRONMENT="production", **ONE, TRUSTED_PROXIES="127.0.0.1",
                  CORS_ORIGINS="https://app.example") as gateway:
         wait_until(gateway.is_ready, what="readiness")
         yield gateway
@@ -64,7 +66,7 @@ def test_no_host_makes_it_an_open_redirect(production, host):
 
 
 def test_only_to_hosts_that_are_served(start):
-    gateway = start(WORKERS=1, ENVIRONMENT="production", ALLOWED_HOSTS="localhost,relay.example", HTTPS_PORT=8443)
+    gateway = start(**ONE, ENVIRONMENT="production", ALLOWED_HOSTS="localhost,relay.example", HTTPS_PORT=8443)
     assert ask(gateway, "GET /a HTTP/1.1", "Host: relay.example").header("location") == "https://relay.example:8443/a"
     refused = ask(gateway, "GET /a HTTP/1.1", "Host: evil.test")
     assert refused.status == 421 and refused.header("location") is None
@@ -103,14 +105,14 @@ def test_a_preflight_is_answered_before_the_redirect(proxied):
 
 
 def test_elsewhere_nothing_is_redirected(start):
-    gateway = start(WORKERS=1, ENVIRONMENT="staging", TRUSTED_PROXIES="127.0.0.1")
+    gateway = start(**ONE, ENVIRONMENT="staging", TRUSTED_PROXIES="127.0.0.1")
     for headers in {}, HTTPS:
         answer = gateway.get("/test/echo/a", headers)
         assert answer.status == 200 and answer.header("strict-transport-security") is None
 
 
 def test_security_headers_are_settings(start):
-    gateway = start(WORKERS=1, CSP_CONNECT_SRC="https://api.example wss://api.example", X_FRAME_OPTIONS="SAMEORIGIN",
+    gateway = start(**ONE, CSP_CONNECT_SRC="https://api.example wss://api.example", X_FRAME_OPTIONS="SAMEORIGIN",
                     REFERRER_POLICY="same-origin", CROSS_ORIGIN_OPENER_POLICY="off", PERMISSIONS_POLICY="camera=()",
                     CROSS_ORIGIN_RESOURCE_POLICY="cross-origin", ENVIRONMENT="production", TRUSTED_PROXIES="127.0.0.1",
                     STRICT_TRANSPORT_SECURITY="max-age=60")
@@ -121,7 +123,7 @@ def test_security_headers_are_settings(start):
         assert answer.header("cross-origin-opener-policy") is None and answer.header("permissions-policy") == "camera=()"
         assert answer.header("cross-origin-resource-policy") == "cross-origin"
     assert gateway.get("/", HTTPS).header("strict-transport-security") == "max-age=60"
-    whole = start(WORKERS=1, CONTENT_SECURITY_POLICY="default-src 'none'").get("/")
+    whole = start(**ONE, CONTENT_SECURITY_POLICY="default-src 'none'").get("/")
     assert whole.header("content-security-policy") == "default-src 'none'"
 
 
@@ -156,7 +158,7 @@ def test_traces(gateway):
         line = lines[f"trace-{name}"]
         assert (line["trace_id"] == TRACE) == continued, name
         assert re.fullmatch("[0-9a-f]{32}", line["trace_id"]) and re.fullmatch("[0-9a-f]{16}", line["span_id"])
-        assert line["span_id"] != SPAN
+        assert line["span_id"] != SPAN and int(line["trace_id"], 16) != 0
     assert len({line["span_id"] for line in lines.values()}) == len(lines)
 
 
@@ -177,7 +179,7 @@ def echo(postgres):
     """A gateway whose database answers with the request's frame."""
     postgres.sql("CREATE DATABASE echo", database="postgres")
     postgres.sql(ECHO, database="echo")
-    with running(postgres.url("relay_gateway", "echo"), WORKERS=1, TRUSTED_PROXIES="127.0.0.1",
+    with running(postgres.url("relay_gateway", "echo"), **ONE, TRUSTED_PROXIES="127.0.0.1",
                  CORS_ORIGINS="https://app.example") as gateway:
         wait_until(lambda: gateway.get("/echo").status == 200, what="the database")
         yield gateway
@@ -235,6 +237,6 @@ def test_the_database_is_told_whether_the_page_is_known(echo):
 
 
 def test_any_origin_is_no_page_that_is_known(postgres, echo):
-    with running(postgres.url("relay_gateway", "echo"), WORKERS=1, CORS_ORIGINS="*") as gateway:
+    with running(postgres.url("relay_gateway", "echo"), **ONE, CORS_ORIGINS="*") as gateway:
         wait_until(lambda: gateway.get("/echo").status == 200, what="the database")
         assert "x-relay-cors" not in frame_headers(gateway, "POST", "Origin: https://app.example")

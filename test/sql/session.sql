@@ -111,7 +111,6 @@ SELECT rg_says('POST', '/write', :'alice', ARRAY['sec-fetch-site', 'same-origin'
 SELECT answer, said AS nobodys FROM rg_ask('GET', '/csrf') \gset
 \echo :answer
 SELECT rg_says('POST', '/write', :'alice', ARRAY['sec-fetch-site', 'same-origin', 'x-csrf-token', :'nobodys']) AS nobodys;
-SELECT value > 10 AS counted FROM relay_guard.metrics() WHERE name = 'relay_csrf_failures_total';
 
 -- signing in and out is not for other sites
 SELECT rg_says('POST', '/login', more => ARRAY['sec-fetch-site', 'cross-site'], body => '{"who": "mallory"}') AS login;

@@ -1,6 +1,6 @@
 /*
- * event_totals.c
- *		How often something has happened; event_totals.h has the contract.
+ * decrypt_totals.c
+ *		How many values did not open; decrypt_totals.h has the contract.
  */
 #include "postgres.h"
 
@@ -10,15 +10,15 @@
 #include "storage/lwlock.h"
 #include "storage/shmem.h"
 
-#include "event_totals.h"
+#include "decrypt_totals.h"
 
-#define TRANCHE "relay_guard_event_totals"
+#define TRANCHE "relay_guard_decrypt_totals"
 #define PLACES 1024
 
 typedef struct Place
 {
 	Oid			database;		/* InvalidOid: not in use */
-	pg_atomic_uint64 counts[RG_EVENTS];
+	pg_atomic_uint64 failures;
 } Place;
 
 static Place *places = NULL;
@@ -34,14 +34,14 @@ places_size(void)
 }
 
 void
-rg_event_totals_request_shmem(void)
+rg_decrypt_totals_request_shmem(void)
 {
 	RequestAddinShmemSpace(places_size());
 	RequestNamedLWLockTranche(TRANCHE, 1);
 }
 
 void
-rg_event_totals_startup_shmem(void)
+rg_decrypt_totals_startup_shmem(void)
 {
 	bool		found;
 
@@ -50,8 +50,7 @@ rg_event_totals_startup_shmem(void)
 	for (int i = 0; !found && i < PLACES; i++)
 	{
 		places[i].database = InvalidOid;
-		for (int event = 0; event < RG_EVENTS; event++)
-			pg_atomic_init_u64(&places[i].counts[event], 0);
+		pg_atomic_init_u64(&places[i].failures, 0);
 	}
 }
 
@@ -80,32 +79,32 @@ find_or_make_place(void)
 }
 
 void
-rg_event_totals_add(RgEvent event)
+rg_decrypt_totals_add(void)
 {
 	if (own_place == NULL && places != NULL)
 		own_place = find_or_make_place();
 	if (own_place != NULL)
-		pg_atomic_fetch_add_u64(&own_place->counts[event], 1);
+		pg_atomic_fetch_add_u64(&own_place->failures, 1);
 }
 
 int64
-rg_event_totals_read(RgEvent event)
+rg_decrypt_totals_read(void)
 {
 	Place	   *place;
-	int64		count = 0;
+	int64		failures = 0;
 
 	if (places == NULL)
 		return -1;
 	LWLockAcquire(places_lock, LW_SHARED);
 	place = find_place(MyDatabaseId);
 	if (place != NULL)
-		count = (int64) pg_atomic_read_u64(&place->counts[event]);
+		failures = (int64) pg_atomic_read_u64(&place->failures);
 	LWLockRelease(places_lock);
-	return count;
+	return failures;
 }
 
 void
-rg_event_totals_purge(Oid database)
+rg_decrypt_totals_purge(Oid database)
 {
 	Place	   *place;
 
@@ -113,21 +112,10 @@ rg_event_totals_purge(Oid database)
 	place = find_place(database);
 	if (place != NULL)
 	{
-		for (int event = 0; event < RG_EVENTS; event++)
-			pg_atomic_write_u64(&place->counts[event], 0);
+		pg_atomic_write_u64(&place->failures, 0);
 		place->database = InvalidOid;
 	}
 	LWLockRelease(places_lock);
-}
-
-static Datum
-read_total(FunctionCallInfo fcinfo, RgEvent event)
-{
-	int64		count = rg_event_totals_read(event);
-
-	if (count < 0)
-		PG_RETURN_NULL();
-	PG_RETURN_INT64(count);
 }
 
 PG_FUNCTION_INFO_V1(relay_guard_read_decrypt_failures);
@@ -136,14 +124,9 @@ PG_FUNCTION_INFO_V1(relay_guard_read_decrypt_failures);
 Datum
 relay_guard_read_decrypt_failures(PG_FUNCTION_ARGS)
 {
-	return read_total(fcinfo, RG_EVENT_NOT_OPENED);
-}
+	int64		failures = rg_decrypt_totals_read();
 
-PG_FUNCTION_INFO_V1(relay_guard_read_csrf_failures);
-
-/* read_csrf_failures() → bigint, or NULL */
-Datum
-relay_guard_read_csrf_failures(PG_FUNCTION_ARGS)
-{
-	return read_total(fcinfo, RG_EVENT_CSRF_REFUSED);
+	if (failures < 0)
+		PG_RETURN_NULL();
+	PG_RETURN_INT64(failures);
 }
