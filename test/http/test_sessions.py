@@ -517,6 +517,16 @@ def test_settings_that_are_refused(settings, said):
 # What is written down
 
 
+def test_roles_that_requests_reach_read_neither_accounts_nor_sessions(postgres):
+    query = ("SELECT r.rolname, t.t FROM pg_roles r, unnest(ARRAY['relay.app_user', 'relay_guard.session']) AS t (t) "
+             "WHERE r.rolname IN ('relay_app', 'relay_gateway', 'relay_auditor') "
+             "AND has_any_column_privilege(r.rolname, t.t, 'SELECT, INSERT, UPDATE, REFERENCES')")
+    assert postgres.sql(query) == []
+    # an admin sees who is signed in, and not by what
+    assert postgres.sql("SELECT has_column_privilege('relay_owner', 'relay_guard.session', 'user_id', 'SELECT'), "
+                        "has_column_privilege('relay_owner', 'relay_guard.session', 'hash', 'SELECT')") == [(True, False)]
+
+
 def audit_row(postgres, request_id):
     query = ("SELECT actor, details FROM relay_guard.audit_log WHERE action = 'denied' "
              f"AND request_id = '{request_id}'")
