@@ -221,6 +221,38 @@ def test_the_database_has_its_part(postgres, scraped):
     assert {"spent", "reserved", "warn", "hard"} <= metrics.labels("relay_budget_usd", "kind")
 
 
+STRANGE = """CREATE OR REPLACE FUNCTION relay_guard.decrypt_metrics(OUT name text, OUT type text, OUT help text,
+    OUT labels jsonb, OUT value float8) RETURNS SETOF record LANGUAGE sql AS $$ VALUES
+    ('http_requests_total', 'counter', 'the gateway''s own', '{}'::jsonb, 1::float8),
+    ('relay_a_total', 'counter', E'two\nlines\\ "quoted"', '{"l": "a\\"b\\\\c\\nd\\u00e9"}', 1),
+    ('relay_a_total', 'counter', 'help', '{"l": "of a number"}', 2.5),
+    ('relay_a_total', 'counter', 'help', '{"not a name": "x"}', 3),
+    ('relay_a_total', 'counter', 'help', '{"l": 7}', 3),
+    ('relay_big', 'gauge', 'help', '{}', 'Infinity'),
+    ('relay_big', 'gauge', 'help', '{"l": "1"}', '-Infinity'),
+    ('relay_big', 'gauge', 'help', '{"l": "2"}', 'NaN'),
+    ('relay c', 'gauge', 'help', '{}', 1),
+    (E'relay_dd\nrelay_ee', 'gauge', 'help', '{}', 1),
+    ('relay_ff', 'nonsense', 'help', '{}', 1) $$"""
+
+
+def test_a_row_of_the_database_that_is_no_metric_spoils_nothing(postgres, scraped):
+    [(before,)] = postgres.sql("SELECT pg_get_functiondef('relay_guard.decrypt_metrics'::regproc)")
+    gateway = scraped(WORKERS=1)
+    try:
+        postgres.sql(STRANGE)
+        answer = ask(gateway)
+    finally:
+        postgres.sql(before)
+    metrics = Metrics(answer.body.decode())
+    checked = subprocess.run(["promtool", "check", "metrics"], input=answer.body, capture_output=True)
+    assert (checked.returncode, checked.stderr) == (0, b"")
+    assert metrics.labels("relay_a_total", "l") == {r'a\"b\\c\ndé', "of a number"}
+    assert [line for line in metrics.text.splitlines() if line.startswith("relay_big")] == [
+        "relay_big +Inf", 'relay_big{l="1"} -Inf', 'relay_big{l="2"} NaN']
+    assert not any(word in metrics.text for word in ("the gateway's own", "relay c", "relay_dd", "relay_ff", "not a name"))
+
+
 def test_nothing_else_is_answered_there(scraped):
     gateway = scraped(ALLOWED_HOSTS="localhost,example.org")
     assert ask(gateway, target="/metrics?name=x").status == 200
