@@ -14,6 +14,7 @@ import pytest
 from conftest import Gateway, running, wait_until
 from upstream_app import NAMED, RAW, SURPLUS, Upstream, add_upstream
 
+
 @pytest.fixture(scope="module")
 def app():
     upstream = Upstream()
@@ -25,6 +26,9 @@ def app():
 def secret(postgres, app):
     url = f"http://127.0.0.1:{app.port}"
     yield add_upstream(postgres, "app", url, "/app", more="answer_timeout => '1 s'; idle_timeout => '1 s'; connect_timeout => '1 s'")
+    postgres.sql("""DELETE FROM relay_guard.route WHERE result = 'proxy' OR path = '/open/closed';
+                    DELETE FROM relay_guard.upstream;
+                    DELETE FROM relay_guard.rate_policy WHERE name = 'app_test'""")
 
 
 @pytest.fixture(scope="module")

@@ -350,6 +350,24 @@ def test_a_slow_reader_is_bounded_and_may_come_back(postgres, start, stream):
     assert_it_may_come_back(gateway, stream, slow)
 
 
+def test_a_slow_reader_that_goes_on_while_the_database_is_away(postgres, start, stream):
+    """What it lacks is read when that is possible; meanwhile nobody else waits."""
+    gateway = start(WORKERS=1)
+    slow = overtake(postgres, gateway, stream)
+    postgres.stop("fast")
+    wait_until(lambda: gateway.get("/v1/events").status == 503, what="the outage")
+    slow.socket.settimeout(1)
+    with contextlib.suppress(TimeoutError):
+        while slow.more():
+            pass
+    assert b"id: 60\n" not in slow.buffer and gateway.get("/health").status == 200
+    postgres.start()
+    slow.socket.settimeout(15)
+    while b"id: 60\n" not in slow.buffer:
+        assert slow.more()
+    slow.close()
+
+
 @pytest.mark.skipif("RG_LONG" not in os.environ, reason="takes half a minute")
 def test_a_reader_that_takes_a_little_at_a_time_is_no_better(postgres, start, stream):
     gateway = start(WORKERS=1)
