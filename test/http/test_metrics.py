@@ -203,7 +203,7 @@ def test_metrics_answer_while_the_database_is_away(tmp_path):
 
 
 def test_metrics_answer_in_time_when_the_database_does_not(postgres, scraped):
-    gateway = scraped(WORKERS=1, DB_READ_CONNECTIONS=1, DB_PIPELINE_DEPTH=1)
+    gateway = scraped(WORKERS=1, DB_READ_CONNECTIONS=1, DB_PIPELINE_DEPTH=1, DRAIN_TIMEOUT=0)
     busy = gateway.connect()
     busy.request("GET", "/test/sleep/5")
     time.sleep(0.2)
