@@ -314,7 +314,8 @@ note_cancelled(void *arg, const PGresult *result)
 
 /*
  * By another connection, and without blocking, as PQcancel() would.  Until the
- * answer is there this one has no other job that could be hit instead.
+ * answer is there, which may be at once, this one has no other job that could be
+ * hit instead.
  */
 static void
 cancel(RgPg *pg)
@@ -323,9 +324,10 @@ cancel(RgPg *pg)
 	const char *params[] = {pid};
 
 	snprintf(pid, sizeof pid, "%d", PQbackendPID(pg->conn));
-	pg->cancelling = rg_ask(&pg->lane->worker->reads, CANCEL_TIMEOUT,
-							"SELECT pg_catalog.pg_cancel_backend($1::int)", 1, params,
-							note_cancelled, pg);
+	pg->cancelling = true;
+	if (!rg_ask(&pg->lane->worker->reads, CANCEL_TIMEOUT,
+				"SELECT pg_catalog.pg_cancel_backend($1::int)", 1, params, note_cancelled, pg))
+		pg->cancelling = false;
 }
 
 /* A client that has ended its side has left: who asks for long waits for it. */

@@ -63,8 +63,10 @@ rg_proxy_fallback_tick(RgWorker *worker)
 	if (worker->draining || asking || (asked != 0 && now - asked < INTERVAL))
 		return;
 	asked = now;
-	asking = rg_ask(&worker->reads, TIMEOUT, "SELECT relay_guard.proxy_fallback()", 0, NULL,
-					take_routes, NULL);
+	asking = true;				/* the answer may be there at once */
+	if (!rg_ask(&worker->reads, TIMEOUT, "SELECT relay_guard.proxy_fallback()", 0, NULL,
+				take_routes, NULL))
+		asking = false;
 }
 
 /*

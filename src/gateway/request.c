@@ -220,14 +220,14 @@ refuse_memory(RgConn *conn, const RgExchange *exchange)
 		   "too many requests are being received");
 }
 
-/* The frame outlives the bytes that were read. */
+/* The frame outlives the bytes that were read, and so does the head, if there is one. */
 static RgJob *
-make_job(RgConn *conn, const RgExchange *exchange, const RgRequest *request)
+make_job(RgConn *conn, const RgExchange *exchange, const RgRequest *request, RgSlice head)
 {
 	RgJob	   *job = rg_job_new(RG_JOB_SERVE, exchange);
 
 	if (job != NULL && rg_job_set_frame(job, request) &&
-		rg_job_keep_head(job, conn->worker->head.text))
+		(head.len == 0 || rg_job_keep_head(job, head)))
 		return job;
 	refuse_memory(conn, exchange);
 	if (job != NULL)
@@ -238,8 +238,11 @@ make_job(RgConn *conn, const RgExchange *exchange, const RgRequest *request)
 static void
 ask_ready(RgConn *conn, const RgExchange *exchange)
 {
-	/* the frame is not sent, but holds the path for the log */
-	RgJob	   *job = make_job(conn, exchange, &conn->worker->request);
+	/*
+	 * the frame is not sent, but holds the path for the log; the head is gone
+	 * already when there was a body
+	 */
+	RgJob	   *job = make_job(conn, exchange, &conn->worker->request, none);
 
 	if (job == NULL)
 		return;
@@ -289,7 +292,7 @@ handle_without_body(RgConn *conn, const RgExchange *exchange)
 		return;
 	if (is_read(exchange))
 		held = rg_represent_offer(&conn->worker->request);
-	job = make_job(conn, exchange, &conn->worker->request);
+	job = make_job(conn, exchange, &conn->worker->request, conn->worker->head.text);
 	if (job == NULL)
 	{
 		rg_held_body_release(held);
@@ -320,7 +323,7 @@ receive_body(RgConn *conn, const RgHttpHead *head, RgExchange *exchange, bool bo
 		return;
 	}
 	exchange->keep_alive = false;	/* should the next step fail */
-	job = make_job(conn, exchange, &conn->worker->request);
+	job = make_job(conn, exchange, &conn->worker->request, conn->worker->head.text);
 	if (job == NULL)
 		return;
 	job->exchange.keep_alive = head->keep_alive && !conn->worker->draining;

@@ -71,6 +71,21 @@ def test_a_cancel_hits_only_who_has_left(start):
     assert results == [200] * 36
 
 
+def test_a_cancel_that_finds_no_room_is_tried_again(start, postgres):
+    gateway = start(**NARROW, QUEUE_LIMIT=1)
+    leaving = gateway.connect()
+    leaving.request("GET", "/test/slow/30")
+    wait_until(lambda: sleepers(postgres) == 1, what="the statement")
+    readers = [gateway.connect() for _ in range(2)]
+    for reader, seconds in zip(readers, (1, 0)):
+        reader.request("GET", f"/test/sleep/{seconds}")
+        time.sleep(0.1)
+    leaving.close()
+    assert [reader.read().status for reader in readers] == [200, 200]
+    wait_until(lambda: sleepers(postgres) == 0, seconds=2, what="the statement's end")
+    assert gateway.get("/test/slow/0").status == 200
+
+
 def locked(postgres, seconds):
     """Somebody holds the row's key for that long."""
     held = threading.Event()

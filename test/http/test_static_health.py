@@ -1,5 +1,6 @@
 """Static pages, health, and the headers that every answer has."""
 import re
+import time
 
 import pytest
 
@@ -145,3 +146,12 @@ def test_nobody_is_believed_by_default(gateway):
     gateway.get("/health", {"X-Forwarded-For": "6.6.6.6", "X-Request-ID": "unbelieved"})
     line = next(line for line in gateway.access_log() if line["request_id"] == "unbelieved")
     assert line["client"] == "127.0.0.1"
+
+
+def test_readiness_is_told_to_whoever_sends_a_body_late(gateway):
+    connection = gateway.connect()
+    for part in (b"GET /ready HT", b"TP/1.1\r\nHost: localhost\r\nContent-Length: 1\r\n" + b"X-Filler: a\r\n" * 40 + b"\r\n", b"x"):
+        connection.send(part)
+        time.sleep(0.05)
+    assert connection.read().json()["ready"] is True
+    connection.close()
