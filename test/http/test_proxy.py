@@ -624,11 +624,17 @@ def test_paths_are_checked_without_the_database_too(outage, app):
 
 
 def test_with_the_database_identities_are_back(outage, postgres, app):
-    """Last: it ends the outage."""
+    """It ends the outage."""
+    time.sleep(3)       # every worker asks every three seconds, now in vain
     postgres.start()
-    try:
-        wait_until(lambda: all(outage.is_ready() for _ in range(20)), what="readiness of all workers")
-        assert outage.get("/private/ok/", ADDRESS).status == 401
-        assert outage.get("/many/ok/", ADDRESS).status == 200 and app.requests[-1].header("X-Relay-Signature")
-    finally:
-        postgres.stop()
+    wait_until(lambda: all(outage.is_ready() for _ in range(20)), what="readiness of all workers")
+    assert outage.get("/private/ok/", ADDRESS).status == 401
+    assert outage.get("/many/ok/", ADDRESS).status == 200 and app.requests[-1].header("X-Relay-Signature")
+
+
+def test_what_was_closed_after_an_outage_is_closed_in_the_next(outage, postgres):
+    """Last: it ends the outage, and begins another."""
+    postgres.sql("UPDATE relay_guard.upstream SET fail_mode = 'closed' WHERE name = 'many'", user="relay_owner")
+    time.sleep(4)
+    postgres.stop()
+    assert {outage.get("/many/ok/", ADDRESS).status for _ in range(20)} == {503}
