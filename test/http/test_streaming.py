@@ -341,9 +341,9 @@ def assert_it_may_come_back(gateway, stream, slow):
 
 
 def test_a_slow_reader_is_bounded_and_may_come_back(postgres, start, stream):
-    gateway = start(WORKERS=1, WRITE_TIMEOUT="1s")
+    gateway = start(WORKERS=1, WRITE_TIMEOUT="1s", LOG_LEVEL="debug")
     slow = overtake(postgres, gateway, stream)
-    time.sleep(3.5)
+    wait_until(lambda: "cut off" in gateway.errors(), what="its end")
     with contextlib.suppress(ConnectionResetError):
         while slow.more():
             pass
