@@ -42,6 +42,7 @@ static const RgSlice secret_functions[] = {
 	FUNCTION(try_decrypt_bytea),
 	FUNCTION(try_decrypt_jsonb),
 	FUNCTION(try_decrypt_text),
+	FUNCTION(upstream_secret_set),
 	FUNCTION(webhook_secret_set),
 	FUNCTION(webhook_sign),
 	FUNCTION(webhook_verify),
@@ -62,7 +63,7 @@ static const RgSlice secret_functions[] = {
 /* The letters that the names above, and decrypted_, begin with. */
 #define LETTER_BIT(letter) (1u << ((letter) & 0x1f))
 #define FIRST_LETTERS (LETTER_BIT('a') | LETTER_BIT('d') | LETTER_BIT('e') | LETTER_BIT('j') | \
-	LETTER_BIT('o') | LETTER_BIT('p') | LETTER_BIT('r') | LETTER_BIT('s') | LETTER_BIT('t') | LETTER_BIT('w'))
+	LETTER_BIT('o') | LETTER_BIT('p') | LETTER_BIT('r') | LETTER_BIT('s') | LETTER_BIT('t') | LETTER_BIT('u') | LETTER_BIT('w'))
 
 /* Bytes of other scripts count as letters, in any encoding. */
 static inline bool

@@ -198,7 +198,9 @@ start_missing(Master *master)
 
 /*
  * One slot at a time: its new worker takes over the socket and with it the
- * queue of connections, while the old one finishes what it has.
+ * queue of connections, while the old one finishes what it has.  Whom a reload
+ * just before this one has told to end is waited for: his successor has the
+ * configuration of that reload, and makes room too.
  */
 static void
 continue_rolling(Master *master)
@@ -207,10 +209,10 @@ continue_rolling(Master *master)
 
 	if (master->rolling > 0 && master->slots[master->rolling - 1].leaving != 0)
 		return;
-	if (master->rolling >= master->count)
+	if (master->rolling >= master->count || master->slots[master->rolling].leaving != 0)
 		return;
 	slot = &master->slots[master->rolling++];
-	if (slot->process == 0 || slot->leaving != 0)
+	if (slot->process == 0)
 		return;
 	slot->leaving = slot->process;
 	slot->process = 0;

@@ -147,6 +147,21 @@ end_clients(RgSseStream *stream, int64_t last_id, bool whole)
 	}
 }
 
+/*
+ * Who still lacks what is not kept any more: with nothing newer there is no event
+ * that would show it, and he would be read for again and again.
+ */
+static void
+end_overtaken(RgSseStream *stream, int64_t first_id)
+{
+	for (RgSseClient *client = stream->clients, *next; client != NULL; client = next)
+	{
+		next = client->next;
+		if (client->after < first_id - 1 && !client->stalled)
+			rg_sse_end(client, false);
+	}
+}
+
 static void
 take_rows(RgSseStream *stream, const PGresult *result)
 {
@@ -159,6 +174,7 @@ take_rows(RgSseStream *stream, const PGresult *result)
 		return;
 	}
 	stream->last_id = number_at(result, 0, Col_last_id);
+	end_overtaken(stream, number_at(result, 0, Col_first_id));
 	for (int row = 0; row < rows; row++)
 		if (!PQgetisnull(result, row, Col_id))
 			send_row(stream, result, row);

@@ -117,8 +117,8 @@ PLACES = """
 # Arguments of these names are secrets, plaintexts or their AAD, or hold them
 SECRET_ARGUMENTS = {"secret", "key", "token", "plaintext", "ciphertext", "aad", "parts", "payload", "body", "request",
                     "headers", "jwk", "jwks", "pass", "password"}
-# The key is who a limit is for; the secret is sealed; the AAD is an expression
-NO_SECRETS = {"rate_take_key", "webhook_secret_put", "encrypt_values", "require_opening"}
+# The key is who a limit is for; the secret is sealed; the AAD is an expression; the headers are those of a document
+NO_SECRETS = {"rate_take_key", "webhook_secret_put", "encrypt_values", "require_opening", "openapi_problem_response"}
 VALUES = {"text": "{v}::text", "bytea": "{v}::text::bytea", "jsonb": "jsonb_build_object('kty', {v}::text)",
           "text[]": "ARRAY[{v}::text]"}
 OTHERS = {"inet": "NULL::inet", "timestamp with time zone": "now()"}

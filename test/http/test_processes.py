@@ -128,6 +128,31 @@ def test_a_reload_reads_the_file_again(start, tmp_path):
     assert gateway.get("/health").status == 421
 
 
+def test_a_reload_right_after_another_counts_too(start, tmp_path):
+    settings = tmp_path / "settings"
+    settings.write_text("ALLOWED_HOSTS=localhost\n")
+    gateway = start(WORKERS=1, RELAY_CONFIG=settings)
+    busy = gateway.connect()
+    busy.request("GET", "/test/sleep/1")
+    time.sleep(0.2)
+    for host in ("a.example", "b.example"):
+        settings.write_text(f"ALLOWED_HOSTS={host}\n")
+        gateway.process.send_signal(signal.SIGHUP)
+        wait_until(lambda: gateway.errors().count("was read again") == 1 + (host == "b.example"))
+        time.sleep(0.2)
+    assert busy.read().status == 200
+    wait_until(lambda: status_of_host(gateway, "b.example") == 200)
+    assert status_of_host(gateway, "a.example") == 421
+
+
+def status_of_host(gateway, host):
+    connection = gateway.connect()
+    connection.send(f"GET /health HTTP/1.1\r\nHost: {host}\r\n\r\n".encode())
+    status = connection.read().status
+    connection.close()
+    return status
+
+
 def test_a_port_that_is_taken(gateway, postgres):
     second = Gateway(postgres.url("relay_gateway"), RELAY_PORT=gateway.port)
     done = subprocess.run([gateway_binary()], env=second.environment, capture_output=True, text=True)

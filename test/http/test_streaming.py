@@ -183,6 +183,20 @@ def test_events_that_are_gone_are_said_to_be(gateway, stream):
         follower.close()
 
 
+def test_who_is_overtaken_by_the_end_of_events_is_sent_away(postgres, gateway, stream):
+    stream.fill(1)
+    follower = Follower(gateway, f"/test/stream/{stream.name}")
+    follower.wait(1)
+    postgres.sql(f"""WITH appended AS (SELECT relay_guard.event_append('{stream.name}', NULL, 'x'))
+                     SELECT FROM appended; DELETE FROM relay_guard.event e USING relay_guard.event_stream s
+                     WHERE s.name = '{stream.name}' AND e.stream = s.number;
+                     UPDATE relay_guard.event_stream SET first_id = last_id + 1 WHERE name = '{stream.name}'""")
+    while follower.more(3):
+        pass
+    assert follower.ids() == [0] and not follower.ended
+    assert gateway.get(f"/test/stream/{stream.name}", {"Last-Event-ID": "0"}).status == 410
+
+
 @pytest.mark.parametrize("target, headers, status, code", [
     ("/test/stream/nowhere", {}, 404, "not_found"), ("/test/wrong", {}, 500, "internal"),
     ("/test/mine", {}, 401, "unauthenticated"), ("/test/stream/{}", {"Last-Event-ID": "x"}, 400, "invalid_last_event_id"),
