@@ -111,9 +111,10 @@ COMMENT ON FUNCTION event_read(bigint, uuid, bigint, int) IS
 CREATE FUNCTION event_state(numbers bigint[], OUT number bigint, OUT last_id bigint, OUT ended boolean)
 RETURNS SETOF record
 LANGUAGE sql STABLE STRICT SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
-SELECT s.number, s.last_id, s.ended_at IS NOT NULL FROM relay_guard.event_stream s WHERE s.number = ANY (numbers)
+SELECT n, s.last_id, s.number IS NULL OR s.ended_at IS NOT NULL
+FROM unnest(numbers) n LEFT JOIN relay_guard.event_stream s ON s.number = n
 $$;
-COMMENT ON FUNCTION event_state(bigint[]) IS 'How far streams are; none for those that are not there.';
+COMMENT ON FUNCTION event_state(bigint[]) IS 'How far streams are; those that are not there have ended, at no id.';
 
 CREATE FUNCTION event_wait(seen bigint, OUT seen bigint, OUT streams bigint[], OUT everything boolean)
 LANGUAGE C VOLATILE STRICT PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'relay_guard_event_wait';
