@@ -141,9 +141,10 @@ run: installed
 test: installed
 	@test/run
 
-# Limits and budgets for minutes, with millions of keys; encryption and rotation by the million
+# Limits and budgets for minutes, with millions of keys; encryption and rotation by the million;
+# faults, idle clients and a soak of the gateway
 test-long: installed
-	@RG_LONG=1 test/run unit crypto audit budget rates
+	@RG_LONG=1 test/run unit crypto audit budget rates http
 
 # Of the database that DATABASE_URL or libpq's environment names
 lint-db:

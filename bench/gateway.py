@@ -4,6 +4,7 @@ import contextlib
 import os
 import resource
 import socket
+import time
 
 import measure
 import stacks
@@ -130,8 +131,50 @@ def print_connections(rounds, seconds):
     print_table(*rows)
 
 
-def print_gateway(rounds, seconds):
+class Streams:
+    """Clients that follow a feed in which nothing happens."""
+
+    def __init__(self, port, count):
+        self.sockets = [socket.create_connection(("127.0.0.1", port)) for _ in range(count)]
+        for start in range(0, count, 100):
+            for waiting in self.sockets[start:start + 100]:
+                waiting.sendall(b"GET /v1/events HTTP/1.1\r\nHost: bench\r\n\r\n")
+            for waiting in self.sockets[start:start + 100]:
+                if not waiting.recv(65536).startswith(b"HTTP/1.1 200"):
+                    raise SystemExit("bench: a client of /v1/events was refused")
+
+    def close(self):
+        for waiting in self.sockets:
+            waiting.close()
+
+
+def sockets_of(port):
+    """Connections that somebody listens at that port has."""
+    with open("/proc/net/tcp") as table:
+        return sum(line.split()[1].endswith(f":{port:04X}") and line.split()[3] == "01" for line in table)
+
+
+def print_streams(relay):
+    """As the aim says: at most 2 kB each, all gone within 2 s of leaving."""
+    count = min(10000, can_open()) - 500
+    before = measure.memory(relay.front)
+    with contextlib.closing(Streams(relay.port, count)):
+        each = (measure.memory(relay.front) - before) * 2 ** 20 / count
+        spent = measure.cpu(relay.front)
+        time.sleep(30)
+        spent = (measure.cpu(relay.front) - spent) / 30
+    left = time.monotonic()
+    while sockets_of(relay.port) > 10 and time.monotonic() - left < 30:
+        time.sleep(0.05)
+    took = time.monotonic() - left
+    print_table(["idle clients of /v1/events", "bytes each", "to reach", "", "CPU a second", "gone after", "to reach", ""],
+                [f"{count:,}", f"{each:,.0f}", "≤ 2,048", verdict(each <= 2048), f"{spent * 1000:.0f} ms",
+                 f"{took:.1f} s", "≤ 2 s", verdict(took <= 2)])
+
+
+def print_gateway(relay, rounds, seconds):
     print(f"{rounds} rounds of {seconds} s; two workers each, client and server share {os.cpu_count()} CPUs\n")
     print_alone(rounds, seconds)
     print_growth(rounds, max(1, seconds // 2))
     print_connections(rounds, max(6, seconds))
+    print_streams(relay)

@@ -118,7 +118,7 @@ class Relay:
     def launch(self):
         self.process = start("relay_guard", ["ops/run"], RELAY_HOME=self.home,
                              RELAY_PORT=str(self.port), SUPABASE_JWT_SECRET=SECRET,
-                             ACCESS_LOG="off")
+                             ACCESS_LOG="off", MAX_CONNECTIONS="40000")
         wait_until(self.is_ready, "relay_guard", self.process)
         self.environment = dict(
             line.removeprefix("export ").strip().replace("'", "").split("=", 1)

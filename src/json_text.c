@@ -117,8 +117,41 @@ plain_run(RgSlice string, size_t from, bool utf8)
 	return i - from;
 }
 
+#define EACH_BYTE(c) (UINT64_C(0x0101010101010101) * (uint8_t) (c))
+
+/* Is every byte of the word ASCII that stands for itself?  May say no where they are. */
+static bool
+is_plain_word(uint64_t word)
+{
+	uint64_t	quote = word ^ EACH_BYTE('"');
+	uint64_t	backslash = word ^ EACH_BYTE('\\');
+	uint64_t	hits = word | (word - EACH_BYTE(' ')) | (quote - EACH_BYTE(1)) |
+	(backslash - EACH_BYTE(1));
+
+	return (hits & EACH_BYTE(0x80)) == 0;
+}
+
+/* Nearly every string is plain ASCII, as is every one of most lines of a log. */
+static bool
+is_plain_text(RgSlice string)
+{
+	size_t		i = 0;
+	uint64_t	word;
+
+	for (; i + sizeof word <= string.len; i += sizeof word)
+	{
+		memcpy(&word, string.data + i, sizeof word);
+		if (!is_plain_word(word))
+			return false;
+	}
+	for (; i < string.len; i++)
+		if (!is_plain(string.data[i]) || (uint8_t) string.data[i] >= 0x80)
+			return false;
+	return true;
+}
+
 static void
-put_escaped(RgText *text, RgSlice string)
+put_unusual(RgText *text, RgSlice string)
 {
 	bool		utf8 = rg_utf8_valid(string);
 
@@ -135,6 +168,15 @@ put_escaped(RgText *text, RgSlice string)
 		else
 			put_escape(text, string.data[i]);
 	}
+}
+
+static void
+put_escaped(RgText *text, RgSlice string)
+{
+	if (is_plain_text(string))
+		rg_text_put(text, string);
+	else
+		put_unusual(text, string);
 }
 
 void

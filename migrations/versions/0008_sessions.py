@@ -252,6 +252,7 @@ def upgrade():
     op.execute(APP_USER)
     op.execute(COMMENTS)
     op.execute(END_SESSIONS)
+    op.execute("SELECT relay_guard.audit('relay.app_user', redact => '{password_hash}')")
     op.execute("""
         INSERT INTO relay_guard.rate_policy (name, identify_by, quota, "window")
         SELECT 'login', 'user', 5, '15 min'
@@ -269,6 +270,7 @@ def downgrade():
     drop_route("POST", DEMO)
     for name in OPEN_TO_ROUTES + INNER[:-1]:
         op.execute(f"DROP FUNCTION {name}")
+    op.execute("SELECT relay_guard.audit_stop('relay.app_user')")
     op.execute("DROP TABLE relay.app_user")
     op.execute("DROP FUNCTION relay.app_user_changed()")
     op.execute("DELETE FROM relay_guard.rate_policy WHERE name = 'login'")

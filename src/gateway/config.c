@@ -382,6 +382,16 @@ derive_web_root(RgConfig *config, FILE *errors)
 }
 
 static bool
+check_proxy_ca(const RgConfig *config, FILE *errors)
+{
+	if (*config->proxy_ca_file == '\0' || access(config->proxy_ca_file, R_OK) == 0)
+		return true;
+	fprintf(errors, "PROXY_CA_FILE names %s, which cannot be read: %s\n",
+			config->proxy_ca_file, strerror(errno));
+	return false;
+}
+
+static bool
 check_jwks_url(const RgConfig *config, FILE *errors)
 {
 	if (rg_keys_url_allowed(config->jwks_url, config->environment != RG_PRODUCTION))
@@ -433,6 +443,7 @@ load(FILE *errors, bool to_serve)
 	valid &= derive_proxies(config, errors);
 	valid &= rg_edge_config(config, errors);
 	valid &= derive_web_root(config, errors);
+	valid &= check_proxy_ca(config, errors);
 	valid &= derive_keys(config, errors);
 	valid &= rg_session_config_derive(config, errors);
 	valid &= !to_serve || rg_tls_load(config->tls_certificate, config->tls_key, errors,

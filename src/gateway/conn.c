@@ -162,6 +162,16 @@ rg_conn_close(RgConn *conn)
 }
 
 void
+rg_conn_reset(RgConn *conn)
+{
+	struct linger now = {.l_onoff = 1,.l_linger = 0};
+
+	if (conn->state != RG_CONN_CLOSED)
+		setsockopt(conn->transport.fd, SOL_SOCKET, SO_LINGER, &now, sizeof now);
+	rg_conn_close(conn);
+}
+
+void
 rg_conn_sweep(RgWorker *worker)
 {
 	RgConn	   *conn;

@@ -101,6 +101,12 @@ extern bool rg_conn_new_metrics(struct RgWorker *worker, int fd, const struct so
 /* Closes it, whatever it is doing; its memory goes at the end of the turn. */
 extern void rg_conn_close(RgConn *conn);
 
+/*
+ * Closes it with a reset: the kernel gives up what it holds for the client too, and
+ * the client learns that something is missing.
+ */
+extern void rg_conn_reset(RgConn *conn);
+
 /* Sends; what the client does not take now follows later. */
 extern void rg_conn_send(RgConn *conn, struct iovec *pieces, int count);
 

@@ -6,7 +6,6 @@
 
 #include <stdio.h>
 #include <stdlib.h>
-#include <sys/socket.h>
 
 #include "log.h"
 #include "worker.h"
@@ -171,16 +170,6 @@ rg_conn_stream_pending(const RgConn *conn)
 	return conn->output.len - conn->output.at;
 }
 
-/* A reset is the only sign of an end before the end. */
-static void
-cut_off(RgConn *conn)
-{
-	struct linger now = {.l_onoff = 1,.l_linger = 0};
-
-	setsockopt(conn->transport.fd, SOL_SOCKET, SO_LINGER, &now, sizeof now);
-	rg_conn_close(conn);
-}
-
 void
 rg_conn_stream_end(RgConn *conn, bool whole)
 {
@@ -191,7 +180,7 @@ rg_conn_stream_end(RgConn *conn, bool whole)
 	free_stream(conn);
 	if (reset)
 	{
-		cut_off(conn);
+		rg_conn_reset(conn);	/* the only sign of an end before the end */
 		return;
 	}
 	if (chunked && whole)

@@ -52,6 +52,8 @@ static const RgRefusalWord words[] = {
 
 #define NWORDS ((int) (sizeof words / sizeof words[0]))
 
+_Static_assert(sizeof words / sizeof words[0] <= RG_REFUSAL_WORDS, "RG_REFUSAL_WORDS is too small");
+
 const RgRefusalWord *
 rg_refusal_words(int *count)
 {

@@ -13,6 +13,8 @@
 
 #include "slice.h"
 
+#define RG_REFUSAL_WORDS 48		/* at most */
+
 typedef enum RgRefusalKind
 {
 	RG_REFUSAL_AUTH = 1,		/* bits: a refusal may be of several kinds */

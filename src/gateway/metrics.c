@@ -12,7 +12,6 @@
 #include <unistd.h>
 
 #include "clock.h"
-#include "metric_refusals.h"
 
 const		int32_t rg_bucket_bounds[RG_BUCKETS - 1] = {
 	5000, 10000, 25000, 50000, 75000, 100000, 250000, 500000, 750000,

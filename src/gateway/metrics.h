@@ -14,6 +14,7 @@
 #include <stdint.h>
 #include <sys/types.h>
 
+#include "metric_refusals.h"
 #include "metric_series.h"
 
 /* Counters; metrics_page.c has their names. */
@@ -68,8 +69,6 @@ typedef struct RgHistogram
 	_Atomic uint64_t counts[RG_BUCKETS];	/* each for itself */
 	_Atomic uint64_t sum;		/* microseconds */
 } RgHistogram;
-
-#define RG_REFUSAL_WORDS 48		/* at most; see metric_refusals.h */
 
 typedef struct RgMetricSlot
 {

@@ -45,7 +45,7 @@ cut_off(RgConn *conn, RgMetricCounter why)
 	rg_metrics_count(why, 1);
 	rg_log(RG_LOG_DEBUG, "a client that does not read its answer is cut off", "client",
 		   conn->peer_text, NULL);
-	rg_conn_close(conn);
+	rg_conn_reset(conn);
 }
 
 /* Bytes a microsecond, since something has had to wait for it. */

@@ -113,12 +113,26 @@ finish(RgProxy *proxy)
 	rg_proxy_loop_remove(&proxy->transfer);
 }
 
+/* Nothing has been asked yet, so any method may be. */
+static void
+take_fresh_connection(RgProxy *proxy)
+{
+	proxy->unclean = false;
+	curl_easy_setopt(proxy->transfer.curl, CURLOPT_FRESH_CONNECT, 1L);
+	rg_proxy_loop_restart(&proxy->transfer);
+}
+
 static void
 on_done(RgTransfer *transfer, CURLcode code)
 {
 	RgProxy    *proxy = (RgProxy *) transfer;
 	bool		whole = code == CURLE_OK && proxy->reason == NULL && proxy->headed;
 
+	if (proxy->unclean)
+	{
+		take_fresh_connection(proxy);
+		return;
+	}
 	if (whole && (proxy->streaming || proxy->conn == NULL))
 	{
 		finish(proxy);

@@ -8,6 +8,7 @@
 
 #include "clock.h"
 #include "conn_stream.h"
+#include "proxy_sockets.h"
 #include "response.h"
 #include "worker.h"
 
@@ -112,7 +113,7 @@ end_head(RgProxy *proxy)
 
 	curl_easy_getinfo(proxy->transfer.curl, CURLINFO_RESPONSE_CODE, &status);
 	extend(proxy);
-	if (status == 101 || status < 100 || status > 599)
+	if (status < 100 || status > 599)
 		return break_off(proxy, "its status is none that was asked for") != 0;
 	if (status < 200)
 	{
@@ -133,6 +134,23 @@ keep_line(RgProxy *proxy, RgSlice line)
 	memcpy(proxy->head + proxy->head_len, line.data, line.len);
 	proxy->head_len += line.len;
 	return true;
+}
+
+/*
+ * Called before the request goes out.  What comes on a connection that has been
+ * idle answers no request: were it used, the next client would get it, and its
+ * answer the one after.  So it is left, and proxy.c takes another.
+ */
+int
+rg_proxy_on_connection(void *arg, char *remote, char *local, int remote_port, int local_port)
+{
+	RgProxy    *proxy = arg;
+	long		made = 0;
+
+	curl_easy_getinfo(proxy->transfer.curl, CURLINFO_NUM_CONNECTS, &made);
+	proxy->unclean = made == 0 &&
+		rg_proxy_socket_readable(remote, remote_port, local, local_port);
+	return proxy->unclean ? CURL_PREREQFUNC_ABORT : CURL_PREREQFUNC_OK;
 }
 
 static bool

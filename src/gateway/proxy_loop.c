@@ -198,6 +198,15 @@ rg_proxy_loop_add(RgTransfer *transfer)
 }
 
 void
+rg_proxy_loop_restart(RgTransfer *transfer)
+{
+	curl_multi_remove_handle(multi, transfer->curl);
+	transfer->running = false;
+	list_transfer(transfer);
+	settle();
+}
+
+void
 rg_proxy_loop_remove(RgTransfer *transfer)
 {
 	transfer->leaving = true;

@@ -37,6 +37,9 @@ extern bool rg_proxy_loop_init(struct event_base *base, const RgProxyLoopCalls *
 /* Starts a transfer whose curl has been set up. */
 extern void rg_proxy_loop_add(RgTransfer *transfer);
 
+/* Starts one anew that has ended. */
+extern void rg_proxy_loop_restart(RgTransfer *transfer);
+
 /* Stops it, wherever it is; free will be called. */
 extern void rg_proxy_loop_remove(RgTransfer *transfer);
 

@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "proxy_sockets.h"
 #include "worker.h"
 
 #define MAX_LINE 16384
@@ -196,6 +197,9 @@ set_callbacks(RgProxy *proxy)
 
 	curl_easy_setopt(curl, CURLOPT_HTTPHEADER, proxy->lines);
 	curl_easy_setopt(curl, CURLOPT_HTTP_CONTENT_DECODING, 0L);
+	rg_proxy_sockets_use(curl);
+	curl_easy_setopt(curl, CURLOPT_PREREQFUNCTION, rg_proxy_on_connection);
+	curl_easy_setopt(curl, CURLOPT_PREREQDATA, proxy);
 	curl_easy_setopt(curl, CURLOPT_HEADERFUNCTION, rg_proxy_on_header);
 	curl_easy_setopt(curl, CURLOPT_HEADERDATA, proxy);
 	curl_easy_setopt(curl, CURLOPT_WRITEFUNCTION, rg_proxy_on_body);

@@ -31,6 +31,7 @@ typedef struct RgProxy
 	/* The answer */
 	char	   *head;			/* its header lines so far; NULL: none */
 	size_t		head_len;
+	bool		unclean;		/* an idle connection had something to say */
 	bool		headed;			/* its head has been dealt with */
 	bool		streaming;		/* its body goes to the client */
 	bool		event_stream;
@@ -45,7 +46,11 @@ typedef struct RgProxy
 extern bool rg_proxy_set_up(RgProxy *proxy, const char *ca_file)
 			__attribute__((warn_unused_result));
 
-/* libcurl's callbacks: lines of the head, and the body. */
+/*
+ * libcurl's callbacks: there is a connection, lines of the head, and the body.
+ */
+extern int	rg_proxy_on_connection(void *arg, char *remote, char *local, int remote_port,
+								   int local_port);
 extern size_t rg_proxy_on_header(char *data, size_t size, size_t count, void *arg);
 extern size_t rg_proxy_on_body(char *data, size_t size, size_t count, void *arg);
 

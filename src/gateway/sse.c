@@ -102,7 +102,7 @@ send_away(RgSseClient *client)
 
 	if (client->stalled)
 	{
-		rg_conn_close(client->conn);	/* it would not take the end, either */
+		rg_conn_reset(client->conn);	/* it would not take the end, either */
 		return;
 	}
 	rg_random(&jitter, sizeof jitter);
@@ -239,7 +239,7 @@ static void
 look_after(RgSseClient *client, int64_t now)
 {
 	if (client->stalled)
-		rg_conn_close(client->conn);
+		rg_conn_reset(client->conn);
 	else if (now >= client->until)
 		rg_sse_end(client, true);
 	else if (rg_conn_stream_pending(client->conn) > 0)

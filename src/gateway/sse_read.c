@@ -249,13 +249,20 @@ take_due(void)
 	return stream;
 }
 
+/* After a failure, which may come at once, nothing is asked for a while. */
+static bool
+may_ask(void)
+{
+	return rg_now() >= news.retry_at;
+}
+
 /* A stream that is being read is put off: its rows may not have the news. */
 static void
 read_due(void)
 {
 	RgSseStream *stop = NULL;
 
-	while (news.first_due != NULL && news.first_due != stop && news.reads < MAX_READS)
+	while (may_ask() && news.first_due != NULL && news.first_due != stop && news.reads < MAX_READS)
 	{
 		RgSseStream *stream = take_due();
 
@@ -386,11 +393,9 @@ wait_for_news(void)
 static void
 go_on(void)
 {
-	if (rg_now() < news.retry_at)
-		return;
-	if (!news.waiting && rg_sse_count() > 0)
+	if (may_ask() && !news.waiting && rg_sse_count() > 0)
 		wait_for_news();
-	if (news.all_due && !news.looking)
+	if (may_ask() && news.all_due && !news.looking)
 		look_at_everything();
 	read_due();
 }

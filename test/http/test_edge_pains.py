@@ -104,7 +104,7 @@ def test_a_token_of_3_6_kb_refused_with_a_cryptic_error(api, postgres):
     for size in 3600, 8000:
         token = signed(size, SECRET)
         assert size - 150 < len(token) <= size + 150
-        assert api.get("/test/whoami", {"Authorization": f"Bearer {token}"}).json() == "large"
+        assert api.get("/test/whoami", {"Authorization": f"Bearer {token}"}).json().endswith("large")
         refused = api.get("/test/whoami", {"Authorization": f"Bearer {signed(size, SECRET[::-1])}", "Origin": APP})
         assert refused.status == 401 and refused.json()["code"] == "token_signature"
         assert refused.header("access-control-allow-origin") == APP

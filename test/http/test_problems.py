@@ -473,12 +473,10 @@ PROVOKED |= {
 
 
 def subject(w):
-    """An issuer whose users are not set apart names one of the service's own."""
-    w.postgres.sql("UPDATE relay_guard.issuer SET subject_prefix = '' WHERE iss = 'tests'")
-    try:
-        return w.problem("user", sign(claims(sub="anon:somebody")))
-    finally:
-        w.postgres.sql("UPDATE relay_guard.issuer SET subject_prefix = 'tests|' WHERE iss = 'tests'")
+    """An issuer's user whose name falls among those of another."""
+    w.postgres.sql("SELECT relay_guard.issuer_add('tests-other', 'app', subject_prefix => 'tests|other|') "
+                   "WHERE NOT EXISTS (SELECT FROM relay_guard.issuer WHERE iss = 'tests-other')")
+    return w.problem("user", sign(claims(sub="other|somebody")))
 
 
 PROVOKED[401, "token_subject"] = subject

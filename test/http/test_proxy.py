@@ -11,8 +11,9 @@ import time
 
 import pytest
 
-from conftest import running, wait_until
-from upstream_app import NAMED, RAW, Upstream, add_upstream
+from conftest import Gateway, running, wait_until
+from upstream_app import NAMED, RAW, SURPLUS, Upstream, add_upstream
+
 
 @pytest.fixture(scope="module")
 def app():
@@ -25,6 +26,9 @@ def app():
 def secret(postgres, app):
     url = f"http://127.0.0.1:{app.port}"
     yield add_upstream(postgres, "app", url, "/app", more="answer_timeout => '1 s'; idle_timeout => '1 s'; connect_timeout => '1 s'")
+    postgres.sql("""DELETE FROM relay_guard.route WHERE result = 'proxy' OR path = '/open/closed';
+                    DELETE FROM relay_guard.upstream;
+                    DELETE FROM relay_guard.rate_policy WHERE name = 'app_test'""")
 
 
 @pytest.fixture(scope="module")
@@ -441,6 +445,16 @@ def test_connections_are_used_again_but_not_by_what_must_not_happen_twice(proxie
     assert app.connections == before + 1
 
 
+@pytest.mark.parametrize("which", [*SURPLUS, "late", "head"])
+def test_what_nobody_asked_for_answers_nobody(proxied, app, which):
+    """An application that sends more than its answer: the next client on that connection must not get the rest."""
+    path = "/app/late/" if which == "late" else f"/app/surplus/{'length' if which == 'head' else which}"
+    assert proxied.ask("HEAD" if which == "head" else "GET", path).status in (200, 204, 304)
+    time.sleep(0.2 if which == "late" else 0)
+    for method in ("GET", "PUT", "GET"):
+        assert proxied.ask(method, "/app/ok/").body == b"hello"
+
+
 def test_many_at_once(proxied, app, secret):
     connections = [proxied.connect() for _ in range(200)]
     for n, connection in enumerate(connections):
@@ -448,6 +462,12 @@ def test_many_at_once(proxied, app, secret):
     for n, connection in enumerate(connections):
         assert connection.read().body == b"%d" % n * 1000
         connection.close()
+
+
+def test_authorities_that_cannot_be_read_stop_the_start(postgres):
+    gateway = Gateway(postgres.url("relay_gateway"), PROXY_CA_FILE="/nowhere")
+    with pytest.raises(AssertionError, match="PROXY_CA_FILE names /nowhere, which cannot be read"):
+        gateway.start()
 
 
 def test_more_than_the_limit_is_503(start, postgres, app, secret):
@@ -607,8 +627,8 @@ def test_with_the_database_identities_are_back(outage, postgres, app):
     """It ends the outage."""
     time.sleep(3)       # every worker asks every three seconds, now in vain
     postgres.start()
-    wait_until(lambda: all(outage.get("/private/ok/", ADDRESS).status == 401 for _ in range(8)),
-               what="readiness of all workers")
+    wait_until(lambda: all(outage.is_ready() for _ in range(20)), what="readiness of all workers")
+    assert outage.get("/private/ok/", ADDRESS).status == 401
     assert outage.get("/many/ok/", ADDRESS).status == 200 and app.requests[-1].header("X-Relay-Signature")
 
 

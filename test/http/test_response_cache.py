@@ -12,11 +12,12 @@ import pytest
 from conftest import free_port, running, wait_until
 
 ROUTES = """
-    CREATE SEQUENCE relay.cache_runs;
+    CREATE FUNCTION relay.cache_run() RETURNS bigint LANGUAGE sql VOLATILE
+    RETURN (extract(epoch FROM clock_timestamp()) * 1000000)::bigint;
     CREATE TABLE relay.cache_value (id bigint PRIMARY KEY, owner text, v text NOT NULL DEFAULT 'a');
     INSERT INTO relay.cache_value (id) SELECT generate_series(1, 20);
     GRANT SELECT, INSERT, UPDATE ON relay.cache_value TO relay_app;
-    GRANT USAGE ON SEQUENCE relay.cache_runs TO relay_app;
+    GRANT EXECUTE ON FUNCTION relay.cache_run() TO relay_app;
     INSERT INTO relay_guard.rate_policy (name, identify_by, quota, "window", algorithm)
     VALUES ('cache_few', 'user', 3, '1 h', 'sliding_window');
     INSERT INTO relay_guard.route (method, path, query, auth, result, run_as, rate, cache_seconds, cache_tags, parameters)
@@ -24,18 +25,18 @@ ROUTES = """
            CASE WHEN path ~ '{id}' THEN jsonb '[{"name": "id", "in": "path", "required": true, "schema": {"type": "integer"}}]'
                 ELSE '[]' END
     FROM (VALUES
-        ('/cache/value/{id}', $q$SELECT v, nextval('relay.cache_runs') AS run FROM relay.cache_value WHERE id = request.id$q$,
+        ('/cache/value/{id}', $q$SELECT v, relay.cache_run() AS run FROM relay.cache_value WHERE id = request.id$q$,
          'none', '{}', 60, '{"values:{id}"}'),
-        ('/cache/short', $q$SELECT nextval('relay.cache_runs') AS run$q$, 'none', '{}', 1, '{}'),
-        ('/cache/never', $q$SELECT nextval('relay.cache_runs') AS run$q$, 'none', '{}', NULL, '{}'),
-        ('/cache/own', $q$SELECT relay_guard.user_id() AS "user", nextval('relay.cache_runs') AS run$q$,
+        ('/cache/short', $q$SELECT relay.cache_run() AS run$q$, 'none', '{}', 1, '{}'),
+        ('/cache/never', $q$SELECT relay.cache_run() AS run$q$, 'none', '{}', NULL, '{}'),
+        ('/cache/own', $q$SELECT relay_guard.user_id() AS "user", relay.cache_run() AS run$q$,
          'anonymous', '{}', 60, '{"own:{user_id}"}'),
-        ('/cache/maybe', $q$SELECT relay_guard.user_id() AS "user", nextval('relay.cache_runs') AS run$q$,
+        ('/cache/maybe', $q$SELECT relay_guard.user_id() AS "user", relay.cache_run() AS run$q$,
          'optional', '{}', 60, '{}'),
-        ('/cache/header', $q$SELECT nextval('relay.cache_runs') AS run FROM relay_guard.response_header('X-Own', 'a')$q$,
+        ('/cache/header', $q$SELECT relay.cache_run() AS run FROM relay_guard.response_header('X-Own', 'a')$q$,
          'none', '{}', 60, '{}'),
-        ('/cache/few', $q$SELECT nextval('relay.cache_runs') AS run$q$, 'anonymous', '{cache_few}', 60, '{}'),
-        ('/cache/large/{id}', $q$SELECT nextval('relay.cache_runs') AS run, repeat(md5(request.id::text), 1024) AS v$q$,
+        ('/cache/few', $q$SELECT relay.cache_run() AS run$q$, 'anonymous', '{cache_few}', 60, '{}'),
+        ('/cache/large/{id}', $q$SELECT relay.cache_run() AS run, repeat(md5(request.id::text), 1024) AS v$q$,
          'none', '{}', 60, '{}')
     ) r (path, query, auth, rate, seconds, tags);
     INSERT INTO relay_guard.route (method, path, query, auth, result, run_as, request_body) VALUES
@@ -50,7 +51,7 @@ def routes(postgres):
     yield
     postgres.sql("""DELETE FROM relay_guard.route WHERE path LIKE '/cache/%';
         DELETE FROM relay_guard.rate_policy WHERE name = 'cache_few';
-        DROP TABLE relay.cache_value; DROP SEQUENCE relay.cache_runs""", user="relay_owner")
+        DROP TABLE relay.cache_value; DROP FUNCTION relay.cache_run()""", user="relay_owner")
 
 
 @pytest.fixture(scope="module")
@@ -293,16 +294,16 @@ def test_while_a_commit_waits_nothing_is_taken_for_current(one, postgres):
     postgres.sql("SELECT pg_reload_conf()")
     wait_until(lambda: postgres.sql("SHOW synchronous_standby_names") == [("nobody",)], what="the setting")
     waiting = "SELECT pid FROM pg_stat_activity WHERE wait_event = 'SyncRep'"
-    try:
-        with concurrent.futures.ThreadPoolExecutor(1) as pool:
+    with concurrent.futures.ThreadPoolExecutor(1) as pool:
+        try:
             commit = pool.submit(postgres.sql, "UPDATE relay.cache_value SET v = 'b' WHERE id = 13;"
                                  "SELECT relay_guard.cache_invalidate('values:13')")
             wait_until(lambda: postgres.sql(waiting), what="the wait")
             runs = [run_of(one, path) for _ in range(3)]
+        finally:
             postgres.sql(f"SELECT pg_cancel_backend(pid) FROM ({waiting}) w")
-            commit.result()
-    finally:
-        postgres.sql("ALTER SYSTEM RESET synchronous_standby_names")
-        postgres.sql("SELECT pg_reload_conf()")
+            postgres.sql("ALTER SYSTEM RESET synchronous_standby_names")
+            postgres.sql("SELECT pg_reload_conf()")
+        commit.result()
     assert len({first, *runs}) == 4
     assert one.get(path).json()["v"] == "b" and is_held(one, path)

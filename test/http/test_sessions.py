@@ -534,6 +534,15 @@ def audit_row(postgres, request_id):
     return postgres.sql(query)[0]
 
 
+def test_accounts_are_audited_without_their_passwords(postgres, browser):
+    email = new_email()
+    assert browser.register(email).status == 201
+    (action, resource, new), = postgres.sql(
+        f"SELECT action, resource_type, new FROM relay_guard.audit_log WHERE new->>'email' = '{email}'")
+    assert (action, resource) == ("INSERT", "app_user")
+    assert "argon2" not in json.dumps(new)
+
+
 def test_refusals_are_noted(postgres, alice, browser):
     user = alice.me().json()["id"]
     assert alice.write(X_CSRF_Token="abc", X_Request_ID="s-token").status == 403

@@ -355,13 +355,31 @@ def assert_it_may_come_back(gateway, stream, slow):
 
 
 def test_a_slow_reader_is_bounded_and_may_come_back(postgres, start, stream):
-    gateway = start(WORKERS=1, WRITE_TIMEOUT="1s")
+    gateway = start(WORKERS=1, WRITE_TIMEOUT="1s", LOG_LEVEL="debug")
     slow = overtake(postgres, gateway, stream)
-    time.sleep(5)       # it is looked at once a second, and not before its first second
+    wait_until(lambda: "cut off" in gateway.errors(), what="its end")
     with contextlib.suppress(ConnectionResetError):
         while slow.more():
             pass
     assert_it_may_come_back(gateway, stream, slow)
+
+
+def test_a_slow_reader_that_goes_on_while_the_database_is_away(postgres, start, stream):
+    """What it lacks is read when that is possible; meanwhile nobody else waits."""
+    gateway = start(WORKERS=1)
+    slow = overtake(postgres, gateway, stream)
+    postgres.stop("fast")
+    wait_until(lambda: gateway.get("/v1/events").status == 503, what="the outage")
+    slow.socket.settimeout(1)
+    with contextlib.suppress(TimeoutError):
+        while slow.more():
+            pass
+    assert b"id: 60\n" not in slow.buffer and gateway.get("/health").status == 200
+    postgres.start()
+    slow.socket.settimeout(15)
+    while b"id: 60\n" not in slow.buffer:
+        assert slow.more()
+    slow.close()
 
 
 @pytest.mark.skipif("RG_LONG" not in os.environ, reason="takes half a minute")

@@ -3,6 +3,7 @@ import contextlib
 import re
 import socket
 import threading
+import time
 
 from conftest import ROOT
 
@@ -171,10 +172,30 @@ class Upstream:
         self.send(client, "HTTP/1.1 200 OK", "Content-Length: 100", body=b"hello")
         return self.on_hang(client, request)
 
+    def on_surplus(self, client, request, which):
+        """An answer, and bytes that nobody asked for, on a connection that stays open."""
+        client.sendall(SURPLUS[which] + b"HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\nSECRET")
+        return True
+
+    def on_late(self, client, request, *rest):
+        """The same, a little later."""
+        self.on_ok(client, request)
+        time.sleep(0.1)
+        client.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\nSECRET")
+        return True
+
     def on_raw(self, client, request, which):
         client.sendall(RAW[which])
         return False
 
+
+SURPLUS = {
+    "length": b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello",
+    "chunks": b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n",
+    "204": b"HTTP/1.1 204 No Content\r\n\r\n",
+    "204-with-length": b"HTTP/1.1 204 No Content\r\nContent-Length: 3\r\n\r\nabc",
+    "304": b"HTTP/1.1 304 Not Modified\r\nContent-Length: 5\r\n\r\n",
+}
 
 RAW = {
     "garbage": b"lorem ipsum dolor\r\n\r\n",
