@@ -26,7 +26,7 @@ typedef struct Admission
 	int			nshared;		/* of them, the route's */
 	const RgRatePolicy *policies[RG_RATE_MAX_HITS]; /* the route's, then the
 													 * API key's */
-	char		scratch[RG_RATE_MAX_HITS][64];	/* keys of the hits */
+	char	   *scratch;		/* keys of the hits, which outlive this */
 } Admission;
 
 /* The client's address; NULL for "::", which psql sends where it has none. */
@@ -78,7 +78,7 @@ collect_hits(Admission *admission, const RgIdentity *identity)
 		RgRateHit  *hit = &answer->hits[answer->nhits];
 
 		if (!rg_rate_key(admission->policies[i], known_address(admission->request),
-						 identity, admission->scratch[answer->nhits], &hit->key))
+						 identity, admission->scratch + answer->nhits * RG_SCOPE_SCRATCH, &hit->key))
 			continue;
 		hit->policy = admission->policies[i];
 		hit->role = identity != NULL ? identity->role : rg_slice(NULL, 0);
@@ -400,6 +400,7 @@ rg_admit(const RgRequest *request, const RgRoute *route, RgIdentity *identity,
 		.route = route,
 		.identity = identity,
 		.answer = answer,
+		.scratch = palloc(RG_RATE_MAX_HITS * RG_SCOPE_SCRATCH),
 	};
 
 	memset(identity, 0, sizeof *identity);

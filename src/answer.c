@@ -30,6 +30,7 @@ rg_answer_begin(RgAnswer *answer)
 	answer->limited = false;
 	answer->cacheable = false;
 	answer->admitted = false;
+	answer->comes_again = false;
 	answer->nhits = 0;
 	answer->quotas_held = false;
 	answer->nquotas = 0;

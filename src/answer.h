@@ -32,6 +32,8 @@ typedef struct RgAnswer
 	bool		cacheable;		/* the body depends on nothing else than its
 								 * validator says */
 	bool		admitted;		/* past all limits and checks of identity */
+	bool		comes_again;	/* the gateway makes the request once more,
+								 * should a lock not be free in time */
 	int			nhits;			/* limits that were asked, for the headers */
 	RgRateHit	hits[RG_RATE_MAX_HITS];
 	bool		quotas_held;	/* 1 of each is held, and may be given back */

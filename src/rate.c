@@ -363,6 +363,30 @@ rg_rate_take(RgRateHit *hits, int nhits)
 	return allowed;
 }
 
+static void
+give_back(const Target *target, int64 boot_now)
+{
+	RgCounter  *counter = target->hit->policy->shadow ? NULL : rg_counter_find(&target->key);
+
+	if (counter == NULL || !is_ruled_by(counter, &target->rule))
+		return;
+	rg_rate_return(&target->rule, &counter->state, target->hit->cost, target->now);
+	rg_counter_moved(counter, rg_rate_expires(&target->rule, &counter->state), boot_now);
+	pg_atomic_fetch_sub_u64(&target->hit->policy->totals->admitted, 1);
+}
+
+void
+rg_rate_give_back(RgRateHit *hits, int nhits)
+{
+	Targets		all;
+
+	aim_all(&all, hits, nhits);
+	rg_counter_lock(&all.partitions, LW_EXCLUSIVE);
+	for (int i = 0; i < nhits; i++)
+		give_back(&all.targets[i], all.boot_now);
+	rg_counter_unlock(&all.partitions);
+}
+
 /* The state of a key to try on: a copy, one for all hits of the same key. */
 static void
 copy_state(Targets *all, int index)

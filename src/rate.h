@@ -115,6 +115,12 @@ extern bool rg_rate_key(const RgRatePolicy *policy, const unsigned char *client_
  */
 extern bool rg_rate_take(RgRateHit *hits, int nhits);
 
+/*
+ * Gives back what a call of rg_rate_take() has taken, for a request that will
+ * be made once more; but for shadow policies, whose counts deny nothing.
+ */
+extern void rg_rate_give_back(RgRateHit *hits, int nhits);
+
 /* The same answer, consuming nothing. */
 extern bool rg_rate_peek(RgRateHit *hits, int nhits);
 

@@ -252,6 +252,36 @@ rg_rate_hit(const RgRateRule *rule, RgRateState *state, int64_t cost, int64_t no
 	return hit_sliding(rule, state, cost, now);
 }
 
+/* From the window before, when the cost was taken at its very end. */
+static void
+return_sliding(const RgRateRule *rule, RgRateState *state, int64_t cost, int64_t now)
+{
+	int64_t		present;
+
+	slide(rule, state, now);
+	present = min64(cost, state->used);
+	state->used -= present;
+	state->previous = max64(state->previous - (cost - present), 0);
+}
+
+void
+rg_rate_return(const RgRateRule *rule, RgRateState *state, int64_t cost, int64_t now)
+{
+	switch (rule->algorithm)
+	{
+		case RG_FIXED_WINDOW:
+			turn_page(rule, state, now);
+			state->used = max64(state->used - cost, 0);
+			break;
+		case RG_TOKEN_BUCKET:
+			state->tat = max64(state->tat - tokens_time(rule, cost), 0);
+			break;
+		case RG_SLIDING_WINDOW:
+			return_sliding(rule, state, cost, now);
+			break;
+	}
+}
+
 static int64_t
 used_in_window(const RgRateRule *rule, const RgRateState *state, int64_t now)
 {

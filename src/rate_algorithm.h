@@ -56,6 +56,12 @@ typedef struct RgRateAnswer
 	int64_t		retry_after;	/* until the cost fits, if nothing else comes */
 } RgRateAnswer;
 
+/*
+ * Gives a cost back that was taken shortly before; what has been forgotten
+ * since, with its window, is not.
+ */
+extern void rg_rate_return(const RgRateRule *rule, RgRateState *state, int64_t cost, int64_t now);
+
 /* True if the rule's times are of CLOCK_REALTIME, else CLOCK_BOOTTIME. */
 extern bool rg_rate_uses_calendar(const RgRateRule *rule);
 

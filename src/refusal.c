@@ -34,6 +34,15 @@ become_missing(ErrorData *error)
 	error->context = NULL;
 }
 
+/* On the slow lane (gateway/lane.h) it takes its limits anew. */
+static void
+give_back_limits(RgAnswer *answer, const ErrorData *error)
+{
+	if (error->sqlerrcode == ERRCODE_LOCK_NOT_AVAILABLE && answer->admitted &&
+		answer->comes_again && answer->nhits > 0)
+		rg_rate_give_back(answer->hits, answer->nhits);
+}
+
 /* Before the limits were taken the hits have no results. */
 static char *
 header_lines(const RgAnswer *answer, const ErrorData *error)
@@ -49,7 +58,7 @@ header_lines(const RgAnswer *answer, const ErrorData *error)
 }
 
 void
-rg_refusal_rethrow(const RgAnswer *answer, MemoryContext context)
+rg_refusal_rethrow(RgAnswer *answer, MemoryContext context)
 {
 	ErrorData  *error;
 	bool		is_refusal = is_of_class_rg(geterrcode());
@@ -64,6 +73,7 @@ rg_refusal_rethrow(const RgAnswer *answer, MemoryContext context)
 	FlushErrorState();
 	rg_denial_note_error(error->sqlerrcode, is_refusal ? error->detail : NULL);
 	rg_denial_serving(NULL);
+	give_back_limits(answer, error);
 	if (does_not_open(error))
 		become_missing(error);
 	if (is_refusal)

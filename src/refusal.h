@@ -21,10 +21,13 @@
  * SQL has the headers of any other answer; RG429 says there whether and when to
  * try again, too (retry.h).
  *
+ * When a lock was not free in time for a request that comes again, what it took
+ * of limits is given back.
+ *
  * Every error but that of used up memory carries the route's template in the field
  * for a data type's name: whoever counts requests by route has no other way to
  * know it.
  */
-extern _Noreturn void rg_refusal_rethrow(const RgAnswer *answer, MemoryContext context);
+extern _Noreturn void rg_refusal_rethrow(RgAnswer *answer, MemoryContext context);
 
 #endif

@@ -212,6 +212,7 @@ serve_routed(const RgRequest *request, RgRouteMatch *match, RgAnswer *answer)
 	if (!rg_admit(request, match->route, &identity, inet_space, answer))
 		return;
 	answer->admitted = true;
+	answer->comes_again = fast_lane;
 	if (!check_body_size(request, match->route, answer))
 		return;
 	if (identity.user_id.data != NULL)

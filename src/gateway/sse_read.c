@@ -148,16 +148,17 @@ end_clients(RgSseStream *stream, int64_t last_id, bool whole)
 }
 
 /*
- * Who still lacks what is not kept any more: with nothing newer there is no event
- * that would show it, and he would be read for again and again.
+ * Nothing was found behind what was asked for, though there have been events: they
+ * are not kept any more.  Who lacks them would be read for again and again.
  */
 static void
-end_overtaken(RgSseStream *stream, int64_t first_id)
+end_overtaken(RgSseStream *stream)
 {
 	for (RgSseClient *client = stream->clients, *next; client != NULL; client = next)
 	{
 		next = client->next;
-		if (client->after < first_id - 1 && !client->stalled)
+		if (client->after >= stream->asked_after && client->after < stream->last_id &&
+			!client->stalled)
 			rg_sse_end(client, false);
 	}
 }
@@ -174,7 +175,8 @@ take_rows(RgSseStream *stream, const PGresult *result)
 		return;
 	}
 	stream->last_id = number_at(result, 0, Col_last_id);
-	end_overtaken(stream, number_at(result, 0, Col_first_id));
+	if (PQgetisnull(result, 0, Col_id))
+		end_overtaken(stream);
 	for (int row = 0; row < rows; row++)
 		if (!PQgetisnull(result, row, Col_id))
 			send_row(stream, result, row);
@@ -215,6 +217,7 @@ read_stream(RgSseStream *stream)
 	snprintf(number, sizeof number, "%lld", (long long) stream->number);
 	snprintf(after, sizeof after, "%lld", (long long) seen);
 	stream->reading = true;
+	stream->asked_after = seen;
 	news.reads++;
 	if (rg_ask(&news.worker->reads, READ_TIMEOUT,
 			   "SELECT * FROM relay_guard.event_read($1::bigint, $2::uuid, $3::bigint, $4::int)",

@@ -39,6 +39,7 @@ typedef struct RgSseStream
 	RgSseClient *clients;
 	int64_t		number;
 	int64_t		last_id;		/* as far as it is known */
+	int64_t		asked_after;	/* the last time that it was read */
 	bool		due;			/* in the list of those to be read */
 	bool		reading;
 	char		token[RG_SSE_TOKEN_LEN + 1];

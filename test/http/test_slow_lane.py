@@ -3,6 +3,7 @@ import threading
 import time
 
 import psycopg2
+import pytest
 
 from conftest import wait_until
 from test_lanes import JSON, ask_in_thread, ask_many
@@ -116,6 +117,20 @@ def test_who_waits_for_a_lock_waits_on_the_slow_lane(start, postgres):
     holder.join()
     assert results[0][0] == 200
     assert postgres.sql("SELECT count(*) FROM relay.test_note WHERE text = 'waited'") == [(1,)]
+
+
+@pytest.mark.parametrize("algorithm", ["sliding_window", "fixed_window", "token_bucket"])
+def test_who_waits_for_a_lock_is_counted_once(start, postgres, algorithm):
+    postgres.sql(f"""
+        INSERT INTO relay_guard.rate_policy (name, identify_by, algorithm, quota, "window") VALUES ('{algorithm}', 'ip', '{algorithm}', 2, '1 day');
+        INSERT INTO relay_guard.route (method, path, query, auth, result, request_body, run_as, rate)
+        SELECT method, '/test/counted/{algorithm}', query, auth, result, request_body, run_as, '{{{algorithm}}}'
+        FROM relay_guard.route WHERE path = '/test/notes'""", user="relay_owner")
+    gateway = start(**NARROW)
+    holder = locked(postgres, 0.5)
+    answers = [gateway.ask("POST", f"/test/counted/{algorithm}", JSON, b'{"text":"a"}') for _ in range(3)]
+    holder.join()
+    assert [(answer.status, answer.header("X-RateLimit-Remaining")) for answer in answers] == [(200, "1"), (200, "0"), (429, "0")]
 
 
 def test_a_lock_that_is_never_free_is_504(start, postgres):

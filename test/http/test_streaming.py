@@ -183,18 +183,21 @@ def test_events_that_are_gone_are_said_to_be(gateway, stream):
         follower.close()
 
 
-def test_who_is_overtaken_by_the_end_of_events_is_sent_away(postgres, gateway, stream):
+@pytest.mark.parametrize("how", ["expiry", "somebody"])
+def test_who_waits_for_what_was_deleted_is_sent_away(postgres, gateway, stream, how):
     stream.fill(1)
     follower = Follower(gateway, f"/test/stream/{stream.name}")
     follower.wait(1)
+    first = "last_id + 1" if how == "expiry" else "first_id"
     postgres.sql(f"""WITH appended AS (SELECT relay_guard.event_append('{stream.name}', NULL, 'x'))
                      SELECT FROM appended; DELETE FROM relay_guard.event e USING relay_guard.event_stream s
                      WHERE s.name = '{stream.name}' AND e.stream = s.number;
-                     UPDATE relay_guard.event_stream SET first_id = last_id + 1 WHERE name = '{stream.name}'""")
+                     UPDATE relay_guard.event_stream SET first_id = {first} WHERE name = '{stream.name}'""")
     while follower.more(3):
         pass
     assert follower.ids() == [0] and not follower.ended
-    assert gateway.get(f"/test/stream/{stream.name}", {"Last-Event-ID": "0"}).status == 410
+    if how == "expiry":
+        assert gateway.get(f"/test/stream/{stream.name}", {"Last-Event-ID": "0"}).status == 410
 
 
 @pytest.mark.parametrize("target, headers, status, code", [

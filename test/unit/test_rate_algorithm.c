@@ -394,6 +394,32 @@ test_late_clock(const RgRateRule *rule, const char *name)
 	ok(burst(rule, &state, START, 100) == 0, "%s: an earlier clock finds the same counter", name);
 }
 
+static void
+test_return(const RgRateRule *rule, const char *name)
+{
+	RgRateState state = {0};
+
+	burst(rule, &state, START, 30);
+	rg_rate_return(rule, &state, 2, START);
+	ok(burst(rule, &state, START, 100) == 2, "%s: what is given back can be taken again", name);
+	rg_rate_return(rule, &state, 1000, START);
+	ok(burst(rule, &state, START, 100) == 30, "%s: and never more than all", name);
+	burst(rule, &state, START + 3600 * SECOND, 10);
+	rg_rate_return(rule, &state, 1, START + 7200 * SECOND);
+	ok(burst(rule, &state, START + 7200 * SECOND, 100) == 30, "%s: nor what has come back", name);
+}
+
+static void
+test_return_at_an_edge(void)
+{
+	RgRateState state = {0};
+
+	burst(&sliding, &state, START, 30);
+	rg_rate_return(&sliding, &state, 30, START + 30 * SECOND);
+	ok(burst(&sliding, &state, START + 30 * SECOND, 100) == 30,
+	   "what the last window took is given back in the next");
+}
+
 int
 main(void)
 {
@@ -405,6 +431,7 @@ main(void)
 		test_first_burst(rules[i], names[i]);
 		test_weights(rules[i], names[i]);
 		test_late_clock(rules[i], names[i]);
+		test_return(rules[i], names[i]);
 		test_zero_quota(rules[i]->algorithm, names[i]);
 		test_high_rate(rules[i]->algorithm, names[i]);
 		test_extremes(rules[i]->algorithm, names[i]);
@@ -414,6 +441,7 @@ main(void)
 	test_sliding_window();
 	test_fixed_window();
 	test_token_bucket();
+	test_return_at_an_edge();
 	test_first_window_is_exact();
 	test_merge();
 	test_adapt_windows();
