@@ -132,7 +132,7 @@ bench-deps: deps
 	@ops/deps bench/packages
 
 installed: deps
-	@$(MAKE) --no-print-directory all
+	@$(MAKE) --no-print-directory -j"$$(nproc)" all
 	@ops/install
 
 run: installed
