@@ -310,17 +310,11 @@ derive_listen(RgConfig *config, FILE *errors)
 }
 
 static bool
-is_same_place(const RgListen *a, const RgListen *b)
-{
-	return a->len == b->len && memcmp(&a->address, &b->address, a->len) == 0;
-}
-
-static bool
 derive_metrics_listen(RgConfig *config, FILE *errors)
 {
 	if (strcmp(config->metrics_listen_text, "off") == 0 ||
 		(rg_listen_parse(config->metrics_listen_text, 0, &config->metrics_listen) &&
-		 !is_same_place(&config->listen, &config->metrics_listen)))
+		 !rg_listen_same(&config->listen, &config->metrics_listen)))
 		return true;
 	fprintf(errors, "METRICS_LISTEN is \"%s\", but must be address:port, [address]:port, "
 			"unix:/path or off, and not where LISTEN is\n", config->metrics_listen_text);

@@ -174,6 +174,12 @@ rg_listen_open(const RgListen *listen, int count, int *sockets)
 		: open_tcp(listen, count, sockets);
 }
 
+bool
+rg_listen_same(const RgListen *a, const RgListen *b)
+{
+	return a->len == b->len && memcmp(&a->address, &b->address, a->len) == 0;
+}
+
 void
 rg_listen_close(const RgListen *listen, int count, int *sockets)
 {

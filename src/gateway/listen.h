@@ -34,4 +34,7 @@ extern bool rg_listen_open(const RgListen *listen, int count, int *sockets)
 /* Closes them, and removes a unix socket's file. */
 extern void rg_listen_close(const RgListen *listen, int count, int *sockets);
 
+/* The same address and port, or path; both may be nowhere. */
+extern bool rg_listen_same(const RgListen *a, const RgListen *b);
+
 #endif

@@ -233,6 +233,20 @@ replace_keys(Slot *slot)
 	kill(slot->leaving, SIGTERM);
 }
 
+/* The sockets are open, and as many as the slots: what is removed at the end is theirs. */
+static void
+keep_sockets(RgConfig *config, const RgConfig *former)
+{
+	if (!rg_listen_same(&config->listen, &former->listen) ||
+		!rg_listen_same(&config->metrics_listen, &former->metrics_listen) ||
+		config->workers != former->workers)
+		rg_log(RG_LOG_WARNING, "LISTEN, RELAY_PORT, METRICS_LISTEN and WORKERS stay as they were until a restart",
+			   NULL);
+	config->listen = former->listen;
+	config->metrics_listen = former->metrics_listen;
+	config->workers = former->workers;
+}
+
 /* What the old workers were forked with stays theirs. */
 static void
 reload(Master *master)
@@ -251,7 +265,7 @@ reload(Master *master)
 		rg_log(RG_LOG_ERROR, "the access log cannot be opened, the old one stays",
 			   "file", config->access_log, "reason", strerror(errno), NULL);
 	rg_log_level(config->log_level);
-	config->workers = master->config->workers;
+	keep_sockets(config, master->config);
 	rg_config_free(master->config);
 	master->config = config;
 	master->rolling = 0;

@@ -172,6 +172,21 @@ def test_a_unix_socket(start, tmp_path):
         assert process.wait(5) == 0 and not path.exists()
 
 
+def test_a_reload_does_not_move_the_sockets(tmp_path):
+    settings, own, other, errors = (tmp_path / name for name in ("settings", "own", "other", "errors"))
+    settings.write_text(f"LISTEN=unix:{own}\n")
+    process = subprocess.Popen([gateway_binary()], stderr=open(errors, "w"), env=clean_environment(
+        RELAY_CONFIG=settings, DATABASE_URL="host=/nonexistent", ACCESS_LOG="off", WORKERS=1))
+    wait_until(own.exists)
+    other.touch()
+    settings.write_text(f"LISTEN=unix:{other}\n")
+    process.send_signal(signal.SIGHUP)
+    wait_until(lambda: "was read again" in errors.read_text())
+    process.terminate()
+    assert process.wait(5) == 0 and not own.exists() and other.exists()
+    assert "stay as they were until a restart" in errors.read_text()
+
+
 def test_lines_in_a_pipe_are_whole(postgres):
     environment = Gateway(postgres.url("relay_gateway"), ACCESS_LOG="-", RELAY_PORT=free_port())
     process = subprocess.Popen([gateway_binary()], env=environment.environment, text=True,
