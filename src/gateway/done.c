@@ -155,7 +155,8 @@ answer_error(RgConn *conn, const RgExchange *exchange, const PGresult *result)
 	RgProblem	problem = {0};
 	bool		expected = rg_db_error_problem(&error, &problem);
 
-	log_error(exchange, &error, expected ? RG_LOG_INFO : RG_LOG_ERROR);
+	/* that a statement ended with its client is no fault */
+	log_error(exchange, &error, expected || conn == NULL ? RG_LOG_INFO : RG_LOG_ERROR);
 	rg_respond_problem(conn, exchange, &problem, error_route(result), error_headers(&error));
 }
 
