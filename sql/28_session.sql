@@ -17,7 +17,7 @@ CREATE TABLE session (
 ) WITH (fillfactor = 80);
 CREATE INDEX session_expires_at ON session (expires_at);
 COMMENT ON TABLE session IS 'Sessions of browsers; session_start() makes one. A row is removed when it has expired.';
-COMMENT ON COLUMN session.id IS 'session_id in audit rows, and what revoke(session => …) takes.';
+COMMENT ON COLUMN session.id IS 'session_id in audit rows, and what revoke(session => ...) takes.';
 COMMENT ON COLUMN session.hash IS 'BLAKE2b-256 of the cookie''s 256 random bits.';
 COMMENT ON COLUMN session.user_id IS 'user_id() of the session.';
 COMMENT ON COLUMN session.workspace_id IS 'workspace_id() of the session, or NULL.';
@@ -56,7 +56,7 @@ BEGIN ATOMIC
     SELECT EXISTS (SELECT FROM ended);
 END;
 COMMENT ON FUNCTION session_revoke(uuid) IS
-'Ends a session from the next request on, on every gateway; false when there was no such live session. revoke(user_id => …) ends all of a user.';
+'Ends a session from the next request on, on every gateway; false when there was no such live session. revoke(user_id => ...) ends all of a user.';
 
 CREATE FUNCTION session_expire(batch int DEFAULT 1000) RETURNS int
 LANGUAGE sql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
