@@ -26,7 +26,7 @@ static RgIdentity
 anonymous_of_address(const RgRequest *request)
 {
 	static const char prefix[] = "anon:ip:";
-	char		inet_space[18];
+	char	   *inet_space = palloc(18);	/* the identity points to it */
 	char		key[RG_SCOPE_SCRATCH];
 	char	   *scratch = palloc(RG_SCOPE_SCRATCH);
 	RgSlice		address = rg_request_address(request, inet_space);
