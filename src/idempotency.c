@@ -191,9 +191,11 @@ replay(const RgKeptAnswer *kept, RgAnswer *answer)
 	answer->status = kept->status;
 	if (kept->content_type.len > 0)
 		answer->content_type = pnstrdup(kept->content_type.data, kept->content_type.len);
-	appendBinaryStringInfo(&answer->headers, kept->headers.data, kept->headers.len);
+	if (kept->headers.len > 0)
+		appendBinaryStringInfo(&answer->headers, kept->headers.data, kept->headers.len);
 	rg_answer_header(answer, "Idempotent-Replayed: true");
-	appendBinaryStringInfo(&answer->out, kept->body.data, kept->body.len);
+	if (kept->body.len > 0)
+		appendBinaryStringInfo(&answer->out, kept->body.data, kept->body.len);
 	return false;
 }
 

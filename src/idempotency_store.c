@@ -69,6 +69,14 @@ begin_scan(Relation table, const RgKept *kept, ScanKey key)
  * An answer as one value: type NUL header lines NUL body
  */
 
+/* What is empty may have no address. */
+static void
+append(StringInfo buf, RgSlice bytes)
+{
+	if (bytes.len > 0)
+		appendBinaryStringInfo(buf, bytes.data, bytes.len);
+}
+
 static RgSlice
 join_answer(const RgKeptAnswer *answer)
 {
@@ -76,11 +84,11 @@ join_answer(const RgKeptAnswer *answer)
 
 	initStringInfo(&joined);
 	enlargeStringInfo(&joined, answer->content_type.len + answer->headers.len + answer->body.len + 2);
-	appendBinaryStringInfo(&joined, answer->content_type.data, answer->content_type.len);
+	append(&joined, answer->content_type);
 	appendStringInfoChar(&joined, '\0');
-	appendBinaryStringInfo(&joined, answer->headers.data, answer->headers.len);
+	append(&joined, answer->headers);
 	appendStringInfoChar(&joined, '\0');
-	appendBinaryStringInfo(&joined, answer->body.data, answer->body.len);
+	append(&joined, answer->body);
 	return rg_slice(joined.data, joined.len);
 }
 
