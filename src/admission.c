@@ -14,6 +14,7 @@
 #include "denial.h"
 #include "identity.h"
 #include "jwt.h"
+#include "scope.h"
 #include "session.h"
 
 typedef struct Admission
@@ -375,6 +376,19 @@ rg_request_address(const RgRequest *request, char space[18])
 	space[1] = bytes * 8;
 	memcpy(space + 2, ip + 16 - bytes, bytes);
 	return rg_slice(space, bytes + 2);
+}
+
+RgSlice
+rg_request_address_name(const RgRequest *request)
+{
+	char		inet_space[18];
+	char		key[RG_SCOPE_SCRATCH];
+	RgSlice		address = rg_request_address(request, inet_space);
+
+	if (address.data == NULL)
+		return RG_SLICE("unknown");
+	return rg_scope_readable(RG_BY_IP, rg_scope_address_key(address, key),
+							 palloc(RG_SCOPE_SCRATCH));
 }
 
 /* What a cookie alone does not prove; then the session goes on. */

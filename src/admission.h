@@ -29,4 +29,10 @@ extern bool rg_admit(const RgRequest *request, const RgRoute *route,
  */
 extern RgSlice rg_request_address(const RgRequest *request, char space[18]);
 
+/*
+ * What clients without credentials are told apart by, palloc'd: the address as
+ * text, IPv6 as its /64; "unknown" for all that have none.
+ */
+extern RgSlice rg_request_address_name(const RgRequest *request);
+
 #endif

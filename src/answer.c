@@ -12,6 +12,7 @@
 #include "answer.h"
 #include "quota_problem.h"
 #include "rate_headers.h"
+#include "refusal.h"
 
 StaticAssertDecl(RG_RATE_LIMITS_MAX == RG_RATE_MAX_HITS + RG_ROUTE_MAX_QUOTAS,
 				 "an answer names all of its limits");
@@ -84,6 +85,18 @@ rg_answer_problem(RgAnswer *answer, const RgRequest *request, const RgProblem *p
 		enlargeStringInfo(out, len);
 	out->len += len;
 	return false;
+}
+
+void
+rg_answer_missing(RgAnswer *answer, const RgRequest *request)
+{
+	RgProblem	problem = {
+		.status = 404,
+		.code = RG_SLICE(RG_MISSING_CODE),
+		.detail = RG_SLICE(RG_MISSING_DETAIL),
+	};
+
+	rg_answer_problem(answer, request, &problem);
 }
 
 bool

@@ -58,6 +58,9 @@ extern void rg_answer_clear(RgAnswer *answer);
 extern bool rg_answer_problem(RgAnswer *answer, const RgRequest *request,
 							  const RgProblem *problem);
 
+/* Makes the answer the 404 of what is not there, or not for this client. */
+extern void rg_answer_missing(RgAnswer *answer, const RgRequest *request);
+
 /*
  * Makes the answer the 429 of its hits, one of which denied.  The gateway
  * repeats it to the same client for a few seconds.  Always false.

@@ -13,7 +13,6 @@
 #include "config_cache.h"
 #include "event_order.h"
 #include "event_row.h"
-#include "refusal.h"
 
 /* Columns of relay_guard.event_stream */
 enum
@@ -37,18 +36,6 @@ void
 rg_event_order_init(void)
 {
 	rg_config_register(&streams);
-}
-
-static void
-answer_no_stream(const RgRequest *request, RgAnswer *answer)
-{
-	RgProblem	problem = {
-		.status = 404,
-		.code = RG_SLICE(RG_MISSING_CODE),
-		.detail = RG_SLICE(RG_MISSING_DETAIL),
-	};
-
-	rg_answer_problem(answer, request, &problem);
 }
 
 static void
@@ -152,7 +139,7 @@ rg_event_order(const RgRequest *request, RgAnswer *answer)
 				errhint("Let it return the columns stream, of type text and at most %d bytes, and perhaps after, of type bigint.",
 						RG_EVENT_STREAM_MAX));
 	if (!find_stream(row.stream, &place))
-		answer_no_stream(request, answer);
+		rg_answer_missing(answer, request);
 	else if (!find_after(request, &row, &place))
 		answer_malformed_id(request, answer);
 	else

@@ -13,7 +13,6 @@
 
 #include "cursor.h"
 #include "execute.h"
-#include "refusal.h"
 
 static void
 open_body(RgAnswer *answer)
@@ -106,18 +105,6 @@ run_deferred_triggers(void)
 	AfterTriggerSetState(all_immediate);
 }
 
-static void
-answer_missing(RgAnswer *answer, const RgRequest *request)
-{
-	RgProblem	problem = {
-		.status = 404,
-		.code = RG_SLICE(RG_MISSING_CODE),
-		.detail = RG_SLICE(RG_MISSING_DETAIL),
-	};
-
-	rg_answer_problem(answer, request, &problem);
-}
-
 void
 rg_execute(RgRoutePlan *plan, const RgRequest *request, ParamListInfo params,
 		   uint64 limit, RgAnswer *answer)
@@ -141,7 +128,7 @@ rg_execute(RgRoutePlan *plan, const RgRequest *request, ParamListInfo params,
 
 	answer->status = answer->redirect ? 303 : route->status;
 	if (out.nrows == 0 && (route->result == RG_JSON_ROW || route->result == RG_JSON_VALUE))
-		answer_missing(answer, request);
+		rg_answer_missing(answer, request);
 	else if (route->result != RG_JSON_NONE)
 		close_body(answer, plan, &out);
 	if (answer->status == 204 || answer->status == 303)

@@ -12,25 +12,10 @@
 #include "errcodes.h"
 #include "idempotency.h"
 #include "lock_class.h"
-#include "scope.h"
 
 /*
  * Which request it is
  */
-
-/* Clients behind one address share it: IPv6 by its /64, and all without any. */
-static RgSlice
-address_of(const RgRequest *request)
-{
-	char		inet_space[18];
-	char		key[RG_SCOPE_SCRATCH];
-	char	   *readable = palloc(RG_SCOPE_SCRATCH);
-	RgSlice		address = rg_request_address(request, inet_space);
-
-	if (address.data == NULL)
-		return RG_SLICE("unknown");
-	return rg_scope_readable(RG_BY_IP, rg_scope_address_key(address, key), readable);
-}
 
 static void
 identify(RgKeyedRequest *keyed, RgSlice key, const RgRequest *request,
@@ -51,7 +36,7 @@ identify(RgKeyedRequest *keyed, RgSlice key, const RgRequest *request,
 	};
 
 	if (scope.user_id.data == NULL)
-		scope.address = address_of(request);
+		scope.address = rg_request_address_name(request);
 	rg_idempotency_scope(&scope, keyed->kept.scope);
 	rg_idempotency_fingerprint(&payload, keyed->kept.fingerprint);
 	keyed->kept.principal = scope.user_id.data != NULL ? scope.user_id : scope.address;

@@ -13,7 +13,6 @@
 #include "ledger.h"
 #include "quota_problem.h"
 #include "route_usage.h"
-#include "scope.h"
 
 StaticAssertDecl(RG_ROUTE_MAX_QUOTAS <= RG_QUOTA_MAX_TAKES, "a route's quotas are taken together");
 
@@ -26,19 +25,12 @@ static RgIdentity
 anonymous_of_address(const RgRequest *request)
 {
 	static const char prefix[] = "anon:ip:";
-	char	   *inet_space = palloc(18);	/* the identity points to it */
-	char		key[RG_SCOPE_SCRATCH];
-	char	   *scratch = palloc(RG_SCOPE_SCRATCH);
-	RgSlice		address = rg_request_address(request, inet_space);
-	RgSlice		name = RG_SLICE("unknown");
+	RgSlice		name = rg_request_address_name(request);
 	RgIdentity	identity = {.role = RG_SLICE("anonymous")};
-	char	   *user_id;
+	char	   *user_id = psprintf("%s%.*s", prefix, (int) name.len, name.data);
 
-	if (address.data != NULL)
-		name = rg_scope_readable(RG_BY_IP, rg_scope_address_key(address, key), scratch);
-	user_id = psprintf("%s%.*s", prefix, (int) name.len, name.data);
 	identity.user_id = rg_slice_of(user_id);
-	identity.client_ip = address;
+	identity.client_ip = rg_request_address(request, palloc(18));
 	return identity;
 }
 

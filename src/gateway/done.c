@@ -64,9 +64,7 @@ log_error(const RgExchange *exchange, const RgDbError *error, RgLogLevel level)
 {
 	char		request_id[RG_REQUEST_ID_MAX + 1];
 
-	memcpy(request_id, exchange->request_id, exchange->request_id_len);
-	request_id[exchange->request_id_len] = '\0';
-	rg_log(level, "the database refused a request", "request_id", request_id,
+	rg_log(level, "the database refused a request", "request_id", rg_exchange_id_text(exchange, request_id),
 		   "sqlstate", error->sqlstate, "error", error->message, "detail", error->detail,
 		   "hint", error->hint, "context", error->context, NULL);
 }

@@ -83,8 +83,7 @@ set_client(const RgConn *conn, const RgHttpHead *head, const Given *given,
 	const RgNetworks *trusted = &conn->worker->config->trusted_proxies;
 
 	exchange->client = conn->peer;
-	exchange->tls = conn->transport.tls != NULL;
-	exchange->secure = exchange->tls || conn->secure;
+	exchange->secure = conn->transport.tls != NULL || conn->secure;
 	memcpy(exchange->client_text, conn->peer_text, sizeof exchange->client_text);
 	if (!rg_networks_contain(trusted, &conn->peer))
 		return;

@@ -25,7 +25,6 @@ typedef struct RgExchange
 	bool		head_only;		/* HEAD: as GET, without the body */
 	bool		gzip;			/* the answer may be compressed */
 	bool		gzip_public;	/* so may one that is no secret */
-	bool		tls;			/* did it come by TLS, to this gateway itself? */
 	bool		metrics;		/* by METRICS_LISTEN: not counted among
 								 * requests */
 	bool		sent_token;		/* was there an Authorization header? */
@@ -54,6 +53,15 @@ static inline RgSlice
 rg_exchange_id(const RgExchange *exchange)
 {
 	return rg_slice(exchange->request_id, exchange->request_id_len);
+}
+
+/* The same with a NUL behind it. */
+static inline const char *
+rg_exchange_id_text(const RgExchange *exchange, char text[RG_REQUEST_ID_MAX + 1])
+{
+	memcpy(text, exchange->request_id, exchange->request_id_len);
+	text[exchange->request_id_len] = '\0';
+	return text;
 }
 
 #endif

@@ -47,9 +47,8 @@ log_failure(const RgProxy *proxy, const char *what)
 {
 	char		request_id[RG_REQUEST_ID_MAX + 1];
 
-	memcpy(request_id, proxy->exchange.request_id, proxy->exchange.request_id_len);
-	request_id[proxy->exchange.request_id_len] = '\0';
-	rg_log(RG_LOG_WARNING, "an upstream failed", "request_id", request_id,
+	rg_log(RG_LOG_WARNING, "an upstream failed",
+		   "request_id", rg_exchange_id_text(&proxy->exchange, request_id),
 		   "upstream", proxy->order.upstream, "error", what, NULL);
 }
 
