@@ -50,6 +50,8 @@ def wait_until(condition, seconds=10, what="it"):
 class Postgres:
     """A server in a folder of its own, reached by unix socket."""
 
+    starts = 0
+
     def __init__(self):
         self.dir = pathlib.Path(tempfile.mkdtemp(prefix="rg_http."))
         self.as_server = []
@@ -82,6 +84,7 @@ class Postgres:
     def start(self):
         self.run(BIN / "pg_ctl", "-w", "-D", self.data, "-l", self.dir / "log",
                  "-o", f"-c listen_addresses= -k {self.dir}", "start")
+        Postgres.starts += 1
 
     def stop(self, mode="immediate"):
         self.run(BIN / "pg_ctl", "-w", "-D", self.data, "-m", mode, "stop")
@@ -186,6 +189,7 @@ class Gateway:
                                         stdout=subprocess.DEVNULL,
                                         stderr=open(self.dir / "errors", "w"))
         wait_until(self.listens, what="the gateway's start")
+        self.starts_seen = Postgres.starts
         return self
 
     def listens(self):
@@ -229,10 +233,19 @@ class Gateway:
         return [json.loads(line) for line in (self.dir / "access").read_text().splitlines()]
 
     def stop(self, how=signal.SIGTERM):
-        self.process.send_signal(how)
-        status = self.process.wait(20)
+        status = self.end(how)
         shutil.rmtree(self.dir, ignore_errors=True)
         return status
+
+    def end(self, how=signal.SIGTERM):
+        self.process.send_signal(how)
+        return self.process.wait(20)
+
+    def forget_outages(self):
+        """Connected anew, instead of when the next try of each worker is due."""
+        if self.starts_seen != Postgres.starts:
+            self.end()
+            self.start()
 
 
 @pytest.fixture(scope="session")
@@ -264,6 +277,13 @@ def gateway(postgres):
     with running(postgres.url("relay_gateway")) as gateway:
         wait_until(gateway.is_ready, what="readiness")
         yield gateway
+
+
+@pytest.fixture(autouse=True)
+def no_outage_before(request):
+    """A test that stops the server leaves the next one a gateway that has it again."""
+    if "gateway" in request.fixturenames:
+        request.getfixturevalue("gateway").forget_outages()
 
 
 @pytest.fixture

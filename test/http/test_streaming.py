@@ -76,7 +76,7 @@ class Follower:
             buffer += data
         head, self.rest = buffer.split(b"\r\n\r\n", 1)
         lines = head.decode().split("\r\n")
-        self.status = int(lines[0].split()[1])
+        assert lines[0].split()[1] == "200", buffer.decode()
         self.headers = {name.lower(): value.strip() for name, _, value in (line.partition(":") for line in lines[1:])}
         self.take_chunks()
 
