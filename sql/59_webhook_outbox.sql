@@ -120,10 +120,20 @@ LANGUAGE C VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'relay_guard_webhook_m
 COMMENT ON FUNCTION webhook_message_new() IS
 'A new id of a message, and the request that is being served, whose answer will tell the gateway that there is something to send; for webhook_send().';
 
+CREATE FUNCTION webhook_payload_used() RETURNS void
+LANGUAGE C VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'relay_guard_webhook_payload_used';
+COMMENT ON FUNCTION webhook_payload_used() IS
+'Has the server log nothing of the present statement''s text and parameters, which hold what tenants may see; for webhook_send().';
+
 CREATE FUNCTION webhook_body(type text, at timestamptz, payload jsonb) RETURNS bytea
-LANGUAGE sql STABLE STRICT SET search_path = pg_catalog, pg_temp AS $$
-SELECT convert_to(format('{"type":%s,"timestamp":"%s","data":%s}', to_json(type),
-                         to_char(at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"'), payload), 'UTF8')
+LANGUAGE plpgsql STABLE STRICT SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+    RETURN convert_to(format('{"type":%s,"timestamp":"%s","data":%s}', to_json(type),
+                             to_char(at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"'), payload), 'UTF8');
+EXCEPTION WHEN character_not_in_repertoire OR untranslatable_character THEN
+    -- Without the bytes that PostgreSQL's message quotes
+    RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value', MESSAGE = 'a webhook must be text that UTF-8 has';
+END
 $$;
 COMMENT ON FUNCTION webhook_body(text, timestamptz, jsonb) IS 'The body of a message in the form of Standard Webhooks.';
 
@@ -136,6 +146,7 @@ DECLARE
     endpoints uuid[];
     number bigint;
 BEGIN
+    PERFORM relay_guard.webhook_payload_used();
     IF $2 IS NULL OR $1 IS NULL OR $1 !~ '^[A-Za-z0-9_]+(\.[A-Za-z0-9_]+)*$' THEN
         RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value',
             MESSAGE = 'a webhook needs a type and a payload',
