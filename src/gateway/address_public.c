@@ -12,7 +12,7 @@ typedef struct Block
 {
 	uint8_t		start[16];
 	int			bits;			/* that count of start */
-}			Block;
+} Block;
 
 static const uint8_t mapped[12] = {[10] = 0xff,[11] = 0xff};
 
@@ -58,7 +58,7 @@ static const Block not_public_v6[] = {
 static const Block translated_v6 = {{0x00, 0x64, 0xff, 0x9b}, 96};
 
 static bool
-starts_with(const uint8_t *bytes, const Block * block)
+starts_with(const uint8_t *bytes, const Block *block)
 {
 	int			whole = block->bits / 8;
 	int			mask = 0xff00 >> block->bits % 8 & 0xff;
@@ -68,7 +68,7 @@ starts_with(const uint8_t *bytes, const Block * block)
 }
 
 static bool
-is_in(const uint8_t *bytes, const Block * blocks, int count)
+is_in(const uint8_t *bytes, const Block *blocks, int count)
 {
 	for (int i = 0; i < count; i++)
 		if (starts_with(bytes, &blocks[i]))

@@ -17,7 +17,7 @@ typedef struct Edges
 	const char *first;
 	const char *last;
 	const char *after;			/* the same */
-}			Edges;
+} Edges;
 
 static const Edges blocks[] = {
 	{"this network", NULL, "0.0.0.0", "0.255.255.255", "1.0.0.0"},
@@ -77,7 +77,7 @@ is_loopback(const char *text)
 }
 
 static void
-test_edges(const Edges * edges)
+test_edges(const Edges *edges)
 {
 	ok(!is_public(edges->first) && !is_public(edges->last), "%s is not public", edges->what);
 	ok((edges->before == NULL || is_public(edges->before)) &&
