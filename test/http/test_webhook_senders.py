@@ -1,23 +1,24 @@
 """Gateways that send webhooks: whom they trust, how they end, and several at once."""
 import os
 import signal
+import socket
 import statistics
 import subprocess
+import sys
+import threading
 import time
 
 import pytest
 
 from conftest import clean_environment, gateway_binary, wait_until
-from test_tls import make_certificate
-from webhook_receiver import Receiver, failures, nothing_waits, outbox, receiver  # noqa: F401
+from webhook_receiver import Receiver, failures, make_certificate, nothing_waits, outbox, receiver  # noqa: F401
 
 
 @pytest.fixture(scope="module")
 def secure(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("webhooks")
-    receiver = Receiver(*make_certificate(folder, "receiver"))
-    receiver.ca_file = folder / "receiver.pem"
-    receiver.ca_file.chmod(0o644)
+    certificate, key = make_certificate(tmp_path_factory.mktemp("webhooks"), "DNS:localhost," + ",".join(f"DNS:{name}.example" for name in NameService.ANSWERS))
+    receiver = Receiver(certificate, key, address="")
+    receiver.ca_file = certificate
     yield receiver
     receiver.close()
 
@@ -49,6 +50,98 @@ def test_a_certificate_of_nobody_is_not_trusted(secure_sender, outbox, secure):
     wait_until(outbox.is_over, what="the attempt's end")
     assert outbox.delivery(name)[0] == "pending" and "certificate" in outbox.delivery(name)[3] and secure.of(8) == []
     assert failures(sender)[0]["outcome"] == "retry"
+
+
+class NameService(threading.Thread):
+    """Says of a name what its first label says: a first answer, and another to whoever asks again."""
+
+    ANSWERS = {"rebinds": [["127.0.0.2"], ["127.0.0.1"]], "inside": [["127.0.0.1"], ["127.0.0.2"]],
+               "mixed": [["127.0.0.1", "127.0.0.2"]], "outside": [["127.0.0.2"]]}
+
+    def __init__(self):
+        super().__init__(daemon=True)
+        self.asked = []
+        self.address = f"127.{os.getpid() >> 8 & 255}.{os.getpid() & 255}.53"
+        self.socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        self.socket.bind((self.address, 53))
+        self.start()
+
+    def run(self):
+        while True:
+            query, client = self.socket.recvfrom(512)
+            length = query[12]
+            name, end = query[13:13 + length].decode(), query.index(0, 12) + 5
+            answers = []
+            if query[end - 4:end - 2] == b"\0\1":      # A
+                self.asked.append(name)
+                turns = self.ANSWERS[name]
+                answers = turns[min(self.asked.count(name), len(turns)) - 1]
+            self.socket.sendto(query[:2] + b"\x81\x80\0\1" + len(answers).to_bytes(2, "big") + bytes(4) + query[12:end] + b"".join(
+                b"\xc0\x0c\0\1\0\1" + bytes(4) + b"\0\4" + socket.inet_aton(address) for address in answers), client)
+
+
+def test_a_name_that_points_elsewhere_a_moment_later_gains_nothing(secure_sender, outbox, secure, tmp_path):
+    """127.0.0.2 stands for the Internet here, 127.0.0.1 for what only the gateway reaches."""
+    try:
+        names = NameService()
+    except PermissionError:
+        pytest.skip("only root can be a name service")
+    (tmp_path / "resolv.conf").write_text(f"nameserver {names.address}\n")
+    (tmp_path / "gateway").write_text(f"#!/bin/sh\nexec unshare -m sh -c 'mount --bind {tmp_path}/resolv.conf /etc/resolv.conf && exec {gateway_binary()}'\n")
+    (tmp_path / "gateway").chmod(0o755)
+    sender = secure_sender(binary=str(tmp_path / "gateway"), WEBHOOK_ALLOW_NETWORKS="127.0.0.2")
+    endpoints = {name: outbox.endpoint(secure.url(host=name + ".example"))[0] for name in NameService.ANSWERS}
+    secure.reached.clear()
+    outbox.send(30, via=sender)
+    wait_until(outbox.is_over, what="the attempts' end")
+    assert set(secure.reached) == {"127.0.0.2"}
+    assert names.asked.count("rebinds") == 1
+    for name, state in {"rebinds": "delivered", "outside": "delivered", "inside": "pending"}.items():
+        assert outbox.delivery(endpoints[name])[0] == state, name
+    assert outbox.delivery(endpoints["inside"])[3] == "127.0.0.1 is not a public address"
+    # one of its addresses may have been tried before the other was looked at
+    assert outbox.delivery(endpoints["mixed"])[0] == "delivered" or "not a public address" in outbox.delivery(endpoints["mixed"])[3]
+
+
+OWN_MACHINE = """
+import sys
+sys.path.insert(0, {here!r})
+import os, pathlib, subprocess
+for command in ("ip link set lo up", "ip address add 93.184.215.14/32 dev lo"):
+    subprocess.run(command.split(), check=True)
+from conftest import Postgres, running, wait_until
+from webhook_receiver import Outbox, Receiver
+postgres = Postgres.__new__(Postgres)
+postgres.dir = pathlib.Path({directory!r})
+outbox = Outbox.__new__(Outbox)
+outbox.sql, outbox.count = postgres.sql, {count}
+receiver = Receiver({certificate!r}, {key!r}, address="")
+with running(postgres.url("relay_gateway"), WEBHOOKS="on", WORKERS=1, WEBHOOK_CA_FILE={certificate!r}, **{settings!r}) as gateway:
+    wait_until(gateway.is_ready)
+    name, _ = outbox.endpoint(receiver.url(host="93.184.215.14"))
+    outbox.send(31, via=gateway)
+    wait_until(lambda: outbox.is_over(name))
+    print(*outbox.delivery(name)[:4], [m.address for m in receiver.of(31)], sep="; ")
+"""
+
+
+def test_this_machine_is_reached_by_no_address_of_its_own(postgres, outbox, tmp_path):
+    """A public address of the machine is one that its firewall does not stand before."""
+    certificate, key = make_certificate(tmp_path, "IP:93.184.215.14")
+    if subprocess.run(["unshare", "-n", "ip", "link", "set", "lo", "up"], capture_output=True).returncode != 0:
+        pytest.skip("only root has networks of his own")
+
+    def outcome(settings):
+        outbox.count += 100
+        script = OWN_MACHINE.format(here=os.path.dirname(__file__), directory=str(postgres.dir), count=outbox.count, certificate=str(certificate),
+                                    key=str(key), settings=settings)
+        done = subprocess.run(["unshare", "-n", sys.executable, "-B", "-c", script], capture_output=True, text=True, timeout=60)
+        assert done.returncode == 0, done.stderr
+        return done.stdout.strip()
+
+    assert outcome({}) == "pending; 1; None; 93.184.215.14 is an address of this machine; []"
+    outbox.clear()
+    assert outcome({"WEBHOOK_ALLOW_NETWORKS": "93.184.215.14"}) == "delivered; 1; 200; None; ['93.184.215.14']"
 
 
 def test_in_production_there_is_no_plain_http(secure_sender, outbox, receiver):
