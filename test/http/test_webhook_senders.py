@@ -11,6 +11,7 @@ import time
 import pytest
 
 from conftest import clean_environment, gateway_binary, wait_until
+from upstream_app import add_upstream
 from webhook_receiver import Receiver, failures, make_certificate, nothing_waits, outbox, receiver  # noqa: F401
 
 
@@ -101,6 +102,23 @@ def test_a_name_that_points_elsewhere_a_moment_later_gains_nothing(secure_sender
     assert outbox.delivery(endpoints["inside"])[3] == "127.0.0.1 is not a public address"
     # one of its addresses may have been tried before the other was looked at
     assert outbox.delivery(endpoints["mixed"])[0] == "delivered" or "not a public address" in outbox.delivery(endpoints["mixed"])[3]
+
+
+def test_no_connection_of_the_proxy_is_used(secure_sender, outbox, secure, postgres):
+    """An upstream is in the own network, and an idle connection to it has passed every check already."""
+    add_upstream(postgres, "own", secure.url("", host="localhost"), "/own")
+    try:
+        sender = secure_sender(WEBHOOK_ALLOW_NETWORKS="", PROXY_CA_FILE=secure.ca_file)
+        assert sender.get("/own/a").status == 200      # and the connection stays
+        connections = len(secure.reached)
+        assert sender.get("/own/b").status == 200 and len(secure.reached) == connections
+        name, _ = outbox.endpoint(secure.url(host="localhost"))
+        outbox.send(32, via=sender)
+        wait_until(outbox.is_over, what="the attempt's end")
+        assert outbox.delivery(name)[3] in ("127.0.0.1 is not a public address", "::1 is not a public address")
+        assert secure.of(32) == []
+    finally:
+        postgres.sql("DELETE FROM relay_guard.route WHERE upstream = 'own'; DELETE FROM relay_guard.upstream WHERE name = 'own'")
 
 
 OWN_MACHINE = """

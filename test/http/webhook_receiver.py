@@ -78,7 +78,7 @@ class Receiver:
 
             def do_GET(self):
                 receiver.gets.append(self.path)
-                self.send_error(404)
+                receiver.answer(self, 200)
 
             def log_message(self, *arguments):
                 pass
