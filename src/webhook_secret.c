@@ -100,15 +100,14 @@ refuse_secret(RgSlice secret)
 static void
 refuse_key(RgSlice key)
 {
-	bool		fits = key.len >= RG_GIVEN_KEY_MIN && key.len <= RG_GIVEN_KEY_MAX;
+	bool		fits = key.len > 0 && key.len <= RG_GIVEN_KEY_MAX;
 
 	for (size_t i = 0; fits && i < key.len; i++)
 		fits = key.data[i] > ' ' && key.data[i] <= '~';
 	if (!fits)
 		ereport(ERROR,
 				errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				errmsg("the key is not %d to %d characters of visible ASCII", RG_GIVEN_KEY_MIN,
-					   RG_GIVEN_KEY_MAX),
+				errmsg("the key is not 1 to %d characters of visible ASCII", RG_GIVEN_KEY_MAX),
 				errhint("Use what the provider shows, to the letter."));
 }
 

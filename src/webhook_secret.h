@@ -43,13 +43,11 @@ extern bool rg_live_secret_next(RgLiveSecrets *secrets);
  */
 extern text * rg_webhook_secret_store(text * name, RgSlice secret, Datum keep_old);
 
-/* Bytes of a key that somebody else has given out. */
-#define RG_GIVEN_KEY_MIN 8
-#define RG_GIVEN_KEY_MAX 4096
+#define RG_GIVEN_KEY_MAX 4096	/* bytes */
 
 /*
- * Stores a key that is only shown to whoever gave it: visible ASCII of those
- * lengths, for how good it is was his to see to.
+ * Stores a key that is only shown to whoever gave it: any visible ASCII up to that
+ * length, for how good it is was his to see to.
  */
 extern void rg_given_key_store(text * name, RgSlice key, Datum keep_old);
 
