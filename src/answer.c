@@ -13,6 +13,7 @@
 #include "quota_problem.h"
 #include "rate_headers.h"
 #include "refusal.h"
+#include "secret.h"
 
 StaticAssertDecl(RG_RATE_LIMITS_MAX == RG_RATE_MAX_HITS + RG_ROUTE_MAX_QUOTAS,
 				 "an answer names all of its limits");
@@ -33,6 +34,7 @@ rg_answer_begin(RgAnswer *answer)
 	answer->admitted = false;
 	answer->comes_again = false;
 	answer->nhits = 0;
+	answer->order_secret = false;
 	answer->quotas_held = false;
 	answer->nquotas = 0;
 	initStringInfo(&answer->headers);
@@ -212,6 +214,8 @@ rg_answer_frame(RgAnswer *answer)
 	append_text(out, answer->route != NULL ? answer->route->path : "");
 	append_uint32(out, answer->order.len);
 	appendBinaryStringInfo(out, answer->order.data, answer->order.len);
+	if (answer->order_secret)
+		rg_secret_wipe(rg_slice(answer->order.data, answer->order.len));
 	append_limits(answer);
 	append_text(out, answer->cacheable ? answer->held.validator : "");
 	append_uint32(out, answer->signals | (answer->cacheable ? RG_SIGNAL_CACHEABLE : 0));

@@ -161,6 +161,7 @@ static const RgProblemKind kinds[] = {
 	"Read the current state before sending the request again."},
 
 	{503, "upstream_busy", "too many requests are with the application behind the path", LATER},
+	{503, "model_unavailable", "the provider of the model is not set up", "Name another model, or send the request again later."},
 	{503, "overloaded", "too many requests are waiting", LATER},
 	{503, "unavailable", "the database cannot serve the request just now", LATER},
 	{503, "outcome_unknown", "the connection to the database was lost while it worked on the request",

@@ -154,8 +154,8 @@ rg_quota_problem(const RgQuotaTake *takes, int count)
 }
 
 /* As answers tell times: in UTC. */
-static char *
-time_text(TimestampTz at)
+char *
+rg_time_text(TimestampTz at)
 {
 	char		text[MAXDATELEN + 1];
 
@@ -165,7 +165,7 @@ time_text(TimestampTz at)
 RgProblem
 rg_budget_problem(const RgUsagePolicy *policy, RgWindow window)
 {
-	char	   *until = time_text(window.until);
+	char	   *until = rg_time_text(window.until);
 	RgProblem	problem = {.status = 429,.code = RG_SLICE(RG_CODE_INSUFFICIENT_QUOTA)};
 
 	problem.detail = rg_slice_of(psprintf("the budget %s is used up until %s", policy->name, until));

@@ -12,6 +12,7 @@
 
 #include "admission.h"
 #include "arguments.h"
+#include "completion_order.h"
 #include "context.h"
 #include "denial.h"
 #include "event_order.h"
@@ -170,6 +171,8 @@ run_statement(RgRoutePlan *plan, const RgRequest *request, const RgIdentity *ide
 		rg_event_order(request, answer);
 	if (answer->route->order == RG_ORDER_PROXY && answer->status < 300)
 		rg_upstream_order(request, identity, answer);
+	if (answer->route->order == RG_ORDER_COMPLETION && answer->status < 300)
+		rg_completion_order(request, identity, answer);
 	rg_route_usage_settle(request, answer);
 	rg_idempotency_keep(&keyed, answer);
 }
