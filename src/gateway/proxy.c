@@ -143,13 +143,13 @@ on_done(RgTransfer *transfer, CURLcode code)
 	fail(proxy, problem_of(proxy->reason != NULL ? CURLE_WEIRD_SERVER_REPLY : code));
 }
 
-static const RgProxyLoopCalls calls = {on_done, on_free};
+static const RgTransferCalls calls = {on_done, on_free};
 
 void
 rg_proxy_init(RgWorker *worker)
 {
 	config = worker->config;
-	ready = rg_proxy_loop_init(worker->base, &calls);
+	ready = rg_proxy_loop_init(worker->base);
 	if (!ready)
 		rg_log(RG_LOG_WARNING, "no memory for requests to upstreams", NULL);
 }
@@ -213,6 +213,7 @@ new_proxy(RgConn *conn, RgJob *job, RgProxyOrder *order)
 	proxy->bytes = rg_job_take_bytes(job);
 	proxy->order = *order;
 	memset(order, 0, sizeof *order);
+	proxy->transfer.calls = &calls;
 	proxy->conn = conn;
 	conn->proxy = proxy;
 	proxy->limit = rg_now() + proxy->order.answer_ms * 1000;
