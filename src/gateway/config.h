@@ -79,6 +79,7 @@ typedef struct RgConfig
 	int64_t		gzip;			/* RgSwitch */
 	char	   *proxy_ca_file;	/* "": the system's authorities */
 	int64_t		proxy_limit;	/* requests at upstreams, of one worker */
+	int64_t		completion_limit;	/* the same at providers of models */
 	int64_t		queue_limit;	/* of one worker, for reads and writes each */
 	int64_t		anchor_interval;	/* microseconds, as all that follow; 0:
 									 * off */

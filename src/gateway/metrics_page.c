@@ -56,6 +56,14 @@ static const Sample counters[] = {
 	{"relay_response_cache_total", "result", "miss", RG_COUNT_CACHE_MISSES, NULL},
 	{"relay_response_cache_evictions_total", NULL, NULL, RG_COUNT_CACHE_EVICTIONS,
 	"Bodies that were dropped to make room for others."},
+	{"relay_completions_total", "outcome", "finished", RG_COUNT_COMPLETIONS_FINISHED,
+	"Requests that a language model was to answer."},
+	{"relay_completions_total", "outcome", "client_left", RG_COUNT_COMPLETIONS_LEFT, NULL},
+	{"relay_completions_total", "outcome", "failed", RG_COUNT_COMPLETIONS_FAILED, NULL},
+	{"relay_completions_total", "outcome", "refused", RG_COUNT_COMPLETIONS_REFUSED, NULL},
+	{"relay_completion_tokens_total", "kind", "input", RG_COUNT_TOKENS_INPUT,
+	"Tokens that completions were charged."},
+	{"relay_completion_tokens_total", "kind", "output", RG_COUNT_TOKENS_OUTPUT, NULL},
 };
 
 static const Sample gauges[] = {
