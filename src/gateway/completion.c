@@ -5,6 +5,7 @@
 #include "completion.h"
 
 #include <sodium.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <strings.h>
 
@@ -18,6 +19,7 @@
 
 #define LEFT 499				/* in the log alone: the client did not wait */
 #define LIFETIME INT64_C(3600000000)
+#define ID_LINE "X-Completion-ID: %s\r\n"
 
 static RgWorker *worker;
 static RgCompletion *calls = NULL;
@@ -133,11 +135,14 @@ has_name(RgSlice line, const char *name)
 		strncasecmp(line.data, name, strlen(name)) == 0;
 }
 
-/* serve()'s lines, but for those that depend on what the provider answers. */
+/*
+ * serve()'s lines, but for those that depend on what the provider answers, behind one
+ * that names the completion: as the ledger does, and its events.
+ */
 static RgSlice
-put_own_lines(char *at, RgSlice lines)
+put_own_lines(char *at, RgSlice lines, const char *reservation)
 {
-	RgSlice		own = {at, 0};
+	RgSlice		own = {at, sprintf(at, ID_LINE, reservation)};
 
 	while (lines.len > 0)
 	{
@@ -170,7 +175,8 @@ static bool
 keep_texts(RgCompletion *call, RgSlice route, RgSlice lines)
 {
 	const RgExchange *exchange = &call->exchange;
-	char	   *at = malloc(exchange->method.len + exchange->path.len + route.len + lines.len + 1);
+	char	   *at = malloc(exchange->method.len + exchange->path.len + route.len + lines.len +
+							sizeof ID_LINE + RG_RESERVATION_LEN);
 
 	call->texts = at;
 	if (at == NULL)
@@ -178,7 +184,7 @@ keep_texts(RgCompletion *call, RgSlice route, RgSlice lines)
 	call->exchange.method = put_text(&at, exchange->method);
 	call->exchange.path = put_text(&at, exchange->path);
 	call->route = put_text(&at, route);
-	call->own = put_own_lines(at, lines);
+	call->own = put_own_lines(at, lines, call->order.reservation);
 	return true;
 }
 
@@ -205,22 +211,22 @@ set_times(RgCompletion *call)
 
 /* NULL when memory is used up; else the order is its own. */
 static RgCompletion *
-new_call(RgConn *conn, const RgJob *job, const RgReply *reply, RgCompletionOrder *order)
+new_call(RgConn *conn, const RgJob *job, const RgReply *reply, RgProviderOrder *order)
 {
 	RgCompletion *call = calloc(1, sizeof *call);
 
 	if (call == NULL)
 		return NULL;
 	call->exchange = job->exchange;
+	call->order = *order;
 	if (!keep_texts(call, reply->route, reply->headers))
 	{
 		free(call);
 		return NULL;
 	}
+	memset(order, 0, sizeof *order);
 	call->worker = worker;
 	call->transfer.calls = &transfer_calls;
-	call->order = *order;
-	memset(order, 0, sizeof *order);
 	call->conn = conn;
 	if (conn != NULL)
 		conn->completion = call;
@@ -281,8 +287,8 @@ who_waits(RgConn *conn)
 void
 rg_completion_start(RgConn *conn, const RgJob *job, const RgReply *reply)
 {
-	RgCompletionOrder order;
-	bool		valid = rg_completion_order_read(reply->order, &order);
+	RgProviderOrder order;
+	bool		valid = rg_provider_order_read(reply->order, &order);
 	RgCompletion *call;
 
 	sodium_memzero((char *) reply->order.data, reply->order.len);
@@ -296,7 +302,7 @@ rg_completion_start(RgConn *conn, const RgJob *job, const RgReply *reply)
 		start(call);
 	else
 		answer_internal(conn, job, reply->route, "no memory for a completion");
-	rg_completion_order_free(&order);
+	rg_provider_order_free(&order);
 }
 
 /*
@@ -315,7 +321,7 @@ free_call(RgCompletion *call)
 	count--;
 	rg_completion_clean_up(call);
 	rg_completion_events_free(&call->kept);
-	rg_completion_order_free(&call->order);
+	rg_provider_order_free(&call->order);
 	rg_sse_parser_free(&call->parser);
 	rg_growing_free(&call->body);
 	rg_growing_free(&call->reply);

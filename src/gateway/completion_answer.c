@@ -11,7 +11,7 @@
 #define MAX_HEAD 65536
 #define MAX_WHOLE (8 << 20)		/* bytes of an answer, unless the upstream
 								 * says */
-#define MAX_STREAM (64 << 20)	/* the same of a stream */
+#define MAX_STREAM (64 << 20)	/* the same of a stream, with all around it */
 #define MAX_REFUSAL 65536		/* bytes that are looked at */
 #define DEFAULT_RETRY 5			/* seconds */
 #define MAX_RETRY 3600
@@ -184,12 +184,19 @@ take_events(RgCompletion *call, RgSlice bytes)
 	return taken == RG_SSE_MORE || break_off(call, "a line of it is too long");
 }
 
+/* Of a stream what the model makes counts, not what each chunk says around it. */
 static int64_t
 max_body(const RgCompletion *call)
 {
-	if (call->order.max_response > 0)
-		return call->order.max_response;
-	return call->events ? MAX_STREAM : MAX_WHOLE;
+	return call->events ? MAX_STREAM :
+		call->order.max_response > 0 ? call->order.max_response : MAX_WHOLE;
+}
+
+static bool
+fits(const RgCompletion *call)
+{
+	return call->received <= max_body(call) &&
+		(call->order.max_response == 0 || (int64_t) call->produced <= call->order.max_response);
 }
 
 /* Of a refusal only the beginning counts. */
@@ -207,7 +214,7 @@ take_body(RgCompletion *call, RgSlice bytes)
 	if (!rg_completion_accepted(call))
 		return keep_refusal(call, bytes);
 	extend(call);
-	if (call->received > max_body(call))
+	if (!fits(call))
 		return break_off(call, "it is larger than max_response");
 	if (call->events)
 		return take_events(call, bytes);

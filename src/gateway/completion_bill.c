@@ -29,7 +29,7 @@ lesser(int64_t a, int64_t b)
 static int64_t
 output_used(const RgCompletion *call)
 {
-	const RgCompletionOrder *order = &call->order;
+	const RgProviderOrder *order = &call->order;
 
 	if (!order->stream && !call->whole)
 		return order->max_output_tokens;

@@ -34,7 +34,7 @@ typedef struct RgCompletion
 	RgConn	   *conn;			/* who waits; NULL: nobody, or not any more */
 	bool		streaming;		/* conn has the head of a stream */
 	bool		ended;			/* it is known what became of it */
-	RgCompletionOrder order;
+	RgProviderOrder order;
 	RgExchange	exchange;		/* points into texts */
 	char	   *texts;
 	RgSlice		route;			/* the template */
@@ -74,7 +74,7 @@ typedef struct RgCompletion
 	int64_t		lease_until;
 } RgCompletion;
 
-/* completion_request.c: sets curl up; false when memory is used up. */
+/* completion_curl.c: sets curl up; false when memory is used up. */
 extern bool rg_completion_set_up(RgCompletion *call, const char *ca_file)
 			__attribute__((warn_unused_result));
 extern void rg_completion_clean_up(RgCompletion *call);

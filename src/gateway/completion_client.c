@@ -232,8 +232,7 @@ void
 rg_completion_open(RgCompletion *call)
 {
 	if (call->order.shape == RG_SHAPE_EVENTS)
-		rg_completion_events_init(&call->kept, &call->order, &call->worker->writes,
-								  &call->worker->reads, on_kept, call);
+		rg_completion_events_init(&call->kept, &call->order, &call->worker->writes, on_kept, call);
 }
 
 /*

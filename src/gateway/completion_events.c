@@ -18,14 +18,12 @@
 #define MAX_WAITING (4u << 20)	/* bytes; the provider is not read long before */
 
 void
-rg_completion_events_init(RgCompletionEvents *events, const RgCompletionOrder *order,
-						  RgLane *writes, RgLane *reads,
-						  void (*on_kept) (void *arg, RgSlice text), void *arg)
+rg_completion_events_init(RgCompletionEvents *events, const RgProviderOrder *order,
+						  RgLane *lane, void (*on_kept) (void *arg, RgSlice text), void *arg)
 {
 	memset(events, 0, sizeof *events);
 	events->order = order;
-	events->writes = writes;
-	events->reads = reads;
+	events->lane = lane;
 	events->last_id = events->next.last_id = -1;
 	events->on_kept = on_kept;
 	events->arg = arg;
@@ -106,7 +104,6 @@ note_kept(RgCompletionEvents *events)
 	RgGrowing	text = events->kept.text;
 	RgGrowing	none = {NULL, 0, 0};
 
-	events->unsure = false;
 	events->failing_since = 0;
 	events->last_id = events->kept.last_id;
 	events->ended = events->kept.end;
@@ -139,7 +136,7 @@ error_of(const PGresult *result)
 	return result != NULL ? PQresultErrorField(result, PG_DIAG_MESSAGE_PRIMARY) : NULL;
 }
 
-/* Without an answer nobody knows yet; an error has kept nothing. */
+/* Whatever became of those that got no answer, they may be told again. */
 static void
 take_kept(void *arg, const PGresult *result)
 {
@@ -147,56 +144,26 @@ take_kept(void *arg, const PGresult *result)
 
 	events->asking = false;
 	if (!is_answer(result))
-	{
-		events->unsure = result == NULL;
 		put_off(events, error_of(result));
-	}
 	else if (strtoll(PQgetvalue(result, 0, 0), NULL, 10) == events->kept.last_id)
 		note_kept(events);
 	else
 		fail(events, "somebody else has appended to their stream");
 }
 
-/* How far the stream has come: as far as before, or as it was to come. */
-static void
-take_state(void *arg, const PGresult *result)
-{
-	RgCompletionEvents *events = arg;
-	int64_t		last_id = is_answer(result) ? strtoll(PQgetvalue(result, 0, 1), NULL, 10) : 0;
-
-	events->asking = false;
-	if (!is_answer(result))
-		put_off(events, error_of(result));
-	else if (last_id == events->kept.last_id)
-		note_kept(events);
-	else if (last_id == events->last_id)
-		events->unsure = false;
-	else
-		fail(events, "their stream is not as it was left");
-}
-
-static bool
-ask_state(RgCompletionEvents *events)
-{
-	char		number[32];
-	const char *params[] = {number};
-
-	snprintf(number, sizeof number, "{%lld}", (long long) events->order->events);
-	return rg_ask(events->reads, TIMEOUT, "SELECT * FROM relay_guard.event_state($1::bigint[])",
-				  1, params, take_state, events);
-}
-
 static bool
 ask_keep(RgCompletionEvents *events)
 {
 	char		number[24];
+	char		after[24];
 	const char *params[] = {number, events->order->token, events->kept.elements.data,
-	events->kept.end ? "t" : "f"};
+	events->kept.end ? "t" : "f", after};
 
 	snprintf(number, sizeof number, "%lld", (long long) events->order->events);
-	return rg_ask(events->writes, TIMEOUT,
-				  "SELECT relay_guard.completion_events($1::bigint, $2::uuid, $3::text[], $4::boolean)",
-				  4, params, take_kept, events);
+	snprintf(after, sizeof after, "%lld", (long long) events->last_id);
+	return rg_ask(events->lane, TIMEOUT,
+				  "SELECT relay_guard.completion_events($1::bigint, $2::uuid, $3::text[], $4::boolean, $5::bigint)",
+				  5, params, take_kept, events);
 }
 
 /* The batch that is being made becomes the one that is kept; its literal is closed. */
@@ -231,7 +198,7 @@ rg_completion_events_tick(RgCompletionEvents *events, int64_t now)
 		return;
 	events->asked_at = now;
 	events->asking = true;		/* the answer may be there at once */
-	if (events->unsure ? ask_state(events) : ask_keep(events))
+	if (ask_keep(events))
 		return;
 	events->asking = false;
 	put_off(events, "memory is used up");

@@ -4,13 +4,12 @@
  *
  * An event is sent when it has been kept, so that nobody has seen one that a later
  * reader of the stream lacks.  They are kept some at a time, at most twenty times a
- * second.  When the connection to the database is lost, how far the stream has come
- * is asked for; nobody else appends to it.
+ * second.  What got no answer is told again: the database knows which of it is there.
  */
 #ifndef RG_COMPLETION_EVENTS_H
 #define RG_COMPLETION_EVENTS_H
 
-#include "completion_order.h"
+#include "provider_order.h"
 #include "growing.h"
 
 struct RgLane;
@@ -28,16 +27,14 @@ typedef struct RgEventBatch
 
 typedef struct RgCompletionEvents
 {
-	const RgCompletionOrder *order; /* NULL: no events are kept */
-	struct RgLane *writes;
-	struct RgLane *reads;
+	const RgProviderOrder *order;	/* NULL: no events are kept */
+	struct RgLane *lane;
 	RgEventBatch next;
 	RgEventBatch kept;			/* on its way into the database */
 	int64_t		last_id;		/* of all that were kept; -1: none */
 	int64_t		asked_at;
 	int64_t		failing_since;	/* 0: the last answer was good */
 	bool		asking;
-	bool		unsure;			/* whether kept has been kept */
 	bool		ended;
 	bool		failed;			/* they cannot be kept */
 	void		(*on_kept) (void *arg, RgSlice text);
@@ -45,8 +42,8 @@ typedef struct RgCompletionEvents
 } RgCompletionEvents;
 
 /* on_kept: some events may be sent; called as well, without text, when it failed. */
-extern void rg_completion_events_init(RgCompletionEvents *events, const RgCompletionOrder *order,
-									  struct RgLane *writes, struct RgLane *reads,
+extern void rg_completion_events_init(RgCompletionEvents *events, const RgProviderOrder *order,
+									  struct RgLane *lane,
 									  void (*on_kept) (void *arg, RgSlice text), void *arg);
 
 /* False when too many wait to be kept, or it has failed: then nothing more can be. */

@@ -64,7 +64,7 @@ refused(const RgCompletion *call)
 	size_t		len = rg_completion_message(rg_growing_slice(&call->body), message);
 
 	problem.detail = rg_slice(message, len);
-	if (len == 0 || rg_completion_order_tells(&call->order, problem.detail))
+	if (len == 0 || rg_provider_order_tells(&call->order, problem.detail))
 		problem.detail = RG_SLICE("the provider of the model does not take the request");
 	return problem;
 }

@@ -10,7 +10,7 @@
 #ifndef RG_COMPLETION_SETTLE_H
 #define RG_COMPLETION_SETTLE_H
 
-#include "completion_order.h"
+#include "provider_order.h"
 
 struct RgLane;
 

@@ -7,7 +7,7 @@
 
 #include <jansson.h>
 
-#include "gateway/completion_order.h"
+#include "gateway/provider_order.h"
 
 static void
 require_json(const RgText *text)
@@ -98,20 +98,20 @@ check_message(RgSlice text)
 static void
 check_order(RgSlice text)
 {
-	RgCompletionOrder order;
+	RgProviderOrder order;
 	const char *name;
 	const char *value;
 
-	if (!rg_completion_order_read(text, &order))
+	if (!rg_provider_order_read(text, &order))
 	{
 		require(order.json == NULL);
 		return;
 	}
-	for (int i = 0; rg_completion_order_header(&order, i, &name, &value); i++)
+	for (int i = 0; rg_provider_order_header(&order, i, &name, &value); i++)
 		require(strpbrk(name, "\r\n: ") == NULL && strpbrk(value, "\r\n") == NULL);
 	require(strpbrk(order.target, "\r\n #") == NULL && strpbrk(order.url, "\r\n ") == NULL);
-	(void) !rg_completion_order_tells(&order, text);
-	rg_completion_order_free(&order);
+	(void) !rg_provider_order_tells(&order, text);
+	rg_provider_order_free(&order);
 }
 
 int

@@ -5,7 +5,7 @@
  */
 #include <string.h>
 
-#include "gateway/completion_order.h"
+#include "gateway/provider_order.h"
 #include "tap.h"
 
 #define ID "01234567-0123-0123-0123-0123456789ab"
@@ -172,32 +172,32 @@ test_shapes(void)
 static void
 refuses(const char *json, const char *name)
 {
-	RgCompletionOrder order;
+	RgProviderOrder order;
 
-	ok(!rg_completion_order_read(slice_of(json), &order), "no order: %s", name);
+	ok(!rg_provider_order_read(slice_of(json), &order), "no order: %s", name);
 }
 
 static void
 test_orders(void)
 {
-	RgCompletionOrder order;
+	RgProviderOrder order;
 	const char *name;
 	const char *value;
 
-	ok(rg_completion_order_read(RG_SLICE(ORDER("\"max_response\":0,\"shape\":\"openai\"," KEY)), &order) &&
+	ok(rg_provider_order_read(RG_SLICE(ORDER("\"max_response\":0,\"shape\":\"openai\"," KEY)), &order) &&
 	   order.shape == RG_SHAPE_OPENAI && order.stream && !order.usage_asked && order.connect_ms == 1 &&
 	   order.answer_ms == 2 && order.idle_ms == 3 && order.input_tokens == 4 && order.max_output_tokens == 5 &&
 	   order.lease_ms == 6 && rg_slice_is(order.body, "{}") && strcmp(order.reservation, ID) == 0, "an order");
-	ok(rg_completion_order_header(&order, 0, &name, &value) && strcmp(name, "authorization") == 0 &&
-	   strcmp(value, "Bearer sk-0123456789") == 0 && !rg_completion_order_header(&order, 1, &name, &value),
+	ok(rg_provider_order_header(&order, 0, &name, &value) && strcmp(name, "authorization") == 0 &&
+	   strcmp(value, "Bearer sk-0123456789") == 0 && !rg_provider_order_header(&order, 1, &name, &value),
 	   "with its header");
-	ok(rg_completion_order_tells(&order, RG_SLICE("key sk-0123456789 is wrong")) &&
-	   !rg_completion_order_tells(&order, RG_SLICE("key sk-012345678 is wrong")) &&
-	   !rg_completion_order_tells(&order, RG_SLICE("")), "it knows who tells its key");
-	rg_completion_order_free(&order);
-	ok(rg_completion_order_read(RG_SLICE(ORDER("\"max_response\":0,\"shape\":\"events\",\"headers\":[],\"events\":{\"number\":9,\"token\":\"" ID "\"}")), &order) &&
+	ok(rg_provider_order_tells(&order, RG_SLICE("key sk-0123456789 is wrong")) &&
+	   !rg_provider_order_tells(&order, RG_SLICE("key sk-012345678 is wrong")) &&
+	   !rg_provider_order_tells(&order, RG_SLICE("")), "it knows who tells its key");
+	rg_provider_order_free(&order);
+	ok(rg_provider_order_read(RG_SLICE(ORDER("\"max_response\":0,\"shape\":\"events\",\"headers\":[],\"events\":{\"number\":9,\"token\":\"" ID "\"}")), &order) &&
 	   order.shape == RG_SHAPE_EVENTS && order.events == 9 && strcmp(order.token, ID) == 0, "one with a stream of events");
-	rg_completion_order_free(&order);
+	rg_provider_order_free(&order);
 }
 
 static void

@@ -1,5 +1,5 @@
 /*
- * completion_request.c
+ * completion_curl.c
  *		A request to a provider, as libcurl is told of it.
  */
 #include "completion_call.h"
@@ -45,7 +45,7 @@ add_ordered(RgCompletion *call)
 	const char *name;
 	const char *value;
 
-	for (int i = 0; rg_completion_order_header(&call->order, i, &name, &value); i++)
+	for (int i = 0; rg_provider_order_header(&call->order, i, &name, &value); i++)
 		if (!add_header(call, name, rg_slice_of(value)))
 			return false;
 	return true;

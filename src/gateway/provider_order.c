@@ -1,8 +1,8 @@
 /*
- * completion_order.c
- *		Orders of serve() to ask a provider; completion_order.h has the contract.
+ * provider_order.c
+ *		Orders of serve() to ask a provider; provider_order.h has the contract.
  */
-#include "completion_order.h"
+#include "provider_order.h"
 
 #include <jansson.h>
 #include <sodium.h>
@@ -36,8 +36,8 @@ is_header(const char *name, const char *value)
 }
 
 bool
-rg_completion_order_header(const RgCompletionOrder *order, int index, const char **name,
-						   const char **value)
+rg_provider_order_header(const RgProviderOrder *order, int index, const char **name,
+						 const char **value)
 {
 	const json_t *headers = json_object_get(order->json, "headers");
 
@@ -47,14 +47,14 @@ rg_completion_order_header(const RgCompletionOrder *order, int index, const char
 }
 
 static bool
-check_headers(const RgCompletionOrder *order)
+check_headers(const RgProviderOrder *order)
 {
 	const json_t *headers = json_object_get(order->json, "headers");
 	const char *name;
 	const char *value;
 
 	for (size_t i = 0; i < json_array_size(headers) / 2; i++)
-		if (!rg_completion_order_header(order, i, &name, &value) || !is_header(name, value))
+		if (!rg_provider_order_header(order, i, &name, &value) || !is_header(name, value))
 			return false;
 	return json_array_size(headers) % 2 == 0;
 }
@@ -67,13 +67,13 @@ is_count(int64_t tokens)
 
 /* A client follows its events only as they come from the provider. */
 static bool
-check_events(const RgCompletionOrder *order)
+check_events(const RgProviderOrder *order)
 {
 	return order->shape != RG_SHAPE_EVENTS || order->token[0] != '\0';
 }
 
 static bool
-check(const RgCompletionOrder *order)
+check(const RgProviderOrder *order)
 {
 	return is_url(order->url) && rg_proxy_target_valid(order->target) &&
 		strlen(order->reservation) == RG_RESERVATION_LEN &&
@@ -84,7 +84,7 @@ check(const RgCompletionOrder *order)
 }
 
 static bool
-unpack_names(RgCompletionOrder *order)
+unpack_names(RgProviderOrder *order)
 {
 	const char *kind;
 	const char *shape;
@@ -102,7 +102,7 @@ unpack_names(RgCompletionOrder *order)
 }
 
 static bool
-read_number(const RgCompletionOrder *order, const char *name, int64_t *number)
+read_number(const RgProviderOrder *order, const char *name, int64_t *number)
 {
 	const json_t *member = json_object_get(order->json, name);
 
@@ -111,7 +111,7 @@ read_number(const RgCompletionOrder *order, const char *name, int64_t *number)
 }
 
 static bool
-unpack_numbers(RgCompletionOrder *order)
+unpack_numbers(RgProviderOrder *order)
 {
 	order->stream = json_is_true(json_object_get(order->json, "stream"));
 	order->usage_asked = json_is_true(json_object_get(order->json, "usage_asked"));
@@ -125,7 +125,7 @@ unpack_numbers(RgCompletionOrder *order)
 }
 
 static bool
-unpack_events(RgCompletionOrder *order)
+unpack_events(RgProviderOrder *order)
 {
 	const json_t *events = json_object_get(order->json, "events");
 	const json_t *number = json_object_get(events, "number");
@@ -141,14 +141,14 @@ unpack_events(RgCompletionOrder *order)
 }
 
 bool
-rg_completion_order_read(RgSlice text, RgCompletionOrder *order)
+rg_provider_order_read(RgSlice text, RgProviderOrder *order)
 {
 	memset(order, 0, sizeof *order);
 	order->json = json_loadb(text.data, text.len, JSON_REJECT_DUPLICATES, NULL);
 	if (order->json != NULL && unpack_names(order) && unpack_numbers(order) &&
 		unpack_events(order) && check(order))
 		return true;
-	rg_completion_order_free(order);
+	rg_provider_order_free(order);
 	return false;
 }
 
@@ -165,12 +165,12 @@ contains(RgSlice text, const char *word)
 
 /* Of "Bearer <key>" the last word. */
 bool
-rg_completion_order_tells(const RgCompletionOrder *order, RgSlice text)
+rg_provider_order_tells(const RgProviderOrder *order, RgSlice text)
 {
 	const char *name;
 	const char *value;
 
-	for (int i = 0; rg_completion_order_header(order, i, &name, &value); i++)
+	for (int i = 0; rg_provider_order_header(order, i, &name, &value); i++)
 	{
 		const char *space = strrchr(value, ' ');
 		const char *word = space != NULL ? space + 1 : value;
@@ -182,7 +182,7 @@ rg_completion_order_tells(const RgCompletionOrder *order, RgSlice text)
 }
 
 void
-rg_completion_order_free(RgCompletionOrder *order)
+rg_provider_order_free(RgProviderOrder *order)
 {
 	const json_t *headers = json_object_get(order->json, "headers");
 	const json_t *header;

@@ -1,11 +1,11 @@
 /*
- * completion_order.h
+ * provider_order.h
  *		What a provider is to be asked for, as serve() orders it.
  *
  * Pure C: needs no server, no event loop.
  */
-#ifndef RG_COMPLETION_ORDER_H
-#define RG_COMPLETION_ORDER_H
+#ifndef RG_PROVIDER_ORDER_H
+#define RG_PROVIDER_ORDER_H
 
 #include "completion_shape.h"
 #include "sse_text.h"
@@ -13,7 +13,7 @@
 #define RG_RESERVATION_LEN 36
 
 /* The strings belong to json. */
-typedef struct RgCompletionOrder
+typedef struct RgProviderOrder
 {
 	struct json_t *json;
 	const char *upstream;
@@ -34,23 +34,23 @@ typedef struct RgCompletionOrder
 	int64_t		max_output_tokens;
 	int64_t		events;			/* the stream of events of RG_SHAPE_EVENTS */
 	char		token[RG_SSE_TOKEN_LEN + 1];	/* and what appends to it */
-} RgCompletionOrder;
+} RgProviderOrder;
 
 /*
  * Reads an order.  False when it is none, or has in it what could end a line of a
  * request; then there is nothing to free.
  */
-extern bool rg_completion_order_read(RgSlice text, RgCompletionOrder *order)
+extern bool rg_provider_order_read(RgSlice text, RgProviderOrder *order)
 			__attribute__((warn_unused_result));
 
 /* Its headers in turn, from index 0 on; false after the last. */
-extern bool rg_completion_order_header(const RgCompletionOrder *order, int index,
-									   const char **name, const char **value);
+extern bool rg_provider_order_header(const RgProviderOrder *order, int index,
+									 const char **name, const char **value);
 
 /* Whether a text holds what one of the headers does: the key, say. */
-extern bool rg_completion_order_tells(const RgCompletionOrder *order, RgSlice text);
+extern bool rg_provider_order_tells(const RgProviderOrder *order, RgSlice text);
 
 /* Wipes the headers, which are how the provider knows us. */
-extern void rg_completion_order_free(RgCompletionOrder *order);
+extern void rg_provider_order_free(RgProviderOrder *order);
 
 #endif
