@@ -43,6 +43,8 @@ static const RgSlice secret_functions[] = {
 	FUNCTION(try_decrypt_jsonb),
 	FUNCTION(try_decrypt_text),
 	FUNCTION(upstream_secret_set),
+	FUNCTION(webhook_endpoint_secret_set),
+	FUNCTION(webhook_endpoint_sign),
 	FUNCTION(webhook_secret_set),
 	FUNCTION(webhook_sign),
 	FUNCTION(webhook_verify),

@@ -16,6 +16,7 @@
 #include "response.h"
 #include "request.h"
 #include "sse.h"
+#include "webhook.h"
 #include "worker.h"
 
 static const RgSlice none = {NULL, 0};
@@ -206,6 +207,8 @@ answer_reply(RgConn *conn, RgJob *job, RgSlice frame)
 	rg_deny_note(job, &reply);
 	if (reply.signals & RG_SIGNAL_UNKNOWN_KEY)
 		rg_keys_want();
+	if (reply.signals & RG_SIGNAL_WEBHOOK)
+		rg_webhook_want();
 	if (is_order(&reply, "proxy"))
 		rg_proxy_start(conn, job, &reply);
 	else if (is_order(&reply, "completion"))
