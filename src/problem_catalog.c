@@ -37,6 +37,8 @@ static const RgProblemKind kinds[] = {
 	"Send a UUID, for example."},
 	{400, "invalid_last_event_id", "the header Last-Event-ID is not an id of the stream",
 	"Send the id of the last event received, or leave the header out."},
+	{400, "completion_refused", "the provider of the language model does not take the request; the detail has its reason",
+	"Correct the request before sending it again."},
 	{400, "refused", "the application refused the request without naming a code; other statuses have it too",
 	"Correct the request before sending it again."},
 
@@ -144,6 +146,8 @@ static const RgProblemKind kinds[] = {
 	"Wait as many seconds as Retry-After says; without it, sign in or ask for a larger quota."},
 	{429, "insufficient_quota", "a budget is used up",
 	"Wait until resets_at, or ask for a larger budget."},
+	{429, "provider_busy", "the provider of the language model takes no more requests just now",
+	"Wait as many seconds as Retry-After says, then try again."},
 
 	{431, "malformed_request", "the headers are longer than 16 kB, or more than 64",
 	"Send fewer or shorter headers."},

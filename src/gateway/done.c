@@ -2,6 +2,7 @@
  * done.c
  *		What the database made of a request becomes the response.
  */
+#include "completion.h"
 #include "db_error.h"
 #include "deny.h"
 #include "health.h"
@@ -210,6 +211,8 @@ answer_reply(RgConn *conn, RgJob *job, RgSlice frame)
 		rg_webhook_want();
 	if (is_order(&reply, "proxy"))
 		rg_proxy_start(conn, job, &reply);
+	else if (is_order(&reply, "completion"))
+		rg_completion_start(conn, job, &reply);
 	else if (is_order(&reply, "stream"))
 		rg_stream_start(conn, job, &reply);
 	else
