@@ -210,6 +210,15 @@ rg_problem_kinds(size_t *count)
 	return kinds;
 }
 
+const RgProblemKind *
+rg_problem_kind(int status, RgSlice code)
+{
+	for (size_t i = 0; i < NKINDS; i++)
+		if (kinds[i].status == status && rg_slice_is(code, kinds[i].code))
+			return &kinds[i];
+	return NULL;
+}
+
 RgSlice
 rg_problem_code(int status)
 {
@@ -222,9 +231,10 @@ rg_problem_code(int status)
 RgSlice
 rg_problem_suggestion(int status, RgSlice code)
 {
-	for (size_t i = 0; i < NKINDS; i++)
-		if (kinds[i].status == status && rg_slice_is(code, kinds[i].code))
-			return rg_slice_of(kinds[i].suggestion);
+	const RgProblemKind *kind = rg_problem_kind(status, code);
+
+	if (kind != NULL)
+		return rg_slice_of(kind->suggestion);
 	if (status >= 500)
 		return RG_SLICE("Send the request again later.");
 	return RG_SLICE("Correct the request before sending it again.");
