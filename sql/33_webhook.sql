@@ -99,3 +99,8 @@ RETURNS boolean
 LANGUAGE C PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'relay_guard_webhook_verify_slack';
 COMMENT ON FUNCTION webhook_verify_slack(text, text, text, bytea, interval) IS
 'Whether X-Slack-Request-Timestamp and X-Slack-Signature (v0=<hex>) are of one who knows the signing secret, and now; never NULL.';
+
+CREATE FUNCTION read_webhook_failures() RETURNS bigint
+LANGUAGE C VOLATILE STRICT PARALLEL RESTRICTED AS 'MODULE_PATHNAME', 'relay_guard_read_webhook_failures';
+COMMENT ON FUNCTION read_webhook_failures() IS
+'How often webhook_verify() and its like answered false in this database since the server started; NULL where shared_preload_libraries does not name relay_guard.';

@@ -87,9 +87,14 @@ CREATE FUNCTION openapi_limit_headers(r route) RETURNS text[]
 LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
 #variable_conflict use_column
 BEGIN
-	RETURN CASE WHEN r.rate <> '{}' OR r.quota <> '{}' OR r.auth IN ('admin', 'api_key')
-	THEN '{RateLimit-Policy,RateLimit,X-RateLimit-Limit,X-RateLimit-Remaining,X-RateLimit-Reset}'::text[]
-	ELSE '{}' END;
+	IF r.rate = '{}' AND r.quota = '{}' AND r.auth NOT IN ('admin', 'api_key') THEN
+		RETURN '{}';
+	END IF;
+	RETURN '{RateLimit-Policy,RateLimit,X-RateLimit-Limit,X-RateLimit-Remaining,X-RateLimit-Reset}'::text[]
+	|| CASE WHEN NOT relay_guard.is_openai_path(r.path) THEN '{}' ELSE ARRAY(
+		SELECT format('x-ratelimit-%s-%ss', what, unit)
+		FROM unnest('{limit,remaining,reset}'::text[]) what, unnest('{request,token}'::text[]) unit
+		WHERE unit = 'request' OR EXISTS (SELECT FROM relay_guard.quota_policy q WHERE q.name = ANY (r.quota) AND q.unit = 'token')) END;
 END
 $$;
 COMMENT ON FUNCTION openapi_limit_headers(route) IS 'openapi(): the headers about limits that a route''s answers have.';
@@ -116,14 +121,16 @@ BEGIN
 	RETURN QUERY
 	SELECT p.status, relay_guard.openapi_problem_response(p.status,
 		json_agg(json_build_object('code', p.code, 'example',
-			CASE WHEN c.code IS NOT NULL THEN json_build_object('$ref', format('#/components/examples/%s_%s', p.status, p.code))
+			CASE WHEN c.code IS NOT NULL THEN json_build_object('$ref', '#/components/examples/' || relay_guard.openapi_example_name(p.status, p.code, o.openai))
+			WHEN o.openai THEN json_build_object('value', relay_guard.openai_error(p.status, p.code, p.detail, p.suggestion))
 			ELSE json_build_object('value', relay_guard.openapi_example(p.status, p.code, p.detail, p.suggestion)) END)
 			ORDER BY p.code),
-		relay_guard.openapi_problem_headers(r, p.status))
+		relay_guard.openapi_problem_headers(r, p.status), o.openai)
 	FROM relay_guard.openapi_problems(r) p
+	CROSS JOIN relay_guard.is_openai_path(r.path) o(openai)
 	LEFT JOIN relay_guard.problem_catalog() c
 		ON (c.status, c.code, c.meaning, c.suggestion) = (p.status, p.code, p.detail, p.suggestion)
-	GROUP BY p.status;
+	GROUP BY p.status, o.openai;
 END
 $$;
 COMMENT ON FUNCTION openapi_problem_responses(route) IS 'openapi(): a route''s answers that are problems.';
@@ -196,7 +203,7 @@ BEGIN
 	UNION ALL
 	SELECT 'default', CASE r.result
 		WHEN 'proxy' THEN json '{"description": "What the application behind this path answers, or a problem", "content": {"*/*": {}}}'
-		ELSE json '{"$ref": "#/components/responses/Problem"}' END;
+		ELSE json_build_object('$ref', '#/components/responses/' || CASE WHEN relay_guard.is_openai_path(r.path) THEN 'OpenAIError' ELSE 'Problem' END) END;
 END
 $$;
 COMMENT ON FUNCTION openapi_answers(route) IS 'openapi(): a route''s answers that are no problems, and the rest.';

@@ -8,6 +8,7 @@ SELECT name, type, help, labels, value FROM relay_guard.rate_metrics()
 UNION ALL SELECT name, type, help, labels, value FROM relay_guard.decrypt_metrics()
 UNION ALL SELECT name, type, help, labels, value FROM relay_guard.audit_metrics()
 UNION ALL SELECT name, type, help, labels, value FROM relay_guard.usage_metrics()
+UNION ALL SELECT name, type, help, labels, value FROM relay_guard.webhook_metrics()
 ORDER BY name, labels
 $$;
 COMMENT ON FUNCTION metrics() IS

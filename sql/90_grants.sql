@@ -22,6 +22,7 @@ BEGIN
                 HINT = 'Give the gateway a role of its own that can do nothing but log in.';
         END IF;
         EXECUTE format('GRANT EXECUTE ON FUNCTION relay_guard.serve(bytea), relay_guard.proxy_fallback(), relay_guard.ready(), relay_guard.metrics(),
+            relay_guard.webhook_claim(int, interval), relay_guard.webhook_done(bigint, int, int, text, int),
             relay_guard.completion_settle(uuid, bigint, bigint), relay_guard.completion_release(uuid), relay_guard.completion_extend(uuid, interval),
             relay_guard.completion_events(bigint, uuid, text[], boolean, bigint),
             relay_guard.event_wait(bigint), relay_guard.event_read(bigint, uuid, bigint, int), relay_guard.event_state(bigint[]),
@@ -99,6 +100,11 @@ BEGIN
             relay_guard.model TO %s', grantee);
         EXECUTE format('GRANT SELECT, INSERT, UPDATE, DELETE ON relay_guard.upstream TO %s', grantee);
         EXECUTE format('GRANT EXECUTE ON FUNCTION relay_guard.upstream_secret_set(text, text, interval) TO %s', grantee);
+        EXECUTE format('GRANT SELECT, INSERT, UPDATE, DELETE ON relay_guard.webhook_endpoint TO %s', grantee);
+        EXECUTE format('GRANT SELECT ON relay_guard.webhook_history TO %s', grantee);
+        EXECUTE format('GRANT EXECUTE ON FUNCTION relay_guard.webhook_endpoint_secret_set(text, text, interval), relay_guard.webhook_send(text, jsonb, text),
+            relay_guard.webhook_replay(bigint), relay_guard.webhook_replay_failed(text, timestamptz), relay_guard.webhook_enable(text),
+            relay_guard.webhook_status() TO %s', grantee);
         EXECUTE format('GRANT SELECT ON relay_guard.model_version TO %s', grantee);
         EXECUTE format('GRANT SELECT, UPDATE, DELETE ON relay_guard.issuer TO %s', grantee);
         EXECUTE format('GRANT SELECT (id, name, role, workspace, scopes, rate, created_at, expires_at, revoked_at) ON relay_guard.api_key TO %s', grantee);

@@ -10,6 +10,7 @@
 #include "port/pg_bswap.h"
 
 #include "answer.h"
+#include "openai_path.h"
 #include "quota_problem.h"
 #include "rate_headers.h"
 #include "refusal.h"
@@ -78,8 +79,9 @@ rg_answer_problem(RgAnswer *answer, const RgRequest *request, const RgProblem *p
 
 	rg_answer_clear(answer);
 	answer->status = problem->status;
-	answer->content_type = RG_PROBLEM_TYPE;
 	whole.instance = request->path;
+	whole.openai = rg_openai_path(request->path);
+	answer->content_type = rg_problem_type(&whole);
 	if (request->request_id.len > 0)
 		whole.request_id = request->request_id;
 	while ((len = rg_problem_json(out->data + out->len, out->maxlen - out->len, &whole)) >
@@ -125,7 +127,8 @@ rg_answer_limit_lines(const RgAnswer *answer, StringInfo buf)
 	int			count = rg_rate_hit_limits(answer->hits, answer->nhits, limits);
 
 	count += rg_quota_limits(answer->quotas, answer->nquotas, answer->quotas_held, limits + count);
-	rg_rate_headers(buf, limits, count);
+	if (count > 0)				/* then there is a route */
+		rg_rate_headers(buf, limits, count, rg_openai_path(rg_slice_of(answer->route->path)));
 }
 
 RgSlice

@@ -23,10 +23,10 @@
 #include "counter_purge.h"
 #include "counter_worker.h"
 #include "database_worker.h"
-#include "decrypt_totals.h"
 #include "denial_shared.h"
 #include "event_signal.h"
 #include "expiry_worker.h"
+#include "failure_totals.h"
 #include "rate_totals.h"
 #include "usage_worker.h"
 
@@ -117,7 +117,7 @@ request_shmem(void)
 	RequestNamedLWLockTranche(TRANCHE, RG_COUNTER_PARTITIONS);
 	rg_database_worker_request_shmem();
 	rg_rate_totals_request_shmem();
-	rg_decrypt_totals_request_shmem();
+	rg_failure_totals_request_shmem();
 	rg_denial_request_shmem();
 	rg_audit_witness_request_shmem();
 	rg_event_signal_request_shmem();
@@ -183,7 +183,7 @@ startup_shmem(void)
 		elog(FATAL, "relay_guard found counters of another layout in shared memory");
 	rg_database_worker_startup_shmem();
 	rg_rate_totals_startup_shmem();
-	rg_decrypt_totals_startup_shmem();
+	rg_failure_totals_startup_shmem();
 	rg_denial_startup_shmem();
 	rg_audit_witness_startup_shmem();
 	rg_event_signal_startup_shmem();

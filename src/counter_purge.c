@@ -18,8 +18,8 @@
 #include "audit_witness.h"
 #include "counter.h"
 #include "counter_purge.h"
-#include "decrypt_totals.h"
 #include "denial_shared.h"
+#include "failure_totals.h"
 #include "rate_totals.h"
 
 static object_access_hook_type next_object_access;
@@ -65,7 +65,7 @@ purge_dropped(void)
 	if (OidIsValid(dropped_database))
 	{
 		purge(dropped_database);
-		rg_decrypt_totals_purge(dropped_database);
+		rg_failure_totals_purge(dropped_database);
 	}
 	if (OidIsValid(dropped_extension))
 		purge(MyDatabaseId);

@@ -15,9 +15,9 @@
 #include "aad.h"
 #include "crypt.h"
 #include "decrypt_log.h"
-#include "decrypt_totals.h"
 #include "denial.h"
 #include "errcodes.h"
+#include "failure_totals.h"
 #include "keyring.h"
 #include "log_guard.h"
 #include "opened.h"
@@ -181,7 +181,7 @@ open_envelope(RgSlice envelope, RgSlice aad)
 	refuse_unknown_version(envelope);
 	bytes = try_envelope(envelope, aad);
 	if (bytes == NULL)
-		rg_decrypt_totals_add();
+		rg_failure_totals_add(RG_FAILURE_DECRYPT);
 	return bytes;
 }
 

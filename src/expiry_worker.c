@@ -44,6 +44,7 @@ static const RgExpiring all_expiring[] = {
 	{"idempotency_key", "SELECT relay_guard.idempotency_expire($1)"},
 	{"event", "SELECT relay_guard.event_expire($1)"},
 	{"session", "SELECT relay_guard.session_expire($1)"},
+	{"webhook_message", "SELECT relay_guard.webhook_expire($1)"},
 };
 
 /* What the present transaction is to delete, and how many it has. */

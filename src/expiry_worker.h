@@ -1,8 +1,8 @@
 /*
  * expiry_worker.h
  *		The background workers that delete what is kept for a time: the answers
- *		to requests with an Idempotency-Key, and events.  database_worker.h has what they share
- *		with others.
+ *		to requests with an Idempotency-Key, events, sessions and webhooks.
+ *		database_worker.h has what they share with others.
  */
 #ifndef RG_EXPIRY_WORKER_H
 #define RG_EXPIRY_WORKER_H

@@ -53,6 +53,7 @@ typedef struct RgRequest
 #define RG_SIGNAL_SLOW 2u		/* nothing was done: ask on the slow lane */
 #define RG_SIGNAL_CACHEABLE 4u	/* the body may be kept by the client too */
 #define RG_SIGNAL_HELD 8u		/* and is what the gateway has shown */
+#define RG_SIGNAL_WEBHOOK 16u	/* webhooks were written: ask for them now */
 
 typedef struct RgReply
 {

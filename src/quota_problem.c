@@ -12,6 +12,9 @@
 #include "errcodes.h"
 #include "quota_problem.h"
 
+#define TOKEN "token"			/* the unit of quotas that are told as OpenAI
+								 * tells of tokens */
+
 #define NANOSECONDS_OF(microseconds) ((microseconds) * INT64CONST(1000))
 
 static bool
@@ -54,6 +57,7 @@ limit_of(const RgQuotaTake *take, bool held)
 	RgRateLimit limit = {
 		.name = {policy->name, strnlen(policy->name, RG_RATE_NAME_MAX)},
 		.denied = !take->allowed,
+		.tokens = strcmp(policy->unit, TOKEN) == 0,
 		.quota = policy->limit,
 		.window = window_of(take),
 		.limit = policy->limit,

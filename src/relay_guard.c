@@ -35,6 +35,7 @@
 #include "upsert.h"
 #include "upstream.h"
 #include "usage_policy.h"
+#include "webhook_outbox.h"
 
 PG_MODULE_MAGIC;
 
@@ -66,6 +67,7 @@ _PG_init(void)
 	rg_upstream_init();
 	rg_route_init();
 	rg_event_order_init();
+	rg_webhook_outbox_init();
 	rg_completion_init();
 	rg_openapi_init();
 	rg_serve_init();

@@ -143,8 +143,7 @@ rg_route_usage_require_writable(void)
 		ereport(ERROR,
 				errcode(ERRCODE_RG_UNAVAILABLE),
 				errmsg("requests that are counted need the primary server"),
-				errdetail("needs_primary"),
-				errhint("Send the request again after a moment."));
+				errdetail("needs_primary"));
 }
 
 /* The budget first: it only asks, and whom it stops nothing else would help. */

@@ -90,7 +90,6 @@ answer_unrouted(const RgRequest *request, bool path_known, RgAnswer *answer)
 		.status = 405,
 		.code = RG_SLICE("method_not_allowed"),
 		.detail = RG_SLICE("this path does not take that method"),
-		.suggestion = RG_SLICE("Use one of the methods that the header Allow lists."),
 	};
 
 	if (path_known)

@@ -12,6 +12,7 @@
 #include "utils/timestamp.h"
 
 #include "errcodes.h"
+#include "failure_totals.h"
 #include "identity.h"
 #include "log_guard.h"
 #include "secret.h"
@@ -21,17 +22,28 @@
 
 #define UNIX_TO_POSTGRES ((int64) (POSTGRES_EPOCH_JDATE - UNIX_EPOCH_JDATE) * SECS_PER_DAY)
 
-/* Whoever may sign webhooks must not speak for serve(). */
+static bool
+has_prefix(text * name, const char *prefix)
+{
+	const size_t len = strlen(prefix);
+
+	return VARSIZE_ANY_EXHDR(name) >= len && memcmp(VARDATA_ANY(name), prefix, len) == 0;
+}
+
+/* Whoever may sign webhooks must not speak for serve(), nor for webhook_claim(). */
 static void
 refuse_reserved(text * name)
 {
-	const size_t len = strlen(RG_UPSTREAM_SECRETS);
-
-	if (VARSIZE_ANY_EXHDR(name) >= len && memcmp(VARDATA_ANY(name), RG_UPSTREAM_SECRETS, len) == 0)
+	if (has_prefix(name, RG_UPSTREAM_SECRETS))
 		ereport(ERROR,
 				errcode(ERRCODE_RESERVED_NAME),
 				errmsg("names that start with \"%s\" are of upstreams' secrets", RG_UPSTREAM_SECRETS),
 				errhint("Give the webhook another name, or call relay_guard.upstream_secret_set()."));
+	if (has_prefix(name, RG_ENDPOINT_SECRETS))
+		ereport(ERROR,
+				errcode(ERRCODE_RESERVED_NAME),
+				errmsg("names that start with \"%s\" are of endpoints' secrets", RG_ENDPOINT_SECRETS),
+				errhint("Give the webhook another name, or call relay_guard.webhook_endpoint_secret_set()."));
 }
 
 static text *
@@ -161,13 +173,10 @@ sign_all(text * name, const RgWebhook *webhook, StringInfo standard,
 	require_any(&secrets);
 }
 
-PG_FUNCTION_INFO_V1(relay_guard_webhook_sign);
-
-/* webhook_sign(name, id, body, timestamp) → the headers, as a row */
-Datum
-relay_guard_webhook_sign(PG_FUNCTION_ARGS)
+/* The headers, as a row. */
+static Datum
+sign_message(FunctionCallInfo fcinfo, text * name)
 {
-	text	   *name = name_argument(fcinfo);
 	RgWebhook	webhook;
 	StringInfoData standard;
 	char		body[RG_WEBHOOK_TEXT_SIZE];
@@ -175,7 +184,6 @@ relay_guard_webhook_sign(PG_FUNCTION_ARGS)
 	Datum		values[4];
 	bool		nulls[4] = {false};
 
-	rg_log_guard_secret_used();
 	if (get_call_result_type(fcinfo, NULL, &desc) != TYPEFUNC_COMPOSITE)
 		elog(ERROR, "webhook_sign() does not return a row");
 	initStringInfo(&standard);
@@ -186,7 +194,29 @@ relay_guard_webhook_sign(PG_FUNCTION_ARGS)
 	values[2] = rg_slice_datum(rg_slice(standard.data, standard.len));
 	values[3] = CStringGetTextDatum(body);
 	nulls[2] = standard.len == 0;
-	PG_RETURN_DATUM(HeapTupleGetDatum(heap_form_tuple(BlessTupleDesc(desc), values, nulls)));
+	return HeapTupleGetDatum(heap_form_tuple(BlessTupleDesc(desc), values, nulls));
+}
+
+PG_FUNCTION_INFO_V1(relay_guard_webhook_sign);
+
+/* webhook_sign(name, id, body, timestamp) */
+Datum
+relay_guard_webhook_sign(PG_FUNCTION_ARGS)
+{
+	rg_log_guard_secret_used();
+	return sign_message(fcinfo, name_argument(fcinfo));
+}
+
+PG_FUNCTION_INFO_V1(relay_guard_webhook_endpoint_sign);
+
+/* webhook_endpoint_sign(name, id, body, timestamp), for webhook_claim() */
+Datum
+relay_guard_webhook_endpoint_sign(PG_FUNCTION_ARGS)
+{
+	RgSlice		name = rg_text_argument(fcinfo, 0);
+
+	rg_log_guard_secret_used();
+	return sign_message(fcinfo, rg_endpoint_secret_name(name));
 }
 
 /*
@@ -260,6 +290,14 @@ verify_timely(FunctionCallInfo fcinfo, int tolerance_argno, RgWebhookForm form,
 		is_timely(webhook->timestamp, tolerance);
 }
 
+static Datum
+verdict(bool authentic)
+{
+	if (!authentic)
+		rg_failure_totals_add(RG_FAILURE_WEBHOOK);
+	return BoolGetDatum(authentic);
+}
+
 PG_FUNCTION_INFO_V1(relay_guard_webhook_verify);
 
 /*
@@ -275,7 +313,7 @@ relay_guard_webhook_verify(PG_FUNCTION_ARGS)
 		.body = rg_text_argument(fcinfo, 4),
 	};
 
-	PG_RETURN_BOOL(verify_timely(fcinfo, 5, RG_WEBHOOK_STANDARD, &webhook,
+	return verdict(verify_timely(fcinfo, 5, RG_WEBHOOK_STANDARD, &webhook,
 								 rg_text_argument(fcinfo, 3)));
 }
 
@@ -287,7 +325,7 @@ relay_guard_webhook_verify_body(PG_FUNCTION_ARGS)
 {
 	RgWebhook	webhook = {.body = rg_text_argument(fcinfo, 2)};
 
-	PG_RETURN_BOOL(verify(name_argument(fcinfo), RG_WEBHOOK_BODY, &webhook,
+	return verdict(verify(name_argument(fcinfo), RG_WEBHOOK_BODY, &webhook,
 						  rg_text_argument(fcinfo, 1)));
 }
 
@@ -302,6 +340,6 @@ relay_guard_webhook_verify_slack(PG_FUNCTION_ARGS)
 		.body = rg_text_argument(fcinfo, 3),
 	};
 
-	PG_RETURN_BOOL(verify_timely(fcinfo, 4, RG_WEBHOOK_SLACK, &webhook,
+	return verdict(verify_timely(fcinfo, 4, RG_WEBHOOK_SLACK, &webhook,
 								 rg_text_argument(fcinfo, 2)));
 }

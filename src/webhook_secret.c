@@ -133,6 +133,12 @@ is_stored(text * name, RgSlice secret)
 	return same;
 }
 
+text *
+rg_endpoint_secret_name(RgSlice endpoint)
+{
+	return cstring_to_text(psprintf(RG_ENDPOINT_SECRETS "%.*s", (int) endpoint.len, endpoint.data));
+}
+
 /* The secret sealed, or null when there is nothing new to store. */
 static void
 put(text * name, RgSlice secret, Datum keep_old)

@@ -1,7 +1,7 @@
 /*
  * webhook_secret.h
- *		Named secrets of which several may be valid at once: those of webhooks,
- *		and, under RG_UPSTREAM_SECRETS, those of upstreams.
+ *		Named secrets of which several may be valid at once: those of webhooks, and,
+ *		under names that are reserved, those of upstreams and webhook endpoints.
  *
  * A secret is stored sealed and opened for every use: that takes half a
  * microsecond, and nothing has to be kept, noticed or wiped later.
@@ -19,6 +19,9 @@
  */
 #define RG_UPSTREAM_SECRETS "upstream/"
 
+/* The same of webhook endpoints, with which webhook_claim() signs. */
+#define RG_ENDPOINT_SECRETS "endpoint/"
+
 /* The live secrets of a name, oldest first; the current one is the last. */
 typedef struct RgLiveSecrets
 {
@@ -35,6 +38,9 @@ typedef struct RgLiveSecrets
  * privilege.
  */
 extern bool rg_live_secret_next(RgLiveSecrets *secrets);
+
+/* The name of an endpoint's secrets. */
+extern text * rg_endpoint_secret_name(RgSlice endpoint);
 
 /*
  * Stores a secret (data NULL: one that is made here) as the name's current one;

@@ -22,6 +22,7 @@
 #include "log.h"
 #include "session_config.h"
 #include "tls.h"
+#include "webhook_config.h"
 
 typedef enum Kind
 {
@@ -81,8 +82,18 @@ static const Setting settings[] = {
 	"requests of a worker that may wait for a connection"},
 	{"PROXY_LIMIT", NUMBER, FIELD(proxy_limit), "256", 1, 65536,
 	"requests of a worker that may be with upstreams at once"},
+	{"COMPLETION_LIMIT", NUMBER, FIELD(completion_limit), "1024", 1, 65536,
+	"requests of a worker that may be with providers of language models at once"},
 	{"PROXY_CA_FILE", TEXT, FIELD(proxy_ca_file), "", 0, 0,
 	"authorities that upstreams' certificates are of; empty: the system's"},
+	{"WEBHOOKS", CHOICE, FIELD(webhooks), "on", 0, 0,
+	"on|off: what webhook_send() put into the database is sent to its receivers"},
+	{"WEBHOOK_LIMIT", NUMBER, FIELD(webhook_limit), "64", 1, 4096,
+	"webhooks of a worker that may be with receivers at once"},
+	{"WEBHOOK_ALLOW_NETWORKS", TEXT, FIELD(webhook_networks_text), "", 0, 0,
+	"networks that receivers may be in though they are not public, separated by commas"},
+	{"WEBHOOK_CA_FILE", TEXT, FIELD(webhook_ca_file), "", 0, 0,
+	"authorities that receivers' certificates may be of, beside the system's"},
 	{"DENY_CACHE", CHOICE, FIELD(deny_cache), "on", 0, 0,
 	"on|off: refusals by limits are repeated from memory, for 5 s at most"},
 	{"RESPONSE_CACHE", BYTES, FIELD(response_cache), "16M", 0, INT64_C(1) << 40,
@@ -439,6 +450,7 @@ load(FILE *errors, bool to_serve)
 	valid &= derive_web_root(config, errors);
 	valid &= check_proxy_ca(config, errors);
 	valid &= derive_keys(config, errors);
+	valid &= rg_webhook_config(config, errors);
 	valid &= rg_session_config_derive(config, errors);
 	valid &= !to_serve || rg_tls_load(config->tls_certificate, config->tls_key, errors,
 									  &config->tls);

@@ -79,6 +79,11 @@ typedef struct RgConfig
 	int64_t		gzip;			/* RgSwitch */
 	char	   *proxy_ca_file;	/* "": the system's authorities */
 	int64_t		proxy_limit;	/* requests at upstreams, of one worker */
+	int64_t		completion_limit;	/* the same at providers of models */
+	char	   *webhook_networks_text;
+	char	   *webhook_ca_file;	/* "": none beside the system's */
+	int64_t		webhooks;		/* RgSwitch */
+	int64_t		webhook_limit;	/* under way, of one worker */
 	int64_t		queue_limit;	/* of one worker, for reads and writes each */
 	int64_t		anchor_interval;	/* microseconds, as all that follow; 0:
 									 * off */
@@ -95,6 +100,7 @@ typedef struct RgConfig
 	struct ssl_ctx_st *tls;		/* of rg_config_load_to_serve(); NULL: no TLS */
 	RgListen	metrics_listen; /* len 0: off */
 	RgNetworks	trusted_proxies;
+	RgNetworks	webhook_networks;	/* beside all that is public */
 	RgCors		cors;
 	RgSecurityHeaders security;
 	char		flags[2][RG_FLAGS_SIZE];	/* over http, https:

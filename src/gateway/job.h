@@ -34,7 +34,7 @@ typedef enum RgOutcome
 	RG_DATABASE_LOST			/* sent, then the connection was lost */
 } RgOutcome;
 
-#define RG_ASK_MAX_PARAMS 4
+#define RG_ASK_MAX_PARAMS 5
 
 /* What the gateway asks for itself; ask.h. */
 typedef struct RgAsk

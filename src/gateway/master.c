@@ -25,6 +25,7 @@
 #include "proxy_fallback.h"
 #include "role_check.h"
 #include "systemd.h"
+#include "webhook.h"
 #include "worker.h"
 
 #define MAX_WORKERS 256
@@ -456,7 +457,8 @@ prepare(Master *master)
 			   "reason", strerror(errno), NULL);
 		return false;
 	}
-	if (!rg_keys_share() || !rg_anchor_share() || !rg_proxy_fallback_share() || !rg_metrics_share(master->count))
+	if (!rg_keys_share() || !rg_anchor_share() || !rg_proxy_fallback_share() || !rg_webhook_share() ||
+		!rg_metrics_share(master->count))
 	{
 		rg_log(RG_LOG_ERROR, "the gateway cannot start: out of memory", NULL);
 		return false;

@@ -137,6 +137,14 @@ rg_metrics_queue_wait(int64_t micros)
 		observe(&own->queue_wait, micros);
 }
 
+void
+rg_metrics_webhook(RgMetricCounter result, int64_t micros)
+{
+	rg_metrics_count(result, 1);
+	if (own != NULL)
+		observe(&own->webhooks, micros);
+}
+
 static uint64_t
 micros_of(struct timeval time)
 {

@@ -35,6 +35,21 @@ typedef enum RgMetricCounter
 	RG_COUNT_DATABASE_LOSSES,	/* of connections to the database */
 	RG_COUNT_CUT_FOR_SLOWNESS,	/* readers of answers */
 	RG_COUNT_CUT_FOR_MEMORY,
+	RG_COUNT_COMPLETIONS_FINISHED,
+	RG_COUNT_COMPLETIONS_LEFT,	/* the client did */
+	RG_COUNT_COMPLETIONS_FAILED,
+	RG_COUNT_COMPLETIONS_REFUSED,	/* by the provider, or for lack of room */
+	RG_COUNT_TOKENS_INPUT,		/* as they were charged */
+	RG_COUNT_TOKENS_OUTPUT,
+	RG_COUNT_WEBHOOK_DELIVERED, /* attempts, in the order of RgWebhookResult */
+	RG_COUNT_WEBHOOK_GONE,
+	RG_COUNT_WEBHOOK_REJECTED,
+	RG_COUNT_WEBHOOK_TIMEOUT,
+	RG_COUNT_WEBHOOK_UNREACHABLE,
+	RG_COUNT_WEBHOOK_UNTRUSTED,
+	RG_COUNT_WEBHOOK_REFUSED_ADDRESS,
+	RG_COUNT_WEBHOOK_REFUSED_URL,
+	RG_COUNT_WEBHOOK_BROKEN,
 	RG_COUNT_CPU_MICROSECONDS,
 	RG_COUNTERS
 } RgMetricCounter;
@@ -57,11 +72,12 @@ typedef enum RgMetricGauge
 	RG_GAUGE_QUEUED,			/* requests that wait for one */
 	RG_GAUGE_OUTPUT_BYTES,		/* kept for slow readers */
 	RG_GAUGE_CACHE_BYTES,		/* of bodies that are held */
+	RG_GAUGE_WEBHOOKS,			/* that are with receivers */
 	RG_GAUGE_LOG_BROKEN,		/* the access log cannot be written */
 	RG_GAUGES
 } RgMetricGauge;
 
-/* Of http_request_duration_seconds and relay_queue_wait_seconds; the last is +Inf. */
+/* Of all histograms; the last is +Inf. */
 #define RG_BUCKETS 15
 
 typedef struct RgHistogram
@@ -77,6 +93,7 @@ typedef struct RgMetricSlot
 	_Atomic int64_t gauges[RG_GAUGES];
 	_Atomic uint64_t refusals[RG_REFUSAL_WORDS];
 	RgHistogram queue_wait;
+	RgHistogram webhooks;
 	RgHistogram requests[RG_SERIES_MAX];
 } RgMetricSlot;
 
@@ -125,6 +142,7 @@ extern void rg_metrics_count(RgMetricCounter counter, uint64_t more);
 extern void rg_metrics_set(RgMetricGauge gauge, int64_t value);
 extern void rg_metrics_answered(const RgAnswered *answered);
 extern void rg_metrics_queue_wait(int64_t micros);
+extern void rg_metrics_webhook(RgMetricCounter result, int64_t micros);
 
 /* Once a second in every worker: what the system says of the process. */
 extern void rg_metrics_tick(void);

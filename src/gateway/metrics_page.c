@@ -56,6 +56,24 @@ static const Sample counters[] = {
 	{"relay_response_cache_total", "result", "miss", RG_COUNT_CACHE_MISSES, NULL},
 	{"relay_response_cache_evictions_total", NULL, NULL, RG_COUNT_CACHE_EVICTIONS,
 	"Bodies that were dropped to make room for others."},
+	{"relay_completions_total", "outcome", "finished", RG_COUNT_COMPLETIONS_FINISHED,
+	"Requests that a language model was to answer."},
+	{"relay_completions_total", "outcome", "client_left", RG_COUNT_COMPLETIONS_LEFT, NULL},
+	{"relay_completions_total", "outcome", "failed", RG_COUNT_COMPLETIONS_FAILED, NULL},
+	{"relay_completions_total", "outcome", "refused", RG_COUNT_COMPLETIONS_REFUSED, NULL},
+	{"relay_completion_tokens_total", "kind", "input", RG_COUNT_TOKENS_INPUT,
+	"Tokens that completions were charged."},
+	{"relay_completion_tokens_total", "kind", "output", RG_COUNT_TOKENS_OUTPUT, NULL},
+	{"relay_webhook_attempts_total", "result", "delivered", RG_COUNT_WEBHOOK_DELIVERED,
+	"Webhooks that were sent, or were to be, by what came of it."},
+	{"relay_webhook_attempts_total", "result", "gone", RG_COUNT_WEBHOOK_GONE, NULL},
+	{"relay_webhook_attempts_total", "result", "rejected", RG_COUNT_WEBHOOK_REJECTED, NULL},
+	{"relay_webhook_attempts_total", "result", "timeout", RG_COUNT_WEBHOOK_TIMEOUT, NULL},
+	{"relay_webhook_attempts_total", "result", "unreachable", RG_COUNT_WEBHOOK_UNREACHABLE, NULL},
+	{"relay_webhook_attempts_total", "result", "untrusted", RG_COUNT_WEBHOOK_UNTRUSTED, NULL},
+	{"relay_webhook_attempts_total", "result", "refused_address", RG_COUNT_WEBHOOK_REFUSED_ADDRESS, NULL},
+	{"relay_webhook_attempts_total", "result", "refused_url", RG_COUNT_WEBHOOK_REFUSED_URL, NULL},
+	{"relay_webhook_attempts_total", "result", "broken", RG_COUNT_WEBHOOK_BROKEN, NULL},
 };
 
 static const Sample gauges[] = {
@@ -81,6 +99,8 @@ static const Sample gauges[] = {
 	"Of answers that clients have not taken yet."},
 	{"relay_response_cache_bytes", NULL, NULL, RG_GAUGE_CACHE_BYTES,
 	"Of answers that are held for cached routes."},
+	{"relay_webhook_active", NULL, NULL, RG_GAUGE_WEBHOOKS,
+	"Webhooks that are with receivers, or whose report is with the database."},
 	{"relay_access_log_broken", NULL, NULL, RG_GAUGE_LOG_BROKEN,
 	"Workers that cannot write the access log: lines are lost."},
 };
@@ -270,6 +290,17 @@ put_requests(Page *page)
 	put_histogram(&page->text, &sum, NULL);
 }
 
+static void
+put_webhooks(Page *page)
+{
+	RgHistogram sum;
+
+	begin(page, "webhook_duration_seconds", histogram,
+		  "Time from an attempt's begin to its answer, or to its failure.");
+	sum_histogram(page->metrics, offsetof(RgMetricSlot, webhooks), &sum);
+	put_histogram(&page->text, &sum, NULL);
+}
+
 static int64_t
 sum_refusals(const Page *page, RgRefusalKind kind)
 {
@@ -421,6 +452,7 @@ static void
 put_page(Page *page)
 {
 	put_requests(page);
+	put_webhooks(page);
 	put_samples(page, counters, NCOUNTERS, counter, sum_counter);
 	put_samples(page, gauges, NGAUGES, gauge, sum_gauge);
 	put_refusals(page);

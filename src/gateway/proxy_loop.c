@@ -12,7 +12,6 @@
 #define MAX_IDLE_CONNECTIONS 64L	/* kept open for the next requests */
 
 static struct event_base *base;
-static const RgProxyLoopCalls *calls;
 static CURLM *multi;
 static struct event timer;
 static int	inside = 0;			/* libcurl's functions that are on the stack */
@@ -33,7 +32,7 @@ start(RgTransfer *transfer)
 {
 	transfer->running = curl_multi_add_handle(multi, transfer->curl) == CURLM_OK;
 	if (!transfer->running)
-		calls->done(transfer, CURLE_OUT_OF_MEMORY);
+		transfer->calls->done(transfer, CURLE_OUT_OF_MEMORY);
 }
 
 static void
@@ -41,7 +40,7 @@ stop(RgTransfer *transfer)
 {
 	if (transfer->running)
 		curl_multi_remove_handle(multi, transfer->curl);
-	calls->free(transfer);
+	transfer->calls->free(transfer);
 }
 
 static void
@@ -83,7 +82,7 @@ tell_ended(void)
 			continue;
 		curl_easy_getinfo(message->easy_handle, CURLINFO_PRIVATE, (char **) &transfer);
 		if (!transfer->leaving)
-			calls->done(transfer, code);
+			transfer->calls->done(transfer, code);
 	}
 }
 
@@ -174,10 +173,9 @@ watch_socket(CURL *curl, curl_socket_t fd, int what, void *arg, void *socket_arg
 }
 
 bool
-rg_proxy_loop_init(struct event_base *event_base, const RgProxyLoopCalls *callbacks)
+rg_proxy_loop_init(struct event_base *event_base)
 {
 	base = event_base;
-	calls = callbacks;
 	if (curl_global_init(CURL_GLOBAL_DEFAULT) != CURLE_OK || (multi = curl_multi_init()) == NULL)
 		return false;
 	event_assign(&timer, base, -1, 0, on_timer, NULL);

@@ -14,27 +14,31 @@
 
 struct event_base;
 
+struct RgTransfer;
+
+/* What whoever starts a transfer is told of it. */
+typedef struct RgTransferCalls
+{
+	void		(*done) (struct RgTransfer *transfer, CURLcode code);	/* it ended by itself */
+	void		(*free) (struct RgTransfer *transfer);	/* the last call */
+} RgTransferCalls;
+
 /* A transfer of libcurl's; stands first in whatever has more to say of it. */
 typedef struct RgTransfer
 {
 	CURL	   *curl;
+	const RgTransferCalls *calls;
 	struct RgTransfer *next;	/* to be looked at after libcurl's callbacks */
 	bool		listed;			/* there */
 	bool		running;		/* libcurl has it */
 	bool		leaving;		/* to be freed */
 } RgTransfer;
 
-typedef struct RgProxyLoopCalls
-{
-	void		(*done) (RgTransfer *transfer, CURLcode code);	/* it ended by itself */
-	void		(*free) (RgTransfer *transfer); /* the last call */
-} RgProxyLoopCalls;
-
 /* Once a process; false when memory is used up. */
-extern bool rg_proxy_loop_init(struct event_base *base, const RgProxyLoopCalls *calls)
+extern bool rg_proxy_loop_init(struct event_base *base)
 			__attribute__((warn_unused_result));
 
-/* Starts a transfer whose curl has been set up. */
+/* Starts a transfer whose curl and calls have been set up. */
 extern void rg_proxy_loop_add(RgTransfer *transfer);
 
 /* Starts one anew that has ended. */

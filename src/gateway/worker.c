@@ -13,6 +13,7 @@
 
 #include "anchor.h"
 #include "clock.h"
+#include "completion.h"
 #include "conn_class.h"
 #include "deny.h"
 #include "log.h"
@@ -23,6 +24,7 @@
 #include "represent.h"
 #include "response.h"
 #include "sse.h"
+#include "webhook.h"
 
 #define TICK_US 50000
 #define ACCEPTS_A_TURN 64
@@ -119,7 +121,9 @@ on_accept(evutil_socket_t fd, short what, void *arg)
 static bool
 has_drained(const RgWorker *worker, int64_t now)
 {
-	return worker->draining && (worker->nconns == 0 || now >= worker->drain_until);
+	bool		idle = worker->nconns == 0 && rg_completion_idle() && rg_webhook_idle();
+
+	return worker->draining && (idle || now >= worker->drain_until);
 }
 
 static void
@@ -135,6 +139,8 @@ on_tick(evutil_socket_t fd, short what, void *arg)
 	rg_lane_tick(&worker->slow, now);
 	rg_sse_tick(now);
 	rg_proxy_tick(now);
+	rg_completion_tick(now);
+	rg_webhook_tick(now);
 	rg_conn_expire(worker, now);
 	if (worker->draining)
 		rg_conn_close_idle(worker);
@@ -152,6 +158,7 @@ on_second(evutil_socket_t fd, short what, void *arg)
 	rg_anchor_tick(arg);
 	rg_proxy_fallback_tick(arg);
 	rg_sse_second(rg_now());
+	rg_webhook_second(rg_now());
 	rg_output_check(arg, rg_now());
 	rg_metrics_second(arg);
 	rg_access_log_flush();
@@ -168,6 +175,7 @@ on_flush(evutil_socket_t fd, short what, void *arg)
 	rg_lane_flush(&worker->writes);
 	rg_lane_flush(&worker->slow);
 	rg_sse_flush();
+	rg_webhook_flush();
 }
 
 static void
@@ -195,6 +203,8 @@ on_stop(evutil_socket_t signal, short what, void *arg)
 	rg_conn_close_idle(worker);
 	rg_sse_drain();
 	rg_proxy_drain();
+	rg_completion_drain();
+	rg_webhook_drain();
 }
 
 void
@@ -295,6 +305,8 @@ rg_worker_run(const RgConfig *config, int listener, pid_t master)
 	rg_peer_init(config, worker->max_conns);
 	rg_represent_init(config);
 	rg_proxy_init(worker);
+	rg_completion_init(worker);
+	rg_webhook_init(worker);
 	rg_output_init(worker);
 	rg_job_limit_memory(config->max_body_memory);
 	on_tick(-1, 0, worker);
@@ -305,6 +317,7 @@ rg_worker_run(const RgConfig *config, int listener, pid_t master)
 	rg_lane_close(&worker->writes);
 	rg_lane_close(&worker->slow);
 	rg_sse_close();
+	rg_webhook_close();
 	rg_access_log_flush();
 	return EXIT_SUCCESS;
 }

@@ -525,6 +525,7 @@ NO_CODES = {
     "invalid_schema",  # of a route that is being written: an errdetail
     "value_does_not_open",  # becomes not_found in serve()
     "api_key",  # the name of an origin of identities
+    "rate_limit_error", "server_error",  # types of OpenAI's errors
     "relay_guard", "information_schema", "jwt_key", "api_key_pepper", "request_id",  # names of schemas and columns
 }
 

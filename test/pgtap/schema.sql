@@ -28,8 +28,8 @@ SELECT is_empty($$SELECT FROM pg_settings WHERE name = 'relay_guard.context'$$, 
 -- what pg_dump keeps, and what it must not
 SELECT set_eq($$SELECT c.oid::regclass::text FROM pg_extension e, unnest(e.extconfig) o JOIN pg_class c ON c.oid = o
                 WHERE e.extname = 'relay_guard' AND c.relkind = 'r'$$,
-              '{relay_guard.api_key,relay_guard.api_key_pepper,relay_guard.audit_seal,relay_guard.budget_alert,relay_guard.budget_policy,relay_guard.idempotency_key,relay_guard.issuer,relay_guard.jwt_key,relay_guard.model,relay_guard.model_version,relay_guard.open_reservation,relay_guard.quota_policy,relay_guard.rate_override,relay_guard.rate_policy,relay_guard.revocation,relay_guard.route,relay_guard.subject_prefix,relay_guard.upstream,relay_guard.usage_round,relay_guard.usage_total,relay_guard.webhook_secret}'::text[],
-              'configuration tables, seals and answers kept for repetitions are dumped, and no others');
+              '{relay_guard.api_key,relay_guard.api_key_pepper,relay_guard.audit_seal,relay_guard.budget_alert,relay_guard.budget_policy,relay_guard.idempotency_key,relay_guard.issuer,relay_guard.jwt_key,relay_guard.model,relay_guard.model_version,relay_guard.open_reservation,relay_guard.quota_policy,relay_guard.rate_override,relay_guard.rate_policy,relay_guard.revocation,relay_guard.route,relay_guard.subject_prefix,relay_guard.upstream,relay_guard.usage_round,relay_guard.usage_total,relay_guard.webhook_delivery,relay_guard.webhook_endpoint,relay_guard.webhook_message,relay_guard.webhook_secret}'::text[],
+              'configuration tables, seals, answers kept for repetitions and webhooks are dumped, and no others');
 SELECT is(relpersistence, 'u', relname || ' is unlogged') FROM pg_class
 WHERE relname IN ('rate_counter', 'quota_counter', 'budget_counter') AND relnamespace = 'relay_guard'::regnamespace ORDER BY relname;
 

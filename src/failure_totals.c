@@ -1,6 +1,6 @@
 /*
- * decrypt_totals.c
- *		How many values did not open; decrypt_totals.h has the contract.
+ * failure_totals.c
+ *		What failed in each database; failure_totals.h has the contract.
  */
 #include "postgres.h"
 
@@ -10,15 +10,15 @@
 #include "storage/lwlock.h"
 #include "storage/shmem.h"
 
-#include "decrypt_totals.h"
+#include "failure_totals.h"
 
-#define TRANCHE "relay_guard_decrypt_totals"
+#define TRANCHE "relay_guard_failure_totals"
 #define PLACES 1024
 
 typedef struct Place
 {
 	Oid			database;		/* InvalidOid: not in use */
-	pg_atomic_uint64 failures;
+	pg_atomic_uint64 failures[RG_FAILURES];
 } Place;
 
 static Place *places = NULL;
@@ -33,25 +33,30 @@ places_size(void)
 	return mul_size(PLACES, sizeof(Place));
 }
 
+static void
+clear_place(Place *place)
+{
+	place->database = InvalidOid;
+	for (int i = 0; i < RG_FAILURES; i++)
+		pg_atomic_init_u64(&place->failures[i], 0);
+}
+
 void
-rg_decrypt_totals_request_shmem(void)
+rg_failure_totals_request_shmem(void)
 {
 	RequestAddinShmemSpace(places_size());
 	RequestNamedLWLockTranche(TRANCHE, 1);
 }
 
 void
-rg_decrypt_totals_startup_shmem(void)
+rg_failure_totals_startup_shmem(void)
 {
 	bool		found;
 
 	places = ShmemInitStruct(TRANCHE, places_size(), &found);
 	places_lock = &GetNamedLWLockTranche(TRANCHE)->lock;
 	for (int i = 0; !found && i < PLACES; i++)
-	{
-		places[i].database = InvalidOid;
-		pg_atomic_init_u64(&places[i].failures, 0);
-	}
+		clear_place(&places[i]);
 }
 
 static Place *
@@ -79,16 +84,16 @@ find_or_make_place(void)
 }
 
 void
-rg_decrypt_totals_add(void)
+rg_failure_totals_add(RgFailure failure)
 {
 	if (own_place == NULL && places != NULL)
 		own_place = find_or_make_place();
 	if (own_place != NULL)
-		pg_atomic_fetch_add_u64(&own_place->failures, 1);
+		pg_atomic_fetch_add_u64(&own_place->failures[failure], 1);
 }
 
 int64
-rg_decrypt_totals_read(void)
+rg_failure_totals_read(RgFailure failure)
 {
 	Place	   *place;
 	int64		failures = 0;
@@ -98,24 +103,31 @@ rg_decrypt_totals_read(void)
 	LWLockAcquire(places_lock, LW_SHARED);
 	place = find_place(MyDatabaseId);
 	if (place != NULL)
-		failures = (int64) pg_atomic_read_u64(&place->failures);
+		failures = (int64) pg_atomic_read_u64(&place->failures[failure]);
 	LWLockRelease(places_lock);
 	return failures;
 }
 
 void
-rg_decrypt_totals_purge(Oid database)
+rg_failure_totals_purge(Oid database)
 {
 	Place	   *place;
 
 	LWLockAcquire(places_lock, LW_EXCLUSIVE);
 	place = find_place(database);
 	if (place != NULL)
-	{
-		pg_atomic_write_u64(&place->failures, 0);
-		place->database = InvalidOid;
-	}
+		clear_place(place);
 	LWLockRelease(places_lock);
+}
+
+static Datum
+failures_or_null(FunctionCallInfo fcinfo, RgFailure failure)
+{
+	int64		failures = rg_failure_totals_read(failure);
+
+	if (failures < 0)
+		PG_RETURN_NULL();
+	PG_RETURN_INT64(failures);
 }
 
 PG_FUNCTION_INFO_V1(relay_guard_read_decrypt_failures);
@@ -124,9 +136,14 @@ PG_FUNCTION_INFO_V1(relay_guard_read_decrypt_failures);
 Datum
 relay_guard_read_decrypt_failures(PG_FUNCTION_ARGS)
 {
-	int64		failures = rg_decrypt_totals_read();
+	return failures_or_null(fcinfo, RG_FAILURE_DECRYPT);
+}
 
-	if (failures < 0)
-		PG_RETURN_NULL();
-	PG_RETURN_INT64(failures);
+PG_FUNCTION_INFO_V1(relay_guard_read_webhook_failures);
+
+/* read_webhook_failures() → bigint, or NULL */
+Datum
+relay_guard_read_webhook_failures(PG_FUNCTION_ARGS)
+{
+	return failures_or_null(fcinfo, RG_FAILURE_WEBHOOK);
 }
