@@ -9,7 +9,8 @@ CREATE TABLE webhook_endpoint (
     url             text NOT NULL CHECK (url ~ '^https?://([A-Za-z0-9][A-Za-z0-9.-]*|\[[0-9A-Fa-f:.]+\])(:[1-9][0-9]{0,4})?([/?][A-Za-z0-9._~!$&''()*+,;=:@/?%-]*)?$'
                                          AND octet_length(url) <= 2048),
     types           text[] NOT NULL DEFAULT '{}' CHECK (array_position(types, NULL) IS NULL AND cardinality(types) <= 100
-                                                        AND array_to_string(types, ' ') ~ '^[A-Za-z0-9_. ]*$'),
+                                                        AND cardinality(string_to_array(array_to_string(types, ','), ',')) = cardinality(types)
+                                                        AND array_to_string(types, ',') ~ '^([A-Za-z0-9_]+([.,][A-Za-z0-9_]+)*)?$'),
     workspace       text CHECK (octet_length(workspace) BETWEEN 1 AND 255),
     timeout         interval NOT NULL DEFAULT '15 s' CHECK (timeout BETWEEN '1 s' AND '60 s'),
     disabled_at     timestamptz,
@@ -63,7 +64,7 @@ CREATE TABLE webhook_delivery (
     CHECK (leased_until IS NULL OR state = 'pending')
 );
 CREATE INDEX webhook_delivery_due ON webhook_delivery (endpoint, next_at);
-CREATE INDEX webhook_delivery_leased ON webhook_delivery (endpoint) WHERE leased_until IS NOT NULL;
+CREATE INDEX webhook_delivery_leased ON webhook_delivery (endpoint, leased_until) WHERE leased_until IS NOT NULL;
 CREATE INDEX webhook_delivery_failed ON webhook_delivery (endpoint) WHERE state = 'failed';
 COMMENT ON TABLE webhook_delivery IS 'A message on its way to an endpoint.';
 COMMENT ON COLUMN webhook_delivery.attempts IS 'How often it was handed to a gateway; the number of the present attempt.';
@@ -119,10 +120,20 @@ LANGUAGE C VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'relay_guard_webhook_m
 COMMENT ON FUNCTION webhook_message_new() IS
 'A new id of a message, and the request that is being served, whose answer will tell the gateway that there is something to send; for webhook_send().';
 
+CREATE FUNCTION webhook_payload_used() RETURNS void
+LANGUAGE C VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'relay_guard_webhook_payload_used';
+COMMENT ON FUNCTION webhook_payload_used() IS
+'Has the server log nothing of the present statement''s text and parameters, which hold what tenants may see; for webhook_send().';
+
 CREATE FUNCTION webhook_body(type text, at timestamptz, payload jsonb) RETURNS bytea
-LANGUAGE sql STABLE STRICT SET search_path = pg_catalog, pg_temp AS $$
-SELECT convert_to(format('{"type":%s,"timestamp":"%s","data":%s}', to_json(type),
-                         to_char(at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"'), payload), 'UTF8')
+LANGUAGE plpgsql STABLE STRICT SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+    RETURN convert_to(format('{"type":%s,"timestamp":"%s","data":%s}', to_json(type),
+                             to_char(at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"'), payload), 'UTF8');
+EXCEPTION WHEN character_not_in_repertoire OR untranslatable_character THEN
+    -- Without the bytes that PostgreSQL's message quotes
+    RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value', MESSAGE = 'a webhook must be text that UTF-8 has';
+END
 $$;
 COMMENT ON FUNCTION webhook_body(text, timestamptz, jsonb) IS 'The body of a message in the form of Standard Webhooks.';
 
@@ -135,6 +146,7 @@ DECLARE
     endpoints uuid[];
     number bigint;
 BEGIN
+    PERFORM relay_guard.webhook_payload_used();
     IF $2 IS NULL OR $1 IS NULL OR $1 !~ '^[A-Za-z0-9_]+(\.[A-Za-z0-9_]+)*$' THEN
         RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value',
             MESSAGE = 'a webhook needs a type and a payload',
@@ -159,68 +171,103 @@ COMMENT ON FUNCTION webhook_send(text, jsonb, text) IS
 
 -- Handing out
 
+-- What gateways call each second is in PL/pgSQL, which keeps its plans, and never compiled.
+
 CREATE FUNCTION webhook_delay(tries int, retry_after int) RETURNS interval
-LANGUAGE sql VOLATILE SET search_path = pg_catalog, pg_temp AS $$
-SELECT greatest(delay * (1 + random() / 10), make_interval(secs => least(retry_after, 86400)))
-FROM (SELECT ('{5 s,5 min,30 min,2 h,5 h,10 h,14 h,20 h,24 h}'::interval[])[tries] AS delay) AS schedule
-WHERE delay IS NOT NULL
+LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    delays CONSTANT interval[] := '{5 s,5 min,30 min,2 h,5 h,10 h,14 h,20 h,24 h}';
+BEGIN
+    IF tries > cardinality(delays) THEN
+        RETURN NULL;
+    END IF;
+    RETURN greatest(delays[tries] * (1 + random() / 10), make_interval(secs => least(coalesce(retry_after, 0), 86400)));
+END
 $$;
 COMMENT ON FUNCTION webhook_delay(int, int) IS
 'How long to wait after so many attempts that failed, the last with that Retry-After in seconds; NULL: it is given up.';
 
--- Whoever claims for an endpoint has its row locked, so that two at once do not both find
--- room for eight.
+CREATE FUNCTION webhook_give_up_lost(moment timestamptz) RETURNS void
+LANGUAGE plpgsql VOLATILE STRICT SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+    UPDATE relay_guard.webhook_delivery SET state = 'failed', next_at = NULL, leased_until = NULL, finished_at = moment,
+        last_error = 'the last attempt was lost with its gateway'
+    WHERE id IN (
+        SELECT d.id FROM relay_guard.webhook_delivery d
+        WHERE d.leased_until <= moment AND relay_guard.webhook_delay(d.attempts - d.attempts_before, 0) IS NULL
+        FOR UPDATE SKIP LOCKED);
+END
+$$;
+COMMENT ON FUNCTION webhook_give_up_lost(timestamptz) IS 'Gives up what nobody said the end of, in the last attempt.';
+
+-- Locked until the transaction's end: of two that ask at once only one finds room for eight
+-- at an endpoint.  The other does not wait, and whoever has the lock next looks for what is
+-- under way in a statement of its own, which sees what the one before has taken.
+CREATE FUNCTION webhook_endpoints_due(moment timestamptz) RETURNS uuid[]
+LANGUAGE plpgsql VOLATILE STRICT SET search_path = pg_catalog, pg_temp SET jit = off AS $$
+BEGIN
+    RETURN ARRAY(
+        SELECT e.id FROM relay_guard.webhook_endpoint e
+        WHERE e.disabled_at IS NULL
+          AND EXISTS (SELECT FROM relay_guard.webhook_delivery d WHERE d.endpoint = e.id AND d.next_at <= moment)
+        FOR NO KEY UPDATE SKIP LOCKED);
+END
+$$;
+COMMENT ON FUNCTION webhook_endpoints_due(timestamptz) IS
+'Locks the endpoints at which something is due and that nobody else has locked.';
+
 CREATE FUNCTION webhook_candidates(endpoints uuid[], moment timestamptz, OUT delivery bigint, OUT endpoint uuid)
 RETURNS SETOF record
-LANGUAGE sql STABLE STRICT SET search_path = pg_catalog, pg_temp AS $$
-SELECT d.id, e.id
-FROM unnest(endpoints) AS e (id)
-CROSS JOIN LATERAL (
-    SELECT count(*) AS number FROM relay_guard.webhook_delivery u WHERE u.endpoint = e.id AND u.leased_until > moment
-) AS under_way
-CROSS JOIN LATERAL (
-    SELECT d.id, d.next_at, row_number() OVER (ORDER BY d.next_at) AS place FROM relay_guard.webhook_delivery d
-    WHERE d.endpoint = e.id AND d.next_at <= moment ORDER BY d.next_at LIMIT greatest(0, 8 - under_way.number)
-) AS d
-ORDER BY under_way.number + d.place, d.next_at
+LANGUAGE plpgsql VOLATILE STRICT SET search_path = pg_catalog, pg_temp SET jit = off AS $$
+#variable_conflict use_column
+BEGIN
+    RETURN QUERY
+    SELECT d.id, e.id
+    FROM unnest(endpoints) AS e (id)
+    CROSS JOIN LATERAL (
+        SELECT count(*) AS number FROM relay_guard.webhook_delivery u WHERE u.endpoint = e.id AND u.leased_until > moment
+    ) AS under_way
+    CROSS JOIN LATERAL (
+        SELECT d.id, d.next_at, row_number() OVER (ORDER BY d.next_at) AS place FROM relay_guard.webhook_delivery d
+        WHERE d.endpoint = e.id AND d.next_at <= moment ORDER BY d.next_at LIMIT greatest(0, 8 - under_way.number)
+    ) AS d
+    ORDER BY under_way.number + d.place, d.next_at;
+END
 $$;
 COMMENT ON FUNCTION webhook_candidates(uuid[], timestamptz) IS
 'What is due at those endpoints, at each as many as make eight with those under way; first those of endpoints that have least under way.';
 
-CREATE FUNCTION webhook_give_up_lost(moment timestamptz) RETURNS void
-LANGUAGE sql VOLATILE STRICT SET search_path = pg_catalog, pg_temp AS $$
-UPDATE relay_guard.webhook_delivery SET state = 'failed', next_at = NULL, leased_until = NULL, finished_at = moment,
-    last_error = 'the last attempt was lost with its gateway'
-WHERE id IN (
-    SELECT d.id FROM relay_guard.webhook_delivery d
-    WHERE d.leased_until <= moment AND relay_guard.webhook_delay(d.attempts - d.attempts_before, 0) IS NULL
-    FOR UPDATE SKIP LOCKED)
-$$;
-COMMENT ON FUNCTION webhook_give_up_lost(timestamptz) IS 'Gives up what nobody said the end of, in the last attempt.';
-
 CREATE FUNCTION webhook_headers(delivery bigint) RETURNS text[]
-LANGUAGE sql VOLATILE STRICT SET search_path = pg_catalog, pg_temp AS $$
-SELECT array_agg(header ORDER BY place, part)
-FROM relay_guard.webhook_delivery d
-JOIN relay_guard.webhook_message m ON m.id = d.message
-JOIN relay_guard.webhook_endpoint e ON e.id = d.endpoint
-CROSS JOIN LATERAL relay_guard.webhook_endpoint_sign(e.name, m.public_id, m.body, NULL) AS s
-CROSS JOIN LATERAL (VALUES (1, 'content-type', 'application/json'), (2, 'user-agent', 'relay_guard'),
-    (3, 'webhook-id', s."webhook-id"), (4, 'webhook-timestamp', s."webhook-timestamp"),
-    (5, 'webhook-signature', s."webhook-signature"), (6, 'x-signature', s."x-signature"),
-    (7, 'x-request-id', m.request_id)) AS line (place, name, value)
-CROSS JOIN LATERAL (VALUES (1, line.name), (2, line.value)) AS pair (part, header)
-WHERE d.id = $1 AND line.value IS NOT NULL
+LANGUAGE plpgsql VOLATILE STRICT SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    message record;
+    signed record;
+BEGIN
+    SELECT e.name, m.public_id, m.body, m.request_id INTO message
+    FROM relay_guard.webhook_delivery d
+    JOIN relay_guard.webhook_message m ON m.id = d.message
+    JOIN relay_guard.webhook_endpoint e ON e.id = d.endpoint
+    WHERE d.id = $1;
+    SELECT * INTO signed FROM relay_guard.webhook_endpoint_sign(message.name, message.public_id, message.body, NULL);
+    RETURN ARRAY['content-type', 'application/json', 'user-agent', 'relay_guard',
+                 'webhook-id', signed."webhook-id", 'webhook-timestamp', signed."webhook-timestamp",
+                 'x-signature', signed."x-signature"]
+        || CASE WHEN signed."webhook-signature" IS NOT NULL THEN ARRAY['webhook-signature', signed."webhook-signature"] END
+        || CASE WHEN message.request_id IS NOT NULL THEN ARRAY['x-request-id', message.request_id] END;
+END
 $$;
 COMMENT ON FUNCTION webhook_headers(bigint) IS
 'The headers of an attempt that is made now: name, value, name and so on. Error RG503 where the endpoint has no secret that opens.';
 
 CREATE FUNCTION webhook_postpone(delivery bigint, moment timestamptz, reason text) RETURNS void
-LANGUAGE sql VOLATILE STRICT SET search_path = pg_catalog, pg_temp AS $$
-UPDATE relay_guard.webhook_delivery SET next_at = moment + interval '1 minute', leased_until = NULL, last_error = left(reason, 500)
-WHERE id = (SELECT d.id FROM relay_guard.webhook_delivery d WHERE d.id = $1 AND d.next_at <= moment FOR UPDATE SKIP LOCKED)
+LANGUAGE plpgsql VOLATILE STRICT SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+    UPDATE relay_guard.webhook_delivery SET next_at = moment + interval '1 minute', leased_until = NULL, last_error = left(reason, 500)
+    WHERE id = (SELECT d.id FROM relay_guard.webhook_delivery d WHERE d.id = $1 AND d.next_at <= moment FOR UPDATE SKIP LOCKED);
+END
 $$;
-COMMENT ON FUNCTION webhook_postpone(bigint, timestamptz, text) IS 'Has a delivery that cannot be signed wait a minute, without an attempt.';
+COMMENT ON FUNCTION webhook_postpone(bigint, timestamptz, text) IS
+'Has a delivery that cannot be signed wait a minute, without an attempt.';
 
 CREATE FUNCTION webhook_claim(most int, lease interval DEFAULT '2 minutes')
 RETURNS TABLE (delivery bigint, attempt int, url text, headers text[], body bytea, timeout_ms int)
@@ -228,9 +275,9 @@ LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 #variable_conflict use_column
 DECLARE
     moment CONSTANT timestamptz := clock_timestamp();
+    candidate record;
     endpoints uuid[];
     unsigned uuid[] := '{}';
-    candidate record;
     claimed int := 0;
 BEGIN
     IF $1 IS NULL OR $1 < 0 OR $2 IS NULL OR $2 NOT BETWEEN interval '1 s' AND interval '1 h' THEN
@@ -238,11 +285,7 @@ BEGIN
             MESSAGE = 'most must be zero or more, and lease between a second and an hour';
     END IF;
     PERFORM relay_guard.webhook_give_up_lost(moment);
-    endpoints := ARRAY(
-        SELECT e.id FROM relay_guard.webhook_endpoint e
-        WHERE e.disabled_at IS NULL
-          AND EXISTS (SELECT FROM relay_guard.webhook_delivery d WHERE d.endpoint = e.id AND d.next_at <= moment)
-        FOR NO KEY UPDATE SKIP LOCKED);
+    endpoints := relay_guard.webhook_endpoints_due(moment);
     FOR candidate IN SELECT * FROM relay_guard.webhook_candidates(endpoints, moment) LOOP
         EXIT WHEN claimed >= $1;
         CONTINUE WHEN candidate.endpoint = ANY (unsigned);
@@ -294,10 +337,10 @@ BEGIN
     delay := relay_guard.webhook_delay(leased.tries, $5);
     outcome := CASE WHEN $3 BETWEEN 200 AND 299 THEN 'delivered' WHEN $3 = 410 THEN 'disabled'
                     WHEN delay IS NULL THEN 'failed' ELSE 'retry' END;
-    UPDATE relay_guard.webhook_delivery SET leased_until = NULL, last_status = $3, last_error = left($4, 500),
+    UPDATE relay_guard.webhook_delivery SET leased_until = NULL, last_error = left($4, 500),
         state = CASE outcome WHEN 'delivered' THEN 'delivered' WHEN 'retry' THEN 'pending' ELSE 'failed' END,
         next_at = CASE outcome WHEN 'retry' THEN moment + delay END,
-        finished_at = CASE WHEN outcome <> 'retry' THEN moment END
+        last_status = CASE WHEN $3 BETWEEN 100 AND 999 THEN $3 END, finished_at = CASE WHEN outcome <> 'retry' THEN moment END
     WHERE id = $1;
     IF outcome = 'disabled' THEN
         UPDATE relay_guard.webhook_endpoint SET disabled_at = moment, disabled_reason = 'it answered 410: it wants no more'
@@ -347,7 +390,7 @@ COMMENT ON FUNCTION webhook_enable(text) IS
 CREATE FUNCTION webhook_status()
 RETURNS TABLE (endpoint text, pending bigint, under_way bigint, failed bigint, oldest_pending interval,
                disabled_at timestamptz, disabled_reason text)
-LANGUAGE sql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+LANGUAGE sql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET jit = off AS $$
 SELECT e.name, waiting.pending, waiting.under_way, given_up.failed, clock_timestamp() - waiting.oldest,
        e.disabled_at, e.disabled_reason
 FROM relay_guard.webhook_endpoint e
@@ -393,7 +436,7 @@ COMMENT ON FUNCTION webhook_expire(int) IS
 -- Only what is due counts as waiting: an endpoint that is away for hours is no fault here.
 CREATE FUNCTION webhook_metrics(OUT name text, OUT type text, OUT help text, OUT labels jsonb, OUT value float8)
 RETURNS SETOF record
-LANGUAGE sql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+LANGUAGE sql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET jit = off AS $$
 WITH waiting AS (
     SELECT coalesce(sum(d.pending), 0) AS pending, min(d.due) AS due
     FROM relay_guard.webhook_endpoint e

@@ -165,6 +165,7 @@ static const RgProblemKind kinds[] = {
 	"Read the current state before sending the request again."},
 
 	{503, "upstream_busy", "too many requests are with the application behind the path", LATER},
+	{503, "model_unavailable", "the provider of the model is not set up", "Name another model, or send the request again later."},
 	{503, "overloaded", "too many requests are waiting", LATER},
 	{503, "unavailable", "the database cannot serve the request just now", LATER},
 	{503, "outcome_unknown", "the connection to the database was lost while it worked on the request",
@@ -209,6 +210,15 @@ rg_problem_kinds(size_t *count)
 	return kinds;
 }
 
+const RgProblemKind *
+rg_problem_kind(int status, RgSlice code)
+{
+	for (size_t i = 0; i < NKINDS; i++)
+		if (kinds[i].status == status && rg_slice_is(code, kinds[i].code))
+			return &kinds[i];
+	return NULL;
+}
+
 RgSlice
 rg_problem_code(int status)
 {
@@ -221,9 +231,10 @@ rg_problem_code(int status)
 RgSlice
 rg_problem_suggestion(int status, RgSlice code)
 {
-	for (size_t i = 0; i < NKINDS; i++)
-		if (kinds[i].status == status && rg_slice_is(code, kinds[i].code))
-			return rg_slice_of(kinds[i].suggestion);
+	const RgProblemKind *kind = rg_problem_kind(status, code);
+
+	if (kind != NULL)
+		return rg_slice_of(kind->suggestion);
 	if (status >= 500)
 		return RG_SLICE("Send the request again later.");
 	return RG_SLICE("Correct the request before sending it again.");

@@ -1,6 +1,6 @@
 /*
  * webhook_outbox.c
- *		webhook_message_new() and webhook_endpoint_secret_set().
+ *		What webhook_send() needs in C, and webhook_endpoint_secret_set().
  */
 #include "postgres.h"
 
@@ -64,6 +64,16 @@ current_request(void)
 	if (serving != NULL && serving->request->request_id.len > 0)
 		return serving->request->request_id;
 	return identity != NULL ? identity->request_id : rg_slice(NULL, 0);
+}
+
+PG_FUNCTION_INFO_V1(relay_guard_webhook_payload_used);
+
+/* webhook_payload_used(), first thing in webhook_send() */
+Datum
+relay_guard_webhook_payload_used(PG_FUNCTION_ARGS)
+{
+	rg_log_guard_secret_used();
+	PG_RETURN_VOID();
 }
 
 PG_FUNCTION_INFO_V1(relay_guard_webhook_message_new);

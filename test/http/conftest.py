@@ -180,7 +180,7 @@ class Gateway:
         self.port, self.binary = free_port(), binary or gateway_binary()
         self.dir = pathlib.Path(tempfile.mkdtemp(prefix="rg_gateway."))
         self.environment = clean_environment(
-            **{"DATABASE_URL": database_url, "RELAY_PORT": self.port, "WEB_ROOT": ROOT / "web",
+            **{"DATABASE_URL": database_url, "RELAY_PORT": self.port, "WEB_ROOT": ROOT / "web", "WEBHOOKS": "off",
                "WORKERS": 2, "ACCESS_LOG": self.dir / "access", **settings})
         self.process = None
 

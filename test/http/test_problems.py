@@ -538,6 +538,7 @@ NO_CODES = {
     "client_left",  # in a stream of events, for whoever comes back
     "value_does_not_open",  # becomes not_found in serve()
     "api_key",  # the name of an origin of identities
+    "rate_limit_error", "server_error",  # types of OpenAI's errors
     "relay_guard", "information_schema", "jwt_key", "api_key_pepper", "request_id",  # names of schemas and columns
 }
 
