@@ -155,7 +155,7 @@ def sqlstate(connection, statement, *arguments):
     return None
 
 
-def wait_for(condition, seconds=20):
+def wait_for(condition, seconds=60):
     end = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < end, "it did not happen"

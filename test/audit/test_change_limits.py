@@ -116,7 +116,7 @@ def test_a_long_statement_can_be_cancelled_while_it_is_logged(audited, connectio
     cancelled = time.monotonic()
     audited.run("SELECT pg_cancel_backend(%s)", connection.info.backend_pid)
     thread.join()
-    assert ends[0][0] == "57014" and ends[0][1] - cancelled < 2
+    assert ends[0][0] == "57014" and ends[0][1] - cancelled < 20
     assert run(connection, "SELECT count(*) FROM item") == [(0,)]
     assert run(connection, "SELECT count(*) FROM relay_guard.audit_log WHERE id > %s", first) == [(0,)]
 
