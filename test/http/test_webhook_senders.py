@@ -307,6 +307,26 @@ def test_whatever_dies_each_committed_message_arrives(start, outbox, receiver, p
     assert all(1 <= count <= attempts[id] for id, count in came.items())
 
 
+def test_a_database_that_refuses_is_not_asked_again_and_again(start, outbox, receiver, postgres):
+    """Such as a standby: each question is a line in its log."""
+    right = "EXECUTE ON FUNCTION relay_guard.webhook_claim(int, interval)"
+    postgres.sql(f"REVOKE {right} FROM relay_gateway")
+    asked = (postgres.dir / "log").read_text().count("permission denied for function webhook_claim")
+    try:
+        sender = start(WEBHOOKS="on", WORKERS=1)
+        name, _ = outbox.endpoint(receiver.url())
+        wait_until(lambda: "the database gives no webhooks to be sent" in sender.errors(), what="the first question")
+        until = time.monotonic() + 4.2
+        while time.monotonic() < until:
+            outbox.send(500, via=sender)
+            time.sleep(0.05)
+    finally:
+        postgres.sql(f"GRANT {right} TO relay_gateway")
+    wait_until(lambda: all(row[0] == "delivered" for row in outbox.deliveries(name)), what="delivery")
+    asked = (postgres.dir / "log").read_text().count("permission denied for function webhook_claim") - asked
+    assert 2 <= asked <= 4 and sender.errors().count("webhooks are sent again") == 1
+
+
 def test_it_can_be_turned_off(start, outbox, receiver):
     start(WEBHOOKS="off")
     outbox.endpoint(receiver.url())
