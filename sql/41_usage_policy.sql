@@ -28,7 +28,7 @@ COMMENT ON COLUMN quota_policy.scope IS
 COMMENT ON COLUMN quota_policy.cap IS 'What a window admits; 0 denies everything.';
 COMMENT ON COLUMN quota_policy."window" IS
 'hour, day or month of relay_guard.timezone, or lifetime: for ever.';
-COMMENT ON COLUMN quota_policy.unit IS 'What is counted, for those who read it: request, message, page.';
+COMMENT ON COLUMN quota_policy.unit IS 'What is counted, for those who read it: request, message, page. What token counts is told in the headers x-ratelimit-*-tokens of paths that speak OpenAI''s API.';
 COMMENT ON COLUMN quota_policy.shipped IS 'Comes with relay_guard, unchanged; not dumped.';
 COMMENT ON COLUMN quota_policy.enabled IS 'If not, it binds nobody: whoever takes it is free of it.';
 COMMENT ON COLUMN quota_policy.version IS 'New at every change, and never used again; whatever is written into it.';

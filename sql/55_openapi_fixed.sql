@@ -24,7 +24,8 @@ it names may come once. Members of a body that its schema does not name are igno
 `Retry-After` how many seconds to wait. What is refused counts against no quota or budget.
 
 **Errors** are `application/problem+json` (RFC 9457). Decide by `code`; `suggestion` says what to do, and `request_id`
-is what to ask about. Codes may be added, so take unknown ones by their status.
+is what to ask about. Codes may be added, so take unknown ones by their status. Under `/v1/chat/completions`, `/v1/models`
+and their like errors have the form that clients of OpenAI's API read, with the same codes.
 $text$)
 $$;
 COMMENT ON FUNCTION openapi_info() IS 'openapi(): about the document.';
@@ -82,6 +83,11 @@ END
 $$;
 COMMENT ON FUNCTION openapi_example(int, text, text, text) IS 'openapi(): a problem as it looks in an answer.';
 
+CREATE FUNCTION openapi_example_name(status int, code text, openai boolean) RETURNS text
+LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp
+RETURN CASE WHEN openai THEN 'openai_' ELSE '' END || status || '_' || code;
+COMMENT ON FUNCTION openapi_example_name(int, text, boolean) IS 'openapi(): what a problem of the catalog is called among the examples.';
+
 -- The header lines of an answer, each by reference.
 CREATE FUNCTION openapi_headers(names text[]) RETURNS json
 LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
@@ -94,8 +100,8 @@ END
 $$;
 COMMENT ON FUNCTION openapi_headers(text[]) IS 'openapi(): headers of an answer.';
 
--- An answer that is one of several problems of one status; status NULL: of any.
-CREATE FUNCTION openapi_problem_response(status int, problems json, headers text[]) RETURNS json
+-- An answer that is one of several problems of one status; status NULL: of any.  Clients of OpenAI's API get them in its form.
+CREATE FUNCTION openapi_problem_response(status int, problems json, headers text[], openai boolean) RETURNS json
 LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
 #variable_conflict use_column
 BEGIN
@@ -103,21 +109,47 @@ BEGIN
 	SELECT json_build_object(
 		'description', coalesce(relay_guard.status_title(status), 'No request that can be served') || ': ' || p.codes,
 		'headers', relay_guard.openapi_headers('{X-Request-ID}' || headers),
-		'content', json_build_object('application/problem+json', json_build_object(
+		'content', CASE WHEN openai THEN json_build_object('application/json', json_build_object(
+			'schema', json_build_object('allOf', json_build_array(
+				json_build_object('$ref', '#/components/schemas/OpenAIError'),
+				json_build_object('type', 'object', 'properties', json_build_object('error',
+					json_build_object('type', 'object', 'properties', json_build_object('code', json_build_object('enum', p.list))))))),
+			'examples', p.examples))
+		ELSE json_build_object('application/problem+json', json_build_object(
 			'schema', json_build_object('allOf', json_build_array(
 				json_build_object('$ref', '#/components/schemas/Problem'),
 				json_build_object('type', 'object', 'properties',
 					CASE WHEN status IS NULL THEN json_build_object('code', json_build_object('enum', p.list))
 					ELSE json_build_object('status', json_build_object('const', status),
 						'code', json_build_object('enum', p.list)) END))),
-			'examples', p.examples)))
+			'examples', p.examples)) END)
 	FROM (SELECT string_agg(DISTINCT e ->> 'code', ', ') AS codes, json_agg(DISTINCT e ->> 'code') AS list,
 			json_object_agg(CASE WHEN openapi_problem_response.status IS NULL THEN (e ->> 'status') || '_' ELSE '' END || (e ->> 'code'),
 				e -> 'example') AS examples
 		FROM json_array_elements(problems) e) p);
 END
 $$;
-COMMENT ON FUNCTION openapi_problem_response(int, json, text[]) IS 'openapi(): an answer that is a problem.';
+COMMENT ON FUNCTION openapi_problem_response(int, json, text[], boolean) IS 'openapi(): an answer that is a problem.';
+
+-- The catalog's problems as examples, in both forms
+CREATE FUNCTION openapi_examples() RETURNS json
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
+SELECT json_object_agg(e.name, json_build_object('summary', c.meaning, 'value', e.value))
+FROM relay_guard.problem_catalog() c
+CROSS JOIN LATERAL (VALUES
+	(relay_guard.openapi_example_name(c.status, c.code, false), relay_guard.openapi_example(c.status, c.code, c.meaning, c.suggestion)),
+	(relay_guard.openapi_example_name(c.status, c.code, true), relay_guard.openai_error(c.status, c.code, c.meaning, c.suggestion))) e(name, value)
+$$;
+COMMENT ON FUNCTION openapi_examples() IS 'openapi(): examples of problems.';
+
+-- What the answer is that no operation names
+CREATE FUNCTION openapi_common_response(openai boolean) RETURNS json
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
+SELECT relay_guard.openapi_problem_response(NULL, json_agg(json_build_object('status', status, 'code', code, 'example',
+	json_build_object('$ref', '#/components/examples/' || relay_guard.openapi_example_name(status, code, openai)))), '{}', openai)
+FROM relay_guard.openapi_common_problems()
+$$;
+COMMENT ON FUNCTION openapi_common_response(boolean) IS 'openapi(): the answer that is any problem.';
 
 -- What the gateway answers without serve(): src/gateway/health.c
 CREATE FUNCTION openapi_gateway(OUT path text, OUT method text, OUT body json)
@@ -168,6 +200,23 @@ RETURN json_strip_nulls($json$ {
 		"resets_at": {"type": "string", "format": "date-time", "description": "When the budget has room again."}
 	}
 },
+"OpenAIError": {
+	"type": "object",
+	"description": "Why a request was refused, as OpenAI's API tells it.",
+	"required": ["error"],
+	"properties": {"error": {
+		"type": "object",
+		"required": ["message", "type", "param", "code"],
+		"additionalProperties": false,
+		"properties": {
+			"message": {"type": "string", "description": "What is wrong here and what to do about it, for people."},
+			"type": {"type": "string", "enum": ["invalid_request_error", "authentication_error", "permission_error", "not_found_error",
+				"rate_limit_error", "insufficient_quota", "server_error"]},
+			"param": {"type": ["string", "null"], "description": "Which value is wrong, as in messages[0].content."},
+			"code": {"type": "string", "pattern": "^[a-z0-9_]+$", "description": "What happened, for programs."}
+		}
+	}}
+},
 "Health": {
 	"type": "object",
 	"required": ["status", "ok", "timestamp", "version"],
@@ -200,6 +249,12 @@ RETURN json_strip_nulls($json$ {
 "X-RateLimit-Limit": {"description": "Of the limit that is closest to denial: how many.", "schema": {"type": "integer", "minimum": 0}},
 "X-RateLimit-Remaining": {"description": "How many are left of it.", "schema": {"type": "integer", "minimum": 0}},
 "X-RateLimit-Reset": {"description": "When there are more, in seconds since 1970.", "schema": {"type": "integer", "minimum": 0}},
+"x-ratelimit-limit-requests": {"description": "Of the limit of requests that is closest to denial: how many.", "schema": {"type": "integer", "minimum": 0}},
+"x-ratelimit-remaining-requests": {"description": "How many are left of it.", "schema": {"type": "integer", "minimum": 0}},
+"x-ratelimit-reset-requests": {"description": "In how long there are more.", "schema": {"type": "string", "pattern": "^(([0-9]+h)?[0-9]+m)?[0-9]+s$", "examples": ["6m0s"]}},
+"x-ratelimit-limit-tokens": {"description": "Of the quota of tokens that is closest to denial: how many.", "schema": {"type": "integer", "minimum": 0}},
+"x-ratelimit-remaining-tokens": {"description": "How many are left of it.", "schema": {"type": "integer", "minimum": 0}},
+"x-ratelimit-reset-tokens": {"description": "In how long there are more.", "schema": {"type": "string", "pattern": "^(([0-9]+h)?[0-9]+m)?[0-9]+s$", "examples": ["6m0s"]}},
 "Retry-After": {"description": "How many seconds to wait.", "schema": {"type": "integer", "minimum": 0}},
 "x-should-retry": {"description": "Trying again does not help.", "schema": {"type": "string", "const": "false"}},
 "WWW-Authenticate": {"description": "What is wrong with the credentials (RFC 6750).", "schema": {"type": "string", "examples": ["Bearer realm=\"relay\", error=\"invalid_token\""]}},
@@ -230,10 +285,9 @@ CREATE FUNCTION openapi_components(responses json, paths json) RETURNS json
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
 WITH whole AS (
 	SELECT (SELECT json_object_agg(e.key, e.value) FROM (
-		SELECT 'Problem' AS key, relay_guard.openapi_problem_response(NULL,
-			(SELECT json_agg(json_build_object('status', status, 'code', code, 'example',
-				json_build_object('$ref', format('#/components/examples/%s_%s', status, code))))
-			FROM relay_guard.openapi_common_problems()), '{}') AS value
+		SELECT 'Problem' AS key, relay_guard.openapi_common_response(false) AS value
+		UNION ALL SELECT 'OpenAIError', relay_guard.openapi_common_response(true)
+		WHERE strpos(paths::text, '"#/components/responses/OpenAIError"') > 0
 		UNION ALL SELECT key, value FROM json_each(responses)) e) AS responses
 ), text AS (
 	SELECT whole.responses, paths::text || whole.responses AS all FROM whole
@@ -242,9 +296,7 @@ SELECT json_build_object(
 	'schemas', relay_guard.openapi_used(relay_guard.openapi_schemas(), t.all, '"#/components/schemas/'),
 	'responses', t.responses,
 	'headers', relay_guard.openapi_used(relay_guard.openapi_header_list(), t.all, '"#/components/headers/'),
-	'examples', relay_guard.openapi_used((SELECT json_object_agg(format('%s_%s', status, code), json_build_object(
-			'summary', meaning, 'value', relay_guard.openapi_example(status, code, meaning, suggestion)))
-		FROM relay_guard.problem_catalog()), t.all, '"#/components/examples/'),
+	'examples', relay_guard.openapi_used(relay_guard.openapi_examples(), t.all, '"#/components/examples/'),
 	'securitySchemes', relay_guard.openapi_used(relay_guard.openapi_security_schemes(), paths::text, '{"'))
 FROM text t
 $$;

@@ -18,7 +18,8 @@ BEGIN
 			r.request_body IS NOT NULL AS has_body,
 			r.result = 'proxy' AS proxied,
 			r.request_body IS NOT NULL OR r.parameters <> '[]' OR r.keyset <> '{}' AS has_values,
-			r.quota <> '{}' OR r.budget IS NOT NULL AS counted
+			r.quota <> '{}' OR r.budget IS NOT NULL OR r.result = 'completion' AS counted,
+			r.result = 'completion' AS completed
 	), possible AS (
 		SELECT c.status, c.code, c.meaning AS detail, c.suggestion
 		FROM fact f CROSS JOIN relay_guard.problem_catalog() c
@@ -39,10 +40,10 @@ BEGIN
 			WHEN 'idempotency_in_flight' THEN r.idempotency <> 'none'
 			WHEN 'idempotency_answer_not_kept' THEN r.idempotency <> 'none'
 			WHEN 'idempotency_key_reused' THEN r.idempotency <> 'none'
-			WHEN 'not_found' THEN r.result IN ('row', 'value', 'proxy', 'stream')
+			WHEN 'not_found' THEN r.result IN ('row', 'value', 'proxy', 'stream', 'completion')
 			WHEN 'invalid_last_event_id' THEN r.result = 'stream'
 			WHEN 'events_expired' THEN r.result = 'stream'
-			WHEN 'conflict' THEN r.method IN ('POST', 'PUT', 'PATCH') AND NOT f.proxied
+			WHEN 'conflict' THEN r.method IN ('POST', 'PUT', 'PATCH') AND NOT f.proxied AND NOT f.completed
 			WHEN 'body_too_large' THEN f.has_body OR (f.proxied AND f.writes)
 			WHEN 'body_too_complex' THEN f.has_body
 			WHEN 'unsupported_media_type' THEN f.has_body
@@ -52,7 +53,10 @@ BEGIN
 			WHEN 'invalid_value' THEN f.has_body
 			WHEN 'rate_limited' THEN r.rate <> '{}' OR f.takes_key
 			WHEN 'quota_exhausted' THEN r.quota <> '{}'
-			WHEN 'insufficient_quota' THEN r.budget IS NOT NULL
+			WHEN 'insufficient_quota' THEN r.budget IS NOT NULL OR f.completed
+			WHEN 'model_not_allowed' THEN f.completed
+			WHEN 'too_many_tokens' THEN f.completed
+			WHEN 'model_unavailable' THEN f.completed
 			WHEN 'internal' THEN true
 			WHEN 'overloaded' THEN true
 			WHEN 'unavailable' THEN true
@@ -62,7 +66,7 @@ BEGIN
 			WHEN 'timeout' THEN true
 			ELSE (c.code LIKE 'token\_%' AND f.identified) OR (c.code LIKE 'api\_key\_%' AND f.takes_key)
 				OR (c.code LIKE 'session\_%' AND f.takes_session AND r.auth <> 'optional')
-				OR (c.code LIKE 'upstream\_%' AND f.proxied)
+				OR (c.code LIKE 'upstream\_%' AND (f.proxied OR f.completed))
 		END
 	), raised AS (
 		SELECT s.key::int AS status, p.key AS code, p.value ->> 'detail' AS detail, p.value ->> 'suggestion' AS suggestion,
@@ -83,9 +87,14 @@ CREATE FUNCTION openapi_limit_headers(r route) RETURNS text[]
 LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
 #variable_conflict use_column
 BEGIN
-	RETURN CASE WHEN r.rate <> '{}' OR r.quota <> '{}' OR r.auth IN ('admin', 'api_key')
-	THEN '{RateLimit-Policy,RateLimit,X-RateLimit-Limit,X-RateLimit-Remaining,X-RateLimit-Reset}'::text[]
-	ELSE '{}' END;
+	IF r.rate = '{}' AND r.quota = '{}' AND r.auth NOT IN ('admin', 'api_key') THEN
+		RETURN '{}';
+	END IF;
+	RETURN '{RateLimit-Policy,RateLimit,X-RateLimit-Limit,X-RateLimit-Remaining,X-RateLimit-Reset}'::text[]
+	|| CASE WHEN NOT relay_guard.is_openai_path(r.path) THEN '{}' ELSE ARRAY(
+		SELECT format('x-ratelimit-%s-%ss', what, unit)
+		FROM unnest('{limit,remaining,reset}'::text[]) what, unnest('{request,token}'::text[]) unit
+		WHERE unit = 'request' OR EXISTS (SELECT FROM relay_guard.quota_policy q WHERE q.name = ANY (r.quota) AND q.unit = 'token')) END;
 END
 $$;
 COMMENT ON FUNCTION openapi_limit_headers(route) IS 'openapi(): the headers about limits that a route''s answers have.';
@@ -96,7 +105,7 @@ LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
 	RETURN CASE WHEN status < 500 THEN relay_guard.openapi_limit_headers(r) ELSE '{}' END
 	|| CASE WHEN status IN (429, 503) OR (status = 409 AND r.idempotency <> 'none') THEN '{Retry-After}'::text[] ELSE '{}' END
-	|| CASE WHEN status = 429 AND (r.quota <> '{}' OR r.budget IS NOT NULL) THEN '{x-should-retry}'::text[] ELSE '{}' END
+	|| CASE WHEN status = 429 AND (r.quota <> '{}' OR r.budget IS NOT NULL OR r.result = 'completion') THEN '{x-should-retry}'::text[] ELSE '{}' END
 	|| CASE WHEN status < 500 AND r.idempotency <> 'none' THEN '{Idempotent-Replayed}'::text[] ELSE '{}' END
 	|| CASE WHEN status = 401 OR (status = 403 AND r.scopes <> '{}') THEN '{WWW-Authenticate}'::text[] ELSE '{}' END;
 END
@@ -112,14 +121,16 @@ BEGIN
 	RETURN QUERY
 	SELECT p.status, relay_guard.openapi_problem_response(p.status,
 		json_agg(json_build_object('code', p.code, 'example',
-			CASE WHEN c.code IS NOT NULL THEN json_build_object('$ref', format('#/components/examples/%s_%s', p.status, p.code))
+			CASE WHEN c.code IS NOT NULL THEN json_build_object('$ref', '#/components/examples/' || relay_guard.openapi_example_name(p.status, p.code, o.openai))
+			WHEN o.openai THEN json_build_object('value', relay_guard.openai_error(p.status, p.code, p.detail, p.suggestion))
 			ELSE json_build_object('value', relay_guard.openapi_example(p.status, p.code, p.detail, p.suggestion)) END)
 			ORDER BY p.code),
-		relay_guard.openapi_problem_headers(r, p.status))
+		relay_guard.openapi_problem_headers(r, p.status), o.openai)
 	FROM relay_guard.openapi_problems(r) p
+	CROSS JOIN relay_guard.is_openai_path(r.path) o(openai)
 	LEFT JOIN relay_guard.problem_catalog() c
 		ON (c.status, c.code, c.meaning, c.suggestion) = (p.status, p.code, p.detail, p.suggestion)
-	GROUP BY p.status;
+	GROUP BY p.status, o.openai;
 END
 $$;
 COMMENT ON FUNCTION openapi_problem_responses(route) IS 'openapi(): a route''s answers that are problems.';
@@ -157,8 +168,11 @@ BEGIN
 			|| CASE r.idempotency WHEN 'none' THEN '{}' ELSE '{Idempotent-Replayed}'::text[] END
 			|| CASE WHEN r.cache_seconds IS NULL THEN '{}' ELSE '{ETag}'::text[] END)),
 		(3, 'content', CASE WHEN r.result = 'proxy' THEN json '{"*/*": {}}'
-			WHEN r.result = 'stream' THEN
+			WHEN r.result = 'stream' OR r.shape = 'events' THEN
 				json '{"text/event-stream": {"schema": {"type": "string", "description": "Server-sent events, each with its id."}}}'
+			WHEN r.shape = 'openai' THEN
+				json_build_object('application/json', json_build_object('schema', relay_guard.openapi_body(r)),
+					'text/event-stream', json '{"schema": {"type": "string", "description": "Where stream is true: chunks, each the data of an event, and [DONE]."}}')
 			WHEN r.status <> 204 AND r.result <> 'none' THEN
 				json_build_object('application/json', json_build_object('schema', relay_guard.openapi_body(r))) END)
 	) m(place, name, value)
@@ -189,7 +203,7 @@ BEGIN
 	UNION ALL
 	SELECT 'default', CASE r.result
 		WHEN 'proxy' THEN json '{"description": "What the application behind this path answers, or a problem", "content": {"*/*": {}}}'
-		ELSE json '{"$ref": "#/components/responses/Problem"}' END;
+		ELSE json_build_object('$ref', '#/components/responses/' || CASE WHEN relay_guard.is_openai_path(r.path) THEN 'OpenAIError' ELSE 'Problem' END) END;
 END
 $$;
 COMMENT ON FUNCTION openapi_answers(route) IS 'openapi(): a route''s answers that are no problems, and the rest.';

@@ -23,6 +23,8 @@ BEGIN
         END IF;
         EXECUTE format('GRANT EXECUTE ON FUNCTION relay_guard.serve(bytea), relay_guard.proxy_fallback(), relay_guard.ready(), relay_guard.metrics(),
             relay_guard.webhook_claim(int, interval), relay_guard.webhook_done(bigint, int, int, text, int),
+            relay_guard.completion_settle(uuid, bigint, bigint), relay_guard.completion_release(uuid), relay_guard.completion_extend(uuid, interval),
+            relay_guard.completion_events(bigint, uuid, text[], boolean, bigint),
             relay_guard.event_wait(bigint), relay_guard.event_read(bigint, uuid, bigint, int), relay_guard.event_state(bigint[]),
             relay_guard.has_leading_index(regclass, name[]), relay_guard.read_audited_tables(),
             relay_guard.audit_partitions(), relay_guard.month_partitions(regclass), relay_guard.audit_head(), %s TO %s', lint, grantee);
@@ -37,6 +39,7 @@ BEGIN
             relay_guard.budget_charge(text, bigint, bigint, bigint), relay_guard.budget_status(text),
             relay_guard.usage_own(), relay_guard.usd(bigint), relay_guard.cache_invalidate(text),
             relay_guard.event_open(text), relay_guard.event_append(text, text, text), relay_guard.event_end(text), relay_guard.event_last(text),
+            relay_guard.completion_stream(uuid), relay_guard.completion_models(),
             relay_guard.encrypt(text, bytea), relay_guard.encrypt(bytea, bytea), relay_guard.encrypt(jsonb, bytea),
             relay_guard.decrypt_text(bytea, bytea), relay_guard.decrypt_bytea(bytea, bytea),
             relay_guard.decrypt_jsonb(bytea, bytea), relay_guard.try_decrypt_text(bytea, bytea),

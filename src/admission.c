@@ -124,43 +124,33 @@ takes_api_key(const RgRoute *route)
 	return route->auth == RG_AUTH_API_KEY || route->auth == RG_AUTH_ADMIN;
 }
 
-/* What a route takes for credentials, as a sentence. */
-static RgSlice
-credentials_wanted(const RgRoute *route)
-{
-	if (takes_api_key(route))
-		return RG_SLICE("Send an API key as X-API-Key, or a token as Authorization: Bearer <token>.");
-	return RG_SLICE("Send a valid token as Authorization: Bearer <token>.");
-}
-
 static bool
-answer_unauthenticated(Admission *admission, RgSlice code, RgSlice detail, const char *challenge)
+answer_unauthenticated(Admission *admission, const RgProblem *problem, const char *challenge)
 {
-	bool		cookie = rg_session_cookie_sent(admission->request);
-	RgProblem	problem = {
-		.status = 401,
-		.code = code,
-		.detail = detail,
-		.suggestion = cookie ? RG_SLICE("Sign in again.") : credentials_wanted(admission->route),
-	};
-
 	rg_answer_header(admission->answer, "WWW-Authenticate: Bearer realm=\"relay\"%s", challenge);
-	return rg_answer_problem(admission->answer, admission->request, &problem);
+	return rg_answer_problem(admission->answer, admission->request, problem);
 }
 
 /* A request without credentials counts against its address. */
 static bool
 refuse_unauthenticated(Admission *admission)
 {
-	return take_limits(admission, NULL) &&
-		answer_unauthenticated(admission, RG_SLICE("unauthenticated"),
-							   RG_SLICE("this needs credentials"), "");
+	RgProblem	problem = {
+		.status = 401,
+		.code = RG_SLICE("unauthenticated"),
+		.detail = RG_SLICE("this needs credentials"),
+	};
+
+	if (takes_api_key(admission->route))
+		problem.suggestion = RG_SLICE("Send an API key as X-API-Key, or a token as Authorization: Bearer <token>.");
+	return take_limits(admission, NULL) && answer_unauthenticated(admission, &problem, "");
 }
 
 /* So does one with bad ones, which is noted; beyond the limits it is not. */
 static bool
 refuse_credentials(Admission *admission, RgSlice code, RgSlice detail, RgSlice subject)
 {
+	RgProblem	problem = {.status = 401,.code = code,.detail = detail};
 	RgDenied	denied = {
 		.class = RG_DENIAL_CREDENTIALS,
 		.code = code,
@@ -171,7 +161,7 @@ refuse_credentials(Admission *admission, RgSlice code, RgSlice detail, RgSlice s
 	if (!take_limits(admission, NULL))
 		return false;
 	rg_denial_note(&denied);
-	return answer_unauthenticated(admission, code, detail, ", error=\"invalid_token\"");
+	return answer_unauthenticated(admission, &problem, ", error=\"invalid_token\"");
 }
 
 /* The token of "Bearer <token>"; false for any other scheme. */
@@ -266,7 +256,6 @@ refuse_two_credentials(Admission *admission)
 		.status = 400,
 		.code = RG_SLICE("two_credentials"),
 		.detail = RG_SLICE("the request has more than one of a token, an API key and a session's cookie"),
-		.suggestion = RG_SLICE("Send only one of Authorization, X-API-Key and Cookie."),
 	};
 
 	return take_limits(admission, NULL) &&
@@ -299,13 +288,12 @@ identify(Admission *admission)
 }
 
 static bool
-refuse_forbidden(Admission *admission, RgSlice code, RgSlice detail, RgSlice suggestion)
+refuse_forbidden(Admission *admission, RgSlice code, RgSlice detail)
 {
 	RgProblem	problem = {
 		.status = 403,
 		.code = code,
 		.detail = detail,
-		.suggestion = suggestion,
 	};
 	RgDenied	denied = {
 		.class = RG_DENIAL_FORBIDDEN,
@@ -329,16 +317,13 @@ check_role(Admission *admission)
 
 	if ((auth == RG_AUTH_USER || auth == RG_AUTH_API_KEY) && rg_slice_is(identity->role, "anonymous"))
 		return refuse_forbidden(admission, RG_SLICE("sign_in_required"),
-								RG_SLICE("anonymous users may not do this"),
-								RG_SLICE("Sign in, then try again."));
+								RG_SLICE("anonymous users may not do this"));
 	if (auth == RG_AUTH_ADMIN && !rg_slice_is(identity->role, "admin"))
 		return refuse_forbidden(admission, RG_SLICE("admin_required"),
-								RG_SLICE("only admins may do this"),
-								RG_SLICE("Use the token or the API key of an admin."));
+								RG_SLICE("only admins may do this"));
 	if (auth == RG_AUTH_API_KEY && !by_key && identity->workspace_id.len == 0)
 		return refuse_forbidden(admission, RG_SLICE("workspace_required"),
-								RG_SLICE("this needs an API key, or a user who belongs to a workspace"),
-								RG_SLICE("Use an API key, or a token that names a workspace."));
+								RG_SLICE("this needs an API key, or a user who belongs to a workspace"));
 	return true;
 }
 
@@ -354,8 +339,7 @@ check_scopes(Admission *admission)
 		rg_answer_header(admission->answer,
 						 "WWW-Authenticate: Bearer realm=\"relay\", error=\"insufficient_scope\", scope=\"%s\"", scope);
 		return refuse_forbidden(admission, RG_SLICE("insufficient_scope"),
-								RG_SLICE("the token does not grant what this needs"),
-								RG_SLICE("Ask for a token with the scope that WWW-Authenticate names."));
+								RG_SLICE("the token does not grant what this needs"));
 	}
 	return true;
 }

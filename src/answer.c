@@ -10,9 +10,11 @@
 #include "port/pg_bswap.h"
 
 #include "answer.h"
+#include "openai_path.h"
 #include "quota_problem.h"
 #include "rate_headers.h"
 #include "refusal.h"
+#include "secret.h"
 
 StaticAssertDecl(RG_RATE_LIMITS_MAX == RG_RATE_MAX_HITS + RG_ROUTE_MAX_QUOTAS,
 				 "an answer names all of its limits");
@@ -33,6 +35,7 @@ rg_answer_begin(RgAnswer *answer)
 	answer->admitted = false;
 	answer->comes_again = false;
 	answer->nhits = 0;
+	answer->order_secret = false;
 	answer->quotas_held = false;
 	answer->nquotas = 0;
 	initStringInfo(&answer->headers);
@@ -76,8 +79,9 @@ rg_answer_problem(RgAnswer *answer, const RgRequest *request, const RgProblem *p
 
 	rg_answer_clear(answer);
 	answer->status = problem->status;
-	answer->content_type = RG_PROBLEM_TYPE;
 	whole.instance = request->path;
+	whole.openai = rg_openai_path(request->path);
+	answer->content_type = rg_problem_type(&whole);
 	if (request->request_id.len > 0)
 		whole.request_id = request->request_id;
 	while ((len = rg_problem_json(out->data + out->len, out->maxlen - out->len, &whole)) >
@@ -123,7 +127,8 @@ rg_answer_limit_lines(const RgAnswer *answer, StringInfo buf)
 	int			count = rg_rate_hit_limits(answer->hits, answer->nhits, limits);
 
 	count += rg_quota_limits(answer->quotas, answer->nquotas, answer->quotas_held, limits + count);
-	rg_rate_headers(buf, limits, count);
+	if (count > 0)				/* then there is a route */
+		rg_rate_headers(buf, limits, count, rg_openai_path(rg_slice_of(answer->route->path)));
 }
 
 RgSlice
@@ -212,6 +217,8 @@ rg_answer_frame(RgAnswer *answer)
 	append_text(out, answer->route != NULL ? answer->route->path : "");
 	append_uint32(out, answer->order.len);
 	appendBinaryStringInfo(out, answer->order.data, answer->order.len);
+	if (answer->order_secret)
+		rg_secret_wipe(rg_slice(answer->order.data, answer->order.len));
 	append_limits(answer);
 	append_text(out, answer->cacheable ? answer->held.validator : "");
 	append_uint32(out, answer->signals | (answer->cacheable ? RG_SIGNAL_CACHEABLE : 0));

@@ -22,6 +22,8 @@ typedef struct RgAnswer
 	StringInfoData headers;		/* lines that this answer adds */
 	StringInfoData order;		/* what the gateway is to do, JSON; empty:
 								 * send the answer */
+	bool		order_secret;	/* its first header's value is for the gateway
+								 * alone */
 	const char *content_type;	/* NULL: no body */
 	RgRoute    *route;			/* NULL until one was found */
 	uint32		signals;		/* RG_SIGNAL_…, for the gateway */

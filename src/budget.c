@@ -165,21 +165,21 @@ least_hold(const RgLedgerRow *row, int64 cost)
 }
 
 void
-rg_budget_reserve(const char *name, int64 input_tokens, int64 output_tokens,
-				  const Interval *ttl, pg_uuid_t *reservation, RgBudgetAnswer *answer)
+rg_budget_reserve(const RgBudgetCall *call, pg_uuid_t *reservation, RgBudgetAnswer *answer)
 {
-	RgLedgerRow row = rg_usage_row(rg_context());
+	RgLedgerRow row = rg_usage_row(call->who);
 	const RgModel *model;
 
 	rg_ledger_lock();
-	model = rg_model_require(name);
-	check_tokens(model, "input", input_tokens, model->max_input_tokens);
-	check_tokens(model, "output", output_tokens, model->max_output_tokens);
+	model = rg_model_require(call->model);
+	check_tokens(model, "input", call->input_tokens, model->max_input_tokens);
+	check_tokens(model, "output", call->output_tokens, model->max_output_tokens);
 	set_model(&row, model);
-	row.input_tokens = input_tokens;
-	row.output_tokens = output_tokens;
-	row.reserved = least_hold(&row, cost_of(input_tokens, row.input_price, output_tokens, row.output_price));
-	row.lease_until = lease_end(ttl);
+	row.input_tokens = call->input_tokens;
+	row.output_tokens = call->output_tokens * call->answers;
+	row.reserved = least_hold(&row, cost_of(row.input_tokens, row.input_price,
+											row.output_tokens, row.output_price));
+	row.lease_until = lease_end(call->ttl);
 	rg_usage_row_reserve(&row);
 	memset(answer, 0, sizeof *answer);
 	answer->amount = row.reserved;
@@ -215,11 +215,12 @@ is_mine(const RgReservation *found)
 }
 
 static void
-find_reservation(const pg_uuid_t *reservation, bool anybodys, RgReservation *found)
+find_reservation(const pg_uuid_t *reservation, RgBudgetReach reach, RgReservation *found)
 {
 	rg_ledger_lock();
 	lock_reservation(reservation);
-	if (rg_ledger_reservation(reservation, found) && (anybodys || is_mine(found)))
+	if (rg_ledger_reservation(reservation, found) &&
+		(reach == RG_BUDGET_ANYBODYS || is_mine(found)))
 		return;
 	ereport(ERROR,
 			errcode(ERRCODE_RG_NOT_FOUND),
@@ -228,15 +229,27 @@ find_reservation(const pg_uuid_t *reservation, bool anybodys, RgReservation *fou
 			errhint("Reservations belong to the user who made them."));
 }
 
-/* A further row of it: of the same owner, model, prices and windows. */
+bool
+rg_budget_is_mine(const pg_uuid_t *reservation)
+{
+	RgReservation found;
+
+	return rg_ledger_reservation(reservation, &found) && is_mine(&found);
+}
+
+/*
+ * A further row of it: of the same owner, model, prices and windows; without a
+ * request of its own, of the same request too.
+ */
 static RgLedgerRow
 next_row(const RgReservation *found, RgLedgerKind kind)
 {
-	RgLedgerRow me = rg_usage_row(rg_context());
+	const RgIdentity *me = rg_context();
 	RgLedgerRow row = found->first;
 
 	row.kind = kind;
-	row.request_id = me.request_id;
+	if (me != NULL)
+		row.request_id = me->request_id;
 	row.input_tokens = 0;
 	row.output_tokens = 0;
 	row.reserved = 0;
@@ -259,6 +272,18 @@ past_outcome(const RgReservation *found)
 	}
 }
 
+/* What holds nothing more needs no room: a lease alone is made longer. */
+static void
+hold_longer(RgLedgerRow *row, RgBudgetAnswer *answer)
+{
+	RgBudgets	budgets = rg_budgets_open(row);
+
+	answer->allowed = true;
+	answer->warning = first_warning(&budgets);
+	answer->remaining = least_room(&budgets);
+	rg_ledger_write(row, 1);
+}
+
 static void
 extend(const RgReservation *found, int64 tokens, const Interval *ttl, RgBudgetAnswer *answer)
 {
@@ -267,19 +292,22 @@ extend(const RgReservation *found, int64 tokens, const Interval *ttl, RgBudgetAn
 	row.output_tokens = tokens;
 	row.reserved = bounded(cost_of(0, 0, tokens, row.output_price));
 	row.lease_until = ttl == NULL ? found->lease_until : Max(found->lease_until, lease_end(ttl));
-	hold(&row, answer);
+	if (tokens > 0)
+		hold(&row, answer);
+	else
+		hold_longer(&row, answer);
 	answer->outcome = answer->allowed ? "extended" : "blocked";
 	answer->amount = found->held + (answer->allowed ? row.reserved : 0);
 	answer->expires_at = answer->allowed ? row.lease_until : found->lease_until;
 }
 
 void
-rg_budget_extend(const pg_uuid_t *reservation, int64 tokens, const Interval *ttl,
-				 RgBudgetAnswer *answer)
+rg_budget_extend(const pg_uuid_t *reservation, RgBudgetReach reach, int64 tokens,
+				 const Interval *ttl, RgBudgetAnswer *answer)
 {
 	RgReservation found;
 
-	find_reservation(reservation, false, &found);
+	find_reservation(reservation, reach, &found);
 	memset(answer, 0, sizeof *answer);
 	if (!found.is_final)
 	{
@@ -333,13 +361,13 @@ has_ended(const RgReservation *found, RgBudgetEnd *end)
 }
 
 void
-rg_budget_settle(const pg_uuid_t *reservation, int64 input_tokens, int64 output_tokens,
-				 RgBudgetEnd *end)
+rg_budget_settle(const pg_uuid_t *reservation, RgBudgetReach reach, int64 input_tokens,
+				 int64 output_tokens, RgBudgetEnd *end)
 {
 	RgReservation found;
 	RgLedgerRow row;
 
-	find_reservation(reservation, false, &found);
+	find_reservation(reservation, reach, &found);
 	if (has_ended(&found, end))
 		return;
 	row = next_row(&found, RG_LEDGER_SETTLE);
@@ -350,12 +378,12 @@ rg_budget_settle(const pg_uuid_t *reservation, int64 input_tokens, int64 output_
 }
 
 void
-rg_budget_release(const pg_uuid_t *reservation, RgBudgetEnd *end)
+rg_budget_release(const pg_uuid_t *reservation, RgBudgetReach reach, RgBudgetEnd *end)
 {
 	RgReservation found;
 	RgLedgerRow row;
 
-	find_reservation(reservation, false, &found);
+	find_reservation(reservation, reach, &found);
 	if (has_ended(&found, end))
 		return;
 	row = next_row(&found, RG_LEDGER_RELEASE);
@@ -368,7 +396,7 @@ rg_budget_expire(const pg_uuid_t *reservation, RgBudgetEnd *end)
 	RgReservation found;
 	RgLedgerRow row;
 
-	find_reservation(reservation, true, &found);
+	find_reservation(reservation, RG_BUDGET_ANYBODYS, &found);
 	if (has_ended(&found, end))
 		return;
 	end->outcome = "open";

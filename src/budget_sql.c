@@ -124,16 +124,21 @@ relay_guard_budget_reserve(PG_FUNCTION_ARGS)
 {
 	static RgRecordType type = {reserve_columns, RESERVE_COLUMNS, NULL};
 	char	   *model = text_to_cstring(rg_usage_text_argument(fcinfo, 0, "model"));
-	int64		input_tokens = rg_usage_count_argument(fcinfo, 1, "input_tokens");
-	int64		output_tokens = rg_usage_count_argument(fcinfo, 2, "max_output_tokens");
-	const Interval *ttl = rg_usage_interval_argument(fcinfo, 3, "ttl");
+	RgBudgetCall call = {
+		.who = rg_context(),
+		.input_tokens = rg_usage_count_argument(fcinfo, 1, "input_tokens"),
+		.output_tokens = rg_usage_count_argument(fcinfo, 2, "max_output_tokens"),
+		.answers = 1,
+		.ttl = rg_usage_interval_argument(fcinfo, 3, "ttl"),
+	};
 	pg_uuid_t	reservation;
 	RgBudgetAnswer answer;
 	Datum		values[RESERVE_COLUMNS];
 	bool		nulls[RESERVE_COLUMNS] = {0};
 
 	rg_usage_require_writable("budget_reserve()");
-	rg_budget_reserve(model, input_tokens, output_tokens, ttl, &reservation, &answer);
+	call.model = model;
+	rg_budget_reserve(&call, &reservation, &answer);
 	values[0] = UUIDPGetDatum(&reservation);
 	nulls[0] = !answer.allowed;
 	answer_values(&answer, values, nulls);
@@ -156,7 +161,7 @@ relay_guard_budget_extend(PG_FUNCTION_ARGS)
 	bool		nulls[EXTEND_COLUMNS] = {0};
 
 	rg_usage_require_writable("budget_extend()");
-	rg_budget_extend(reservation, tokens, ttl, &answer);
+	rg_budget_extend(reservation, RG_BUDGET_OWN, tokens, ttl, &answer);
 	values[0] = CStringGetTextDatum(answer.outcome);
 	answer_values(&answer, values, nulls);
 	return rg_record(&type, values, nulls);
@@ -174,7 +179,7 @@ relay_guard_budget_settle(PG_FUNCTION_ARGS)
 	RgBudgetEnd end;
 
 	rg_usage_require_writable("budget_settle()");
-	rg_budget_settle(reservation, input_tokens, output_tokens, &end);
+	rg_budget_settle(reservation, RG_BUDGET_OWN, input_tokens, output_tokens, &end);
 	return end_row(&end);
 }
 
@@ -187,7 +192,7 @@ relay_guard_budget_release(PG_FUNCTION_ARGS)
 	RgBudgetEnd end;
 
 	rg_usage_require_writable("budget_release()");
-	rg_budget_release(rg_usage_uuid_argument(fcinfo, 0, "reservation"), &end);
+	rg_budget_release(rg_usage_uuid_argument(fcinfo, 0, "reservation"), RG_BUDGET_OWN, &end);
 	return end_row(&end);
 }
 

@@ -35,7 +35,8 @@ typedef enum Kind
 	KIND_ROLE,
 	KIND_ROLE_VALUE,
 	KIND_WINDOW,
-	KIND_ACCOUNT
+	KIND_ACCOUNT,
+	KIND_PSEUDONYM
 } Kind;
 
 /* What is hashed: this, and the value behind it. */
@@ -132,6 +133,12 @@ RgCounterKey
 rg_counter_overflow_key(int32 policy)
 {
 	return hash(rg_config_get(&cache), KIND_OVERFLOW, policy, RG_SLICE(""));
+}
+
+RgCounterKey
+rg_counter_pseudonym(RgSlice value)
+{
+	return hash(rg_config_get(&cache), KIND_PSEUDONYM, 0, value);
 }
 
 uint64

@@ -30,6 +30,12 @@ extern RgCounterKey rg_counter_account_key(int64 version, TimestampTz from, RgSl
 /* The key of the policy's overflow counter, which no value has. */
 extern RgCounterKey rg_counter_overflow_key(int32 policy);
 
+/*
+ * What stands for a value where others see it: always the same, and nobody who does
+ * not know the installation's key learns the value from it.
+ */
+extern RgCounterKey rg_counter_pseudonym(RgSlice value);
+
 /* Names the extension as installed in this database; another after DROP. */
 extern uint64 rg_counter_owner(void);
 

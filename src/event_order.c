@@ -45,7 +45,6 @@ answer_malformed_id(const RgRequest *request, RgAnswer *answer)
 		.status = 400,
 		.code = RG_SLICE("invalid_last_event_id"),
 		.detail = RG_SLICE("the header Last-Event-ID is not an id of this stream"),
-		.suggestion = RG_SLICE("Send the id of the last event received, or leave the header out."),
 	};
 
 	rg_answer_problem(answer, request, &problem);
@@ -58,7 +57,6 @@ answer_expired(const RgRequest *request, RgAnswer *answer)
 		.status = 410,
 		.code = RG_SLICE("events_expired"),
 		.detail = RG_SLICE("events after that id are not kept any more"),
-		.suggestion = RG_SLICE("Read the present state, then follow the stream without Last-Event-ID and after."),
 	};
 
 	rg_answer_problem(answer, request, &problem);

@@ -55,7 +55,6 @@ refuse_missing(const RgRequest *request, RgAnswer *answer)
 		.status = 400,
 		.code = RG_SLICE("idempotency_key_required"),
 		.detail = RG_SLICE("this needs the header Idempotency-Key"),
-		.suggestion = RG_SLICE("Send a new UUID in it, and the same one whenever you send this request again."),
 	};
 
 	return rg_answer_problem(answer, request, &problem);
@@ -68,7 +67,6 @@ refuse_malformed(const RgRequest *request, RgAnswer *answer)
 		.status = 400,
 		.code = RG_SLICE("idempotency_key_invalid"),
 		.detail = RG_SLICE("the header Idempotency-Key is not 1 to 255 visible ASCII characters"),
-		.suggestion = RG_SLICE("Send a UUID, for example."),
 	};
 
 	return rg_answer_problem(answer, request, &problem);
@@ -82,7 +80,6 @@ refuse_short(const RgRequest *request, RgAnswer *answer)
 		.status = 400,
 		.code = RG_SLICE("idempotency_key_invalid"),
 		.detail = RG_SLICE("without credentials the header Idempotency-Key needs 16 characters or more"),
-		.suggestion = RG_SLICE("Send a UUID, for example."),
 	};
 
 	return rg_answer_problem(answer, request, &problem);
@@ -95,7 +92,6 @@ refuse_in_flight(const RgRequest *request, RgAnswer *answer)
 		.status = 409,
 		.code = RG_SLICE("idempotency_in_flight"),
 		.detail = RG_SLICE("a request with this Idempotency-Key is being carried out"),
-		.suggestion = RG_SLICE("Send it again after a moment to get its answer."),
 	};
 
 	rg_answer_header(answer, "Retry-After: 1");
@@ -109,7 +105,6 @@ refuse_other(const RgRequest *request, RgAnswer *answer)
 		.status = 422,
 		.code = RG_SLICE("idempotency_key_reused"),
 		.detail = RG_SLICE("this Idempotency-Key was used for another request"),
-		.suggestion = RG_SLICE("Use a new key for every new request; one that is sent again must be the same to the byte."),
 	};
 
 	return rg_answer_problem(answer, request, &problem);
@@ -122,7 +117,6 @@ refuse_without_answer(const RgRequest *request, RgAnswer *answer)
 		.status = 409,
 		.code = RG_SLICE("idempotency_answer_not_kept"),
 		.detail = RG_SLICE("the request was carried out before, and its answer was too large to be kept"),
-		.suggestion = RG_SLICE("Read the state that it left."),
 	};
 
 	return rg_answer_problem(answer, request, &problem);
@@ -166,8 +160,7 @@ require_writable(void)
 		ereport(ERROR,
 				errcode(ERRCODE_RG_UNAVAILABLE),
 				errmsg("requests with an Idempotency-Key need the primary server"),
-				errdetail("needs_primary"),
-				errhint("Send the request again after a moment."));
+				errdetail("needs_primary"));
 }
 
 static bool

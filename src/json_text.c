@@ -170,8 +170,8 @@ put_unusual(RgText *text, RgSlice string)
 	}
 }
 
-static void
-put_escaped(RgText *text, RgSlice string)
+void
+rg_text_escaped(RgText *text, RgSlice string)
 {
 	if (is_plain_text(string))
 		rg_text_put(text, string);
@@ -183,7 +183,7 @@ void
 rg_text_json(RgText *text, RgSlice string)
 {
 	rg_text_char(text, '"');
-	put_escaped(text, string);
+	rg_text_escaped(text, string);
 	rg_text_char(text, '"');
 }
 
@@ -192,6 +192,6 @@ rg_json_escape(char *out, size_t cap, RgSlice string)
 {
 	RgText		text = {out, cap, 0};
 
-	put_escaped(&text, string);
+	rg_text_escaped(&text, string);
 	return text.len;
 }

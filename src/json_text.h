@@ -33,8 +33,9 @@ extern void rg_text_number(RgText *text, long long number);
  */
 extern size_t rg_json_escape_char(unsigned char c, char *out);
 
-/* Puts a JSON string, quotes included; see rg_json_escape(). */
+/* Puts a JSON string, or what stands between its quotes; see rg_json_escape(). */
 extern void rg_text_json(RgText *text, RgSlice string);
+extern void rg_text_escaped(RgText *text, RgSlice string);
 
 /*
  * Writes the string as it stands between the quotes of a JSON string (RFC

@@ -156,3 +156,22 @@ rg_model_require(const char *name)
 		refuse(models, name);
 	return model;
 }
+
+const RgModel *
+rg_model_default(bool (*usable) (const RgModel *model))
+{
+	const Models *models = rg_config_get(&cache);
+	const RgModel *found = NULL;
+
+	for (int i = 0; i < models->count; i++)
+	{
+		const RgModel *model = &models->rows[i];
+
+		if (model->enabled && model->max_output_tokens > 0 && usable(model) &&
+			(found == NULL || model->output_price < found->output_price))
+			found = model;
+	}
+	if (found == NULL)
+		refuse(models, "");
+	return found;
+}

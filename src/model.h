@@ -34,4 +34,11 @@ extern void rg_model_init(void);
  */
 extern const RgModel *rg_model_require(const char *name);
 
+/*
+ * The one that is used where none is named: of those that are allowed, produce text
+ * and are usable, the one whose output costs least, of several the first by name.
+ * Error as above when there is none.
+ */
+extern const RgModel *rg_model_default(bool (*usable) (const RgModel *model));
+
 #endif

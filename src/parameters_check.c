@@ -72,7 +72,6 @@ decode(Check *check, RgSlice text, RgUrlPart part, RgSlice *out)
 	}
 	rg_violate(check->violation, 400, "invalid_encoding",
 			   "must be percent-encoded UTF-8 without NUL");
-	rg_violation_suggest(check->violation, "Encode each byte outside A-Z a-z 0-9 - . _ ~ as %%XX.");
 	return false;
 }
 
@@ -150,7 +149,6 @@ static bool
 refuse_second(Check *check)
 {
 	rg_violate(check->violation, 422, "duplicate_parameter", "was sent twice");
-	rg_violation_suggest(check->violation, "Send it once.");
 	return false;
 }
 
@@ -193,7 +191,6 @@ refuse_query(Check *check, const char *code, const char *detail)
 {
 	rg_violate(check->violation, 400, code, "%s", detail);
 	rg_violation_prepend(check->violation, "query");
-	rg_violation_suggest(check->violation, "Send fewer or shorter query parameters.");
 	return false;
 }
 
@@ -251,7 +248,6 @@ refuse_media_type(Check *check)
 	rg_violate(check->violation, 415, "unsupported_media_type",
 			   "the body is not JSON");
 	rg_violation_prepend(check->violation, "body");
-	rg_violation_suggest(check->violation, "Send the body as JSON, with Content-Type: application/json.");
 	return false;
 }
 

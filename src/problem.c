@@ -5,6 +5,7 @@
 #include "problem.h"
 
 #include "json_text.h"
+#include "openai_error.h"
 #include "problem_catalog.h"
 
 typedef struct StatusTitle
@@ -92,11 +93,27 @@ put_extra(RgText *text, RgSlice extra)
 	rg_text_put(text, extra);
 }
 
+static void
+put_problem(RgText *text, const RgProblem *problem, RgSlice code, RgSlice suggestion)
+{
+	rg_text_put(text, RG_SLICE("{\"type\":\"about:blank\",\"title\":"));
+	rg_text_json(text, rg_slice_of(rg_status_title(problem->status)));
+	rg_text_put(text, RG_SLICE(",\"status\":"));
+	rg_text_number(text, problem->status);
+	put_member(text, RG_SLICE("code"), code);
+	put_member(text, RG_SLICE("detail"), problem->detail);
+	put_member(text, RG_SLICE("suggestion"), suggestion);
+	put_member(text, RG_SLICE("pointer"), problem->pointer);
+	put_member(text, RG_SLICE("instance"), problem->instance);
+	put_member(text, RG_SLICE("request_id"), problem->request_id);
+	put_extra(text, problem->extra);
+	rg_text_char(text, '}');
+}
+
 size_t
 rg_problem_json(char *buf, size_t cap, const RgProblem *problem)
 {
 	RgText		text = {buf, cap, 0};
-	const char *title = rg_status_title(problem->status);
 	RgSlice		code = problem->code;
 	RgSlice		suggestion = problem->suggestion;
 
@@ -104,18 +121,9 @@ rg_problem_json(char *buf, size_t cap, const RgProblem *problem)
 		code = rg_problem_code(problem->status);
 	if (suggestion.len == 0)
 		suggestion = rg_problem_suggestion(problem->status, code);
-
-	rg_text_put(&text, RG_SLICE("{\"type\":\"about:blank\",\"title\":"));
-	rg_text_json(&text, rg_slice(title, strlen(title)));
-	rg_text_put(&text, RG_SLICE(",\"status\":"));
-	rg_text_number(&text, problem->status);
-	put_member(&text, RG_SLICE("code"), code);
-	put_member(&text, RG_SLICE("detail"), problem->detail);
-	put_member(&text, RG_SLICE("suggestion"), suggestion);
-	put_member(&text, RG_SLICE("pointer"), problem->pointer);
-	put_member(&text, RG_SLICE("instance"), problem->instance);
-	put_member(&text, RG_SLICE("request_id"), problem->request_id);
-	put_extra(&text, problem->extra);
-	rg_text_char(&text, '}');
+	if (problem->openai)
+		rg_openai_error_put(&text, problem, code, suggestion);
+	else
+		put_problem(&text, problem, code, suggestion);
 	return text.len;
 }

@@ -1,6 +1,7 @@
 /*
  * problem.h
- *		The body of every refusal: application/problem+json (RFC 9457).
+ *		The body of every refusal: application/problem+json (RFC 9457), or where
+ *		clients of OpenAI's ask, what those read (openai_error.h).
  *
  * Pure C: shared by the extension, the gateway, unit tests and fuzzers.
  */
@@ -9,7 +10,6 @@
 
 #include "slice.h"
 
-#define RG_PROBLEM_TYPE "application/problem+json"
 
 /*
  * What goes into a problem.  A slice whose data is NULL is left out, but for
@@ -27,7 +27,16 @@ typedef struct RgProblem
 	RgSlice		request_id;
 	RgSlice		pointer;		/* RFC 6901, into path, query or body */
 	RgSlice		extra;
+	bool		openai;			/* in OpenAI's form (openai_path.h), which has
+								 * no room for the last four */
 } RgProblem;
+
+/* The Content-Type that goes with it. */
+static inline const char *
+rg_problem_type(const RgProblem *problem)
+{
+	return problem->openai ? "application/json" : "application/problem+json";
+}
 
 /*
  * Writes the problem as one JSON object, without NUL, and returns its length.

@@ -37,6 +37,8 @@ static const RgProblemKind kinds[] = {
 	"Send a UUID, for example."},
 	{400, "invalid_last_event_id", "the header Last-Event-ID is not an id of the stream",
 	"Send the id of the last event received, or leave the header out."},
+	{400, "completion_refused", "the provider of the language model does not take the request; the detail has its reason",
+	"Correct the request before sending it again."},
 	{400, "refused", "the application refused the request without naming a code; other statuses have it too",
 	"Correct the request before sending it again."},
 
@@ -144,6 +146,8 @@ static const RgProblemKind kinds[] = {
 	"Wait as many seconds as Retry-After says; without it, sign in or ask for a larger quota."},
 	{429, "insufficient_quota", "a budget is used up",
 	"Wait until resets_at, or ask for a larger budget."},
+	{429, "provider_busy", "the provider of the language model takes no more requests just now",
+	"Wait as many seconds as Retry-After says, then try again."},
 
 	{431, "malformed_request", "the headers are longer than 16 kB, or more than 64",
 	"Send fewer or shorter headers."},
@@ -161,6 +165,7 @@ static const RgProblemKind kinds[] = {
 	"Read the current state before sending the request again."},
 
 	{503, "upstream_busy", "too many requests are with the application behind the path", LATER},
+	{503, "model_unavailable", "the provider of the model is not set up", "Name another model, or send the request again later."},
 	{503, "overloaded", "too many requests are waiting", LATER},
 	{503, "unavailable", "the database cannot serve the request just now", LATER},
 	{503, "outcome_unknown", "the connection to the database was lost while it worked on the request",
@@ -205,6 +210,15 @@ rg_problem_kinds(size_t *count)
 	return kinds;
 }
 
+const RgProblemKind *
+rg_problem_kind(int status, RgSlice code)
+{
+	for (size_t i = 0; i < NKINDS; i++)
+		if (kinds[i].status == status && rg_slice_is(code, kinds[i].code))
+			return &kinds[i];
+	return NULL;
+}
+
 RgSlice
 rg_problem_code(int status)
 {
@@ -217,9 +231,10 @@ rg_problem_code(int status)
 RgSlice
 rg_problem_suggestion(int status, RgSlice code)
 {
-	for (size_t i = 0; i < NKINDS; i++)
-		if (kinds[i].status == status && rg_slice_is(code, kinds[i].code))
-			return rg_slice_of(kinds[i].suggestion);
+	const RgProblemKind *kind = rg_problem_kind(status, code);
+
+	if (kind != NULL)
+		return rg_slice_of(kind->suggestion);
 	if (status >= 500)
 		return RG_SLICE("Send the request again later.");
 	return RG_SLICE("Correct the request before sending it again.");

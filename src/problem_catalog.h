@@ -25,6 +25,9 @@ typedef struct RgProblemKind
 /* In the order of status, then as a request meets them. */
 extern const RgProblemKind *rg_problem_kinds(size_t *count);
 
+/* The one of that status and code; NULL: an application's. */
+extern const RgProblemKind *rg_problem_kind(int status, RgSlice code);
+
 /* What to call a problem that came without a code; never absent. */
 extern RgSlice rg_problem_code(int status);
 

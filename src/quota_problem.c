@@ -12,6 +12,9 @@
 #include "errcodes.h"
 #include "quota_problem.h"
 
+#define TOKEN "token"			/* the unit of quotas that are told as OpenAI
+								 * tells of tokens */
+
 #define NANOSECONDS_OF(microseconds) ((microseconds) * INT64CONST(1000))
 
 static bool
@@ -54,6 +57,7 @@ limit_of(const RgQuotaTake *take, bool held)
 	RgRateLimit limit = {
 		.name = {policy->name, strnlen(policy->name, RG_RATE_NAME_MAX)},
 		.denied = !take->allowed,
+		.tokens = strcmp(policy->unit, TOKEN) == 0,
 		.quota = policy->limit,
 		.window = window_of(take),
 		.limit = policy->limit,
@@ -154,8 +158,8 @@ rg_quota_problem(const RgQuotaTake *takes, int count)
 }
 
 /* As answers tell times: in UTC. */
-static char *
-time_text(TimestampTz at)
+char *
+rg_time_text(TimestampTz at)
 {
 	char		text[MAXDATELEN + 1];
 
@@ -165,7 +169,7 @@ time_text(TimestampTz at)
 RgProblem
 rg_budget_problem(const RgUsagePolicy *policy, RgWindow window)
 {
-	char	   *until = time_text(window.until);
+	char	   *until = rg_time_text(window.until);
 	RgProblem	problem = {.status = 429,.code = RG_SLICE(RG_CODE_INSUFFICIENT_QUOTA)};
 
 	problem.detail = rg_slice_of(psprintf("the budget %s is used up until %s", policy->name, until));

@@ -21,4 +21,7 @@ extern RgProblem rg_quota_problem(const RgQuotaTake *takes, int count);
 /* The 429 for a budget without room in that window (palloc'd). */
 extern RgProblem rg_budget_problem(const RgUsagePolicy *policy, RgWindow window);
 
+/* A time as answers tell it: in UTC, palloc'd. */
+extern char *rg_time_text(TimestampTz at);
+
 #endif

@@ -79,6 +79,7 @@ take_limit(RgSlice *rest, RgRateLimit *limit)
 
 	if (rest->len < 1 + len + 1 + NUMBERS * sizeof(int64_t))
 		return false;
+	memset(limit, 0, sizeof *limit);
 	limit->name = rg_slice(rest->data + 1, len);
 	flags = rest->data[1 + len];
 	limit->denied = (flags & DENIED) != 0;

@@ -3,7 +3,8 @@
  *		The limits of a refusal, as a reply frame carries them.
  *
  * One after the other: uint8 length, name, uint8 flags (1: denied, 2: by
- * address), and as int64, big-endian, quota, window, limit, remaining, wait.
+ * address), and as int64, big-endian, quota, window, limit, remaining, wait.  None
+ * of them is a quota.
  *
  * Pure C: shared by the extension, the gateway, unit tests and fuzzers.
  */

@@ -40,7 +40,7 @@ rg_rate_hit_limits(const RgRateHit *hits, int nhits, RgRateLimit *limits)
 }
 
 void
-rg_rate_headers(StringInfo buf, const RgRateLimit *limits, int count)
+rg_rate_headers(StringInfo buf, const RgRateLimit *limits, int count, bool openai)
 {
 	RgText		text;
 
@@ -48,7 +48,7 @@ rg_rate_headers(StringInfo buf, const RgRateLimit *limits, int count)
 	text.data = buf->data + buf->len;
 	text.cap = RG_RATE_LINES_MAX;
 	text.len = 0;
-	rg_rate_lines_put(&text, limits, count, time(NULL));
+	rg_rate_lines_put(&text, limits, count, time(NULL), openai);
 	Assert(text.len <= text.cap);
 	buf->len += text.len;
 	buf->data[buf->len] = '\0';

@@ -14,8 +14,8 @@
 /* Hits as the lines tell of them; returns nhits. */
 extern int	rg_rate_hit_limits(const RgRateHit *hits, int nhits, RgRateLimit *limits);
 
-/* Appends the header lines; nothing when there are no limits. */
-extern void rg_rate_headers(StringInfo buf, const RgRateLimit *limits, int count);
+/* Appends the header lines, as rg_rate_lines_put() puts them. */
+extern void rg_rate_headers(StringInfo buf, const RgRateLimit *limits, int count, bool openai);
 
 /* The problem for hits of which one denied (palloc'd). */
 extern RgProblem rg_rate_problem(const RgRateHit *hits, int nhits);

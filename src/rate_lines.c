@@ -28,13 +28,25 @@ is_closer(const RgRateLimit *a, const RgRateLimit *b)
 	return (double) a->remaining * b->limit < (double) b->remaining * a->limit;
 }
 
-static const RgRateLimit *
-closest_to_denial(const RgRateLimit *limits, int count)
+typedef enum Unit
 {
-	const RgRateLimit *closest = &limits[0];
+	ANY, REQUESTS, TOKENS
+} Unit;
 
-	for (int i = 1; i < count; i++)
-		if (is_closer(&limits[i], closest))
+static bool
+counts(const RgRateLimit *limit, Unit unit)
+{
+	return unit == ANY || limit->tokens == (unit == TOKENS);
+}
+
+/* Of those that count that; NULL: there is none. */
+static const RgRateLimit *
+closest_to_denial(const RgRateLimit *limits, int count, Unit unit)
+{
+	const RgRateLimit *closest = NULL;
+
+	for (int i = 0; i < count; i++)
+		if (counts(&limits[i], unit) && (closest == NULL || is_closer(&limits[i], closest)))
 			closest = &limits[i];
 	return closest;
 }
@@ -94,6 +106,53 @@ put_legacy_lines(RgText *text, const RgRateLimit *limit, int64_t now)
 	rg_text_put(text, RG_SLICE("\r\n"));
 }
 
+static void
+put_time_unit(RgText *text, int64_t number, char unit)
+{
+	rg_text_number(text, number);
+	rg_text_char(text, unit);
+}
+
+/* As OpenAI writes it: 1s, 6m0s, 1h0m0s. */
+static void
+put_duration(RgText *text, int64_t seconds)
+{
+	if (seconds >= 3600)
+		put_time_unit(text, seconds / 3600, 'h');
+	if (seconds >= 60)
+		put_time_unit(text, seconds / 60 % 60, 'm');
+	put_time_unit(text, seconds % 60, 's');
+}
+
+/* "x-ratelimit-limit-requests: " and its like */
+static void
+put_openai_name(RgText *text, RgSlice what, Unit unit)
+{
+	rg_text_put(text, RG_SLICE("x-ratelimit-"));
+	rg_text_put(text, what);
+	rg_text_put(text, unit == TOKENS ? RG_SLICE("-tokens: ") : RG_SLICE("-requests: "));
+}
+
+static void
+put_openai_lines(RgText *text, const RgRateLimit *limits, int count, Unit unit)
+{
+	const RgRateLimit *limit = closest_to_denial(limits, count, unit);
+
+	if (limit == NULL)
+		return;
+	put_openai_name(text, RG_SLICE("limit"), unit);
+	rg_text_number(text, limit->limit);
+	rg_text_put(text, RG_SLICE("\r\n"));
+	put_openai_name(text, RG_SLICE("remaining"), unit);
+	rg_text_number(text, limit->remaining);
+	rg_text_put(text, RG_SLICE("\r\n"));
+	if (is_lifetime(limit))
+		return;
+	put_openai_name(text, RG_SLICE("reset"), unit);
+	put_duration(text, ceil_seconds(limit->wait));
+	rg_text_put(text, RG_SLICE("\r\n"));
+}
+
 static bool
 any_denied(const RgRateLimit *limits, int count)
 {
@@ -131,13 +190,18 @@ put_retry_line(RgText *text, int64_t seconds)
 }
 
 void
-rg_rate_lines_put(RgText *text, const RgRateLimit *limits, int count, int64_t now)
+rg_rate_lines_put(RgText *text, const RgRateLimit *limits, int count, int64_t now, bool openai)
 {
 	if (count == 0)
 		return;
 	put_policy_line(text, limits, count);
 	put_state_line(text, limits, count);
-	put_legacy_lines(text, closest_to_denial(limits, count), now);
+	put_legacy_lines(text, closest_to_denial(limits, count, ANY), now);
+	if (openai)
+	{
+		put_openai_lines(text, limits, count, REQUESTS);
+		put_openai_lines(text, limits, count, TOKENS);
+	}
 	if (any_denied(limits, count))
 		put_retry_line(text, rg_rate_lines_wait(limits, count));
 }

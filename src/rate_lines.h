@@ -18,13 +18,14 @@
 
 #define RG_RATE_LIMITS_MAX 16	/* limits of one answer: 12 rates, 4 quotas */
 #define RG_RATE_NAME_MAX 63		/* bytes of a policy's name */
-#define RG_RATE_LINES_MAX (RG_RATE_LIMITS_MAX * 200 + 256)	/* bytes of all lines */
+#define RG_RATE_LINES_MAX (RG_RATE_LIMITS_MAX * 200 + 768)	/* bytes of all lines */
 
 /* One limit as it stands.  The name is of [A-Za-z0-9_.-]. */
 typedef struct RgRateLimit
 {
 	RgSlice		name;			/* of its policy */
 	bool		denied;			/* it refuses this request */
+	bool		tokens;			/* a quota of tokens; others are of requests */
 	bool		by_address;		/* whoever asks from there: by ip, or global,
 								 * and not because of an API key */
 	int64_t		quota;
@@ -40,10 +41,12 @@ typedef struct RgRateLimit
  * Puts RateLimit-Policy and RateLimit (draft-ietf-httpapi-ratelimit-headers),
  * X-RateLimit-* of the limit that is closest to denial and, where one denied,
  * Retry-After, or, where waiting does not help, x-should-retry: false.  now is in
- * seconds since 1970.  Nothing when there are none.
+ * seconds since 1970.  openai: and, as OpenAI tells it, x-ratelimit-*-requests of the
+ * limit of requests that is closest to denial, and -tokens of that of tokens, if there
+ * are such.  Nothing when there are no limits.
  */
 extern void rg_rate_lines_put(RgText *text, const RgRateLimit *limits, int count,
-							  int64_t now);
+							  int64_t now, bool openai);
 
 /* Whole seconds until those that denied would all allow, at least 1; 0: never. */
 extern int64_t rg_rate_lines_wait(const RgRateLimit *limits, int count);

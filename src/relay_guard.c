@@ -14,6 +14,7 @@
 #include "audit_witness.h"
 #include "cache_change.h"
 #include "calendar.h"
+#include "completion_order.h"
 #include "context.h"
 #include "counter.h"
 #include "event_order.h"
@@ -66,6 +67,7 @@ _PG_init(void)
 	rg_upstream_init();
 	rg_route_init();
 	rg_event_order_init();
+	rg_completion_init();
 	rg_webhook_message_init();
 	rg_openapi_init();
 	rg_serve_init();

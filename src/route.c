@@ -21,7 +21,7 @@ enum
 	Anum_route_auth, Anum_route_scopes, Anum_route_parameters,
 	Anum_route_request_body, Anum_route_rate, Anum_route_quota, Anum_route_budget, Anum_route_max_body,
 	Anum_route_idempotency, Anum_route_slow, Anum_route_cache_seconds, Anum_route_cache_tags,
-	Anum_route_upstream, Anum_route_result, Anum_route_result_key, Anum_route_status,
+	Anum_route_upstream, Anum_route_shape, Anum_route_result, Anum_route_result_key, Anum_route_status,
 	Anum_route_keyset, Anum_route_keyset_start, Anum_route_plan, Anum_route_max_response,
 	Anum_route_run_as, Anum_route_search_path,
 	Natts_route
@@ -39,7 +39,7 @@ static const char *const auth_names[] = {
 	"none", "optional", "anonymous", "user", "admin",
 	"api_key"
 };
-static const char *const result_names[] = {"rows", "row", "value", "none", "stream", "proxy"};
+static const char *const result_names[] = {"rows", "row", "value", "none", "stream", "proxy", "completion"};
 static const char *const idempotency_names[] = {"none", "optional", "required"};
 
 static int
@@ -82,7 +82,10 @@ read_result(RgRoute *route, Datum value)
 	int			result = name_index(value, result_names, lengthof(result_names));
 
 	route->order = result <= RG_JSON_NONE ? RG_ORDER_NONE : RG_ORDER_STREAM + result - RG_JSON_NONE - 1;
-	route->result = route->order == RG_ORDER_NONE ? (RgJsonResult) result : RG_JSON_ROW;
+	if (route->order == RG_ORDER_NONE)
+		route->result = (RgJsonResult) result;
+	else
+		route->result = route->order == RG_ORDER_COMPLETION ? RG_JSON_VALUE : RG_JSON_ROW;
 }
 
 static void
@@ -119,6 +122,8 @@ rg_route_read(RgRoute *route, const Datum *values, const bool *nulls)
 	read_cache(route, values, nulls);
 	if (!nulls[Anum_route_upstream])
 		route->upstream = TextDatumGetCString(values[Anum_route_upstream]);
+	if (!nulls[Anum_route_shape])
+		route->shape = TextDatumGetCString(values[Anum_route_shape]);
 	read_result(route, values[Anum_route_result]);
 	if (!nulls[Anum_route_result_key])
 		route->result_key = TextDatumGetCString(values[Anum_route_result_key]);

@@ -39,7 +39,8 @@ typedef enum RgOrder
 {
 	RG_ORDER_NONE,				/* send the answer */
 	RG_ORDER_STREAM,			/* send the events of a stream */
-	RG_ORDER_PROXY				/* let an upstream answer */
+	RG_ORDER_PROXY,				/* let an upstream answer */
+	RG_ORDER_COMPLETION			/* let a language model answer */
 } RgOrder;
 
 struct RgRoutePlan;
@@ -69,8 +70,10 @@ typedef struct RgRoute
 	int			ncache_tags;
 	char	  **cache_tags;
 	const char *upstream;		/* NULL but with RG_ORDER_PROXY */
+	const char *shape;			/* NULL but with RG_ORDER_COMPLETION */
 	RgOrder		order;
-	RgJsonResult result;		/* with an order: RG_JSON_ROW */
+	RgJsonResult result;		/* with an order: RG_JSON_ROW, or of a
+								 * completion RG_JSON_VALUE */
 	const char *result_key;		/* NULL: none */
 	int			status;
 	int			nkeys;

@@ -84,6 +84,7 @@ make_parameter(ParseState *pstate, ColumnRef *ref)
 				errmsg("the route has no parameter \"%s\"", name),
 				errhint("Declare it in parameters or request_body."),
 				parser_errposition(pstate, ref->location));
+	plan->used[index] = true;
 	param = makeNode(Param);
 	param->paramkind = PARAM_EXTERN;
 	param->paramid = index + 1;
@@ -378,6 +379,21 @@ find_key(RgRoutePlan *plan, TupleDesc desc, const char *name, char *start, int v
 	plan->nkeys++;
 }
 
+/* The provider's request, and nothing beside it. */
+static void
+check_completion(const RgRoutePlan *plan, const RgRoute *route, TupleDesc desc)
+{
+	if (route->order != RG_ORDER_COMPLETION)
+		return;
+	if (desc->natts != 1 || find_column(desc, "body") != 1 ||
+		TupleDescAttr(desc, 0)->atttypid != JSONBOID)
+		ereport(ERROR,
+				errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				errmsg("the statement of route %s does not return one column, body, of type jsonb",
+					   plan->where),
+				errhint("Select the request of OpenAI's chat completions that the model is to answer."));
+}
+
 static void
 check_result(RgRoutePlan *plan, const RgRoute *route)
 {
@@ -395,6 +411,7 @@ check_result(RgRoutePlan *plan, const RgRoute *route)
 	}
 	if (route->result != RG_JSON_NONE)
 		rg_json_check_columns(desc);
+	check_completion(plan, route, desc);
 	for (int i = 0; i < route->nkeys; i++)
 		find_key(plan, desc, route->keyset[i], key_start(route, i), nparameters + i);
 	if (route->nkeys > 0 && plan->limit_index < 0)

@@ -34,6 +34,12 @@ anonymous_of_address(const RgRequest *request)
 	return identity;
 }
 
+RgIdentity
+rg_route_usage_user(const RgRequest *request, const RgIdentity *identity)
+{
+	return identity->user_id.data != NULL ? *identity : anonymous_of_address(request);
+}
+
 /*
  * Refusals
  */
@@ -121,27 +127,23 @@ aim_quotas(const RgIdentity *identity, RgAnswer *answer)
 static bool
 hold_quotas(const RgRequest *request, const RgIdentity *identity, RgAnswer *answer)
 {
-	RgIdentity	counted = *identity;
-	int			count;
+	RgIdentity	counted = rg_route_usage_user(request, identity);
+	int			count = aim_quotas(&counted, answer);
 
-	if (counted.user_id.data == NULL)
-		counted = anonymous_of_address(request);
-	count = aim_quotas(&counted, answer);
 	answer->quotas_held = rg_quota_hold(answer->quotas, count);
 	answer->nquotas = count;
 	return answer->quotas_held || refuse_quotas(request, identity, answer);
 }
 
 /* On a standby as in a transaction that may only read: nothing passes uncounted. */
-static void
-require_writable(void)
+void
+rg_route_usage_require_writable(void)
 {
 	if (XactReadOnly)
 		ereport(ERROR,
 				errcode(ERRCODE_RG_UNAVAILABLE),
 				errmsg("requests that are counted need the primary server"),
-				errdetail("needs_primary"),
-				errhint("Send the request again after a moment."));
+				errdetail("needs_primary"));
 }
 
 /* The budget first: it only asks, and whom it stops nothing else would help. */
@@ -150,7 +152,7 @@ rg_route_usage_hold(const RgRequest *request, const RgIdentity *identity, RgAnsw
 {
 	if (answer->route->nquotas == 0 && answer->route->budget == NULL)
 		return true;
-	require_writable();
+	rg_route_usage_require_writable();
 	return has_room(request, identity, answer) && hold_quotas(request, identity, answer);
 }
 

@@ -21,6 +21,15 @@ extern bool rg_route_usage_hold(const RgRequest *request, const RgIdentity *iden
 			__attribute__((warn_unused_result));
 
 /*
+ * Whom usage is counted for: identity, or where that is nobody's the anonymous user
+ * of the request's address.
+ */
+extern RgIdentity rg_route_usage_user(const RgRequest *request, const RgIdentity *identity);
+
+/* Error RG503 where nothing can be written: on a standby, say. */
+extern void rg_route_usage_require_writable(void);
+
+/*
  * After it: what was held is taken if the answer is no error, and else given back.  A
  * HEAD costs nothing.  An error on its way out of serve() gives back by itself.
  */

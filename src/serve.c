@@ -12,6 +12,7 @@
 
 #include "admission.h"
 #include "arguments.h"
+#include "completion_order.h"
 #include "context.h"
 #include "denial.h"
 #include "event_order.h"
@@ -89,7 +90,6 @@ answer_unrouted(const RgRequest *request, bool path_known, RgAnswer *answer)
 		.status = 405,
 		.code = RG_SLICE("method_not_allowed"),
 		.detail = RG_SLICE("this path does not take that method"),
-		.suggestion = RG_SLICE("Use one of the methods that the header Allow lists."),
 	};
 
 	if (path_known)
@@ -170,6 +170,8 @@ run_statement(RgRoutePlan *plan, const RgRequest *request, const RgIdentity *ide
 		rg_event_order(request, answer);
 	if (answer->route->order == RG_ORDER_PROXY && answer->status < 300)
 		rg_upstream_order(request, identity, answer);
+	if (answer->route->order == RG_ORDER_COMPLETION && answer->status < 300)
+		rg_completion_order(request, identity, answer);
 	rg_route_usage_settle(request, answer);
 	rg_idempotency_keep(&keyed, answer);
 }

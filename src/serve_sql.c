@@ -108,6 +108,20 @@ header_array(RgSlice lines)
 	return construct_array(elements, count, TEXTOID, -1, false, TYPALIGN_INT);
 }
 
+/* Who calls serve() in SQL is no gateway: what only that may know is left out. */
+static Datum
+order_shown(const RgAnswer *answer)
+{
+	Datum		order = DirectFunctionCall1(jsonb_in, CStringGetDatum(answer->order.data));
+	Datum		path[] = {CStringGetTextDatum("headers"), CStringGetTextDatum("1")};
+	ArrayType  *place = construct_array(path, lengthof(path), TEXTOID, -1, false, TYPALIGN_INT);
+	Datum		mask = DirectFunctionCall1(jsonb_in, CStringGetDatum("\"****\""));
+
+	if (!answer->order_secret)
+		return order;
+	return DirectFunctionCall4(jsonb_set, order, PointerGetDatum(place), mask, BoolGetDatum(false));
+}
+
 static Datum
 answer_record(FunctionCallInfo fcinfo, RgAnswer *answer)
 {
@@ -123,7 +137,7 @@ answer_record(FunctionCallInfo fcinfo, RgAnswer *answer)
 	values[2] = PointerGetDatum(body_copy);
 	values[1] = PointerGetDatum(header_array(rg_answer_finish(answer)));
 	if (answer->order.len > 0)
-		values[3] = DirectFunctionCall1(jsonb_in, CStringGetDatum(answer->order.data));
+		values[3] = order_shown(answer);
 	return HeapTupleGetDatum(heap_form_tuple(BlessTupleDesc(desc), values, nulls));
 }
 

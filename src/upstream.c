@@ -15,7 +15,7 @@ enum
 {
 	Anum_upstream_name, Anum_upstream_url, Anum_upstream_strip_prefix,
 	Anum_upstream_connect_timeout, Anum_upstream_answer_timeout, Anum_upstream_idle_timeout,
-	Anum_upstream_max_response, Anum_upstream_cookies,
+	Anum_upstream_max_response, Anum_upstream_cookies, Anum_upstream_auth,
 	Natts_upstream
 };
 
@@ -68,6 +68,8 @@ read_row(const Datum *values, const bool *nulls, RgUpstream *upstream)
 	upstream->max_response = nulls[Anum_upstream_max_response] ? 0 :
 		DatumGetInt64(values[Anum_upstream_max_response]);
 	upstream->cookies = DatumGetBool(values[Anum_upstream_cookies]);
+	upstream->auth = strcmp(TextDatumGetCString(values[Anum_upstream_auth]), "bearer") == 0 ?
+		RG_UPSTREAM_BEARER : RG_UPSTREAM_SIGNATURE;
 }
 
 static void *

@@ -8,6 +8,13 @@
 
 #include "slice.h"
 
+/* How an upstream is shown who asks. */
+typedef enum RgUpstreamAuth
+{
+	RG_UPSTREAM_SIGNATURE,		/* a signed identity */
+	RG_UPSTREAM_BEARER			/* its secret, as a bearer token */
+} RgUpstreamAuth;
+
 typedef struct RgUpstream
 {
 	const char *name;
@@ -20,6 +27,7 @@ typedef struct RgUpstream
 	int64		idle_ms;
 	int64		max_response;	/* bytes; 0: any */
 	bool		cookies;
+	RgUpstreamAuth auth;
 } RgUpstream;
 
 /* Registers the cache; called from _PG_init. */

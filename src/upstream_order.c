@@ -30,7 +30,7 @@ typedef struct Order
 	const RgUpstream *upstream;
 	RgSlice		target;
 	StringInfoData message;		/* what is signed */
-	StringInfoData headers;		/* elements of the JSON array */
+	StringInfo	headers;		/* elements of the JSON array */
 } Order;
 
 static bool
@@ -82,8 +82,8 @@ add_header(Order *order, const char *name, RgSlice value)
 	if (value.data == NULL)
 		return;
 	appendStringInfo(&order->message, "%s:%.*s\n", name, (int) value.len, value.data);
-	appendStringInfo(&order->headers, "%s\"%s\",", order->headers.len > 0 ? "," : "", name);
-	rg_json_quote(&order->headers, value.data, value.len);
+	appendStringInfo(order->headers, "%s\"%s\",", order->headers->len > 0 ? "," : "", name);
+	rg_json_quote(order->headers, value.data, value.len);
 }
 
 static void
@@ -145,6 +145,8 @@ add_context(Order *order, RgSlice row)
 {
 	char	   *encoded;
 
+	if (row.data == NULL)
+		return;
 	if (row.len > MAX_CONTEXT)
 		ereport(ERROR,
 				errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
@@ -192,24 +194,94 @@ append_signature(StringInfo signatures, RgSlice secret, RgSlice message)
 	appendStringInfo(signatures, "%sv1=%s", signatures->len > 0 ? " " : "", hex);
 }
 
+static RgLiveSecrets
+secrets_of(const RgUpstream *upstream)
+{
+	RgLiveSecrets secrets = {
+		.name = cstring_to_text(psprintf(RG_UPSTREAM_SECRETS "%s", upstream->name))
+	};
+
+	return secrets;
+}
+
+static void
+require_secret(const RgUpstream *upstream, const RgLiveSecrets *secrets)
+{
+	if (!secrets->any)
+		ereport(ERROR,
+				errcode(ERRCODE_RG_UNAVAILABLE),
+				errmsg("upstream \"%s\" has no secret", upstream->name),
+				errhint("Make one with relay_guard.upstream_secret_set(name)."));
+}
+
 /* By every secret that is valid, so that the upstream may change its own in between. */
 static void
 sign(Order *order)
 {
-	char	   *name = psprintf(RG_UPSTREAM_SECRETS "%s", order->upstream->name);
-	RgLiveSecrets secrets = {.name = cstring_to_text(name)};
+	RgLiveSecrets secrets = secrets_of(order->upstream);
 	StringInfoData signatures;
 
 	initStringInfo(&signatures);
 	while (rg_live_secret_next(&secrets))
 		append_signature(&signatures, secrets.secret,
 						 rg_slice(order->message.data, order->message.len));
-	if (!secrets.any)
-		ereport(ERROR,
-				errcode(ERRCODE_RG_UNAVAILABLE),
-				errmsg("upstream \"%s\" has no secret", order->upstream->name),
-				errhint("Make one with relay_guard.upstream_secret_set(name)."));
+	require_secret(order->upstream, &secrets);
 	add_header(order, "x-relay-signature", rg_slice(signatures.data, signatures.len));
+}
+
+static void
+put_bearer(StringInfo headers, RgSlice secret)
+{
+	char	   *value = psprintf("Bearer %.*s", (int) secret.len, secret.data);
+
+	appendStringInfoString(headers, "\"authorization\",");
+	rg_json_quote(headers, value, strlen(value));
+	rg_secret_wipe(rg_slice_of(value));
+	rg_secret_wipe(secret);
+}
+
+/* The current one is the last; the former ones were for those who check signatures. */
+static void
+show_secret(const RgUpstream *upstream, StringInfo headers)
+{
+	RgLiveSecrets secrets = secrets_of(upstream);
+
+	enlargeStringInfo(headers, 2 * RG_GIVEN_KEY_MAX);
+	while (rg_live_secret_next(&secrets))
+	{
+		resetStringInfo(headers);
+		put_bearer(headers, secrets.secret);
+	}
+	require_secret(upstream, &secrets);
+}
+
+static void
+sign_headers(Order *order, const RgIdentity *identity, RgSlice context)
+{
+	initStringInfo(&order->message);
+	appendStringInfo(&order->message, "relay-v1\n%.*s\n%.*s\n",
+					 (int) order->request->method.len, order->request->method.data,
+					 (int) order->target.len, order->target.data);
+	add_headers(order, identity, context);
+	sign(order);
+}
+
+void
+rg_upstream_headers(const RgUpstream *upstream, const RgRequest *request,
+					const RgIdentity *identity, RgSlice target, RgSlice context,
+					RgAnswer *answer, StringInfo headers)
+{
+	Order		order = {
+		.request = request,.upstream = upstream,.target = target,.headers = headers
+	};
+
+	if (upstream->auth == RG_UPSTREAM_SIGNATURE)
+	{
+		sign_headers(&order, identity, context);
+		return;
+	}
+	show_secret(upstream, headers);
+	answer->order_secret = true;
 }
 
 static void
@@ -219,15 +291,16 @@ append_text(StringInfo json, const char *name, RgSlice value)
 	rg_json_quote(json, value.data, value.len);
 }
 
+/* Once, as secrets must not stay behind where it grows. */
 static void
-write_order(const Order *order, bool public, StringInfo json)
+write_order(const RgUpstream *upstream, RgSlice target, bool public, RgSlice headers,
+			StringInfo json)
 {
-	const RgUpstream *upstream = order->upstream;
-
+	enlargeStringInfo(json, headers.len + 2 * target.len + 4096);
 	appendStringInfoString(json, "{\"kind\":\"proxy\"");
 	append_text(json, "upstream", rg_slice_of(upstream->name));
 	append_text(json, "url", upstream->origin);
-	append_text(json, "target", order->target);
+	append_text(json, "target", target);
 	append_text(json, "prefix", rg_slice(upstream->prefix, strlen(upstream->prefix)));
 	appendStringInfo(json, ",\"connect_ms\":" INT64_FORMAT ",\"answer_ms\":" INT64_FORMAT
 					 ",\"idle_ms\":" INT64_FORMAT ",\"max_response\":" INT64_FORMAT,
@@ -235,7 +308,7 @@ write_order(const Order *order, bool public, StringInfo json)
 					 upstream->max_response);
 	appendStringInfo(json, ",\"cookies\":%s,\"public\":%s,\"headers\":[",
 					 upstream->cookies ? "true" : "false", public ? "true" : "false");
-	appendBinaryStringInfo(json, order->headers.data, order->headers.len);
+	appendBinaryStringInfo(json, headers.data, headers.len);
 	appendStringInfoString(json, "]}");
 }
 
@@ -255,22 +328,21 @@ require_upstream(const RgRoute *route)
 void
 rg_upstream_order(const RgRequest *request, const RgIdentity *identity, RgAnswer *answer)
 {
-	Order		order = {.request = request,.upstream = require_upstream(answer->route)};
+	const RgUpstream *upstream = require_upstream(answer->route);
 	const char *reason = refusal(request);
+	StringInfoData headers;
+	RgSlice		target;
 
 	if (reason != NULL)
 	{
 		answer_refusal(request, reason, answer);
 		return;
 	}
-	order.target = make_target(order.upstream, request);
-	initStringInfo(&order.message);
-	initStringInfo(&order.headers);
-	appendStringInfo(&order.message, "relay-v1\n%.*s\n%.*s\n",
-					 (int) request->method.len, request->method.data,
-					 (int) order.target.len, order.target.data);
-	add_headers(&order, identity, rg_answer_body(answer));
-	sign(&order);
+	target = make_target(upstream, request);
+	initStringInfo(&headers);
+	rg_upstream_headers(upstream, request, identity, target, rg_answer_body(answer), answer, &headers);
 	rg_answer_clear(answer);
-	write_order(&order, identity->user_id.data == NULL, &answer->order);
+	write_order(upstream, target, identity->user_id.data == NULL,
+				rg_slice(headers.data, headers.len), &answer->order);
+	rg_secret_wipe(rg_slice(headers.data, headers.len));
 }

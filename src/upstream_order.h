@@ -15,12 +15,27 @@
  *
  * with the other headers sorted by name.  Values are visible ASCII, percent-
  * encoded, but for spaces between scopes.
+ *
+ * To an upstream of auth bearer there goes one header alone, authorization, with its
+ * secret.
  */
 #ifndef RG_UPSTREAM_ORDER_H
 #define RG_UPSTREAM_ORDER_H
 
 #include "answer.h"
 #include "context.h"
+#include "upstream.h"
+
+/*
+ * Appends the headers of a request to an upstream, as elements of a JSON array: of
+ * auth signature for that method, target, body, client and id of the request, of
+ * that identity, with the context (data NULL: none); of auth bearer its secret, which
+ * makes the order one that only the gateway may read.  Error RG503 where the upstream
+ * has no secret.
+ */
+extern void rg_upstream_headers(const RgUpstream *upstream, const RgRequest *request,
+								const RgIdentity *identity, RgSlice target, RgSlice context,
+								RgAnswer *answer, StringInfo headers);
 
 /*
  * Makes the answer an order: its body, the row of the route's statement, becomes

@@ -21,7 +21,8 @@ typedef struct RgViolation
 	const char *code;			/* a constant such as "invalid_parameter" */
 	char		pointer[RG_VIOLATION_TEXT]; /* RFC 6901, "/query/limit" */
 	char		detail[RG_VIOLATION_TEXT];	/* "must be at most 100" */
-	char		suggestion[RG_VIOLATION_TEXT];	/* a whole sentence */
+	char		suggestion[RG_VIOLATION_TEXT];	/* a whole sentence; empty:
+												 * that of problem_catalog.h */
 } RgViolation;
 
 /*

@@ -97,6 +97,20 @@ refuse_secret(RgSlice secret)
 				errhint("Leave it out to have one made, or use what the sender of the webhooks shows, to the letter."));
 }
 
+static void
+refuse_key(RgSlice key)
+{
+	bool		fits = key.len > 0 && key.len <= RG_GIVEN_KEY_MAX;
+
+	for (size_t i = 0; fits && i < key.len; i++)
+		fits = key.data[i] > ' ' && key.data[i] <= '~';
+	if (!fits)
+		ereport(ERROR,
+				errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				errmsg("the key is not 1 to %d characters of visible ASCII", RG_GIVEN_KEY_MAX),
+				errhint("Use what the provider shows, to the letter."));
+}
+
 /* Whether it is the one that is stored; one that does not open is another. */
 static bool
 is_stored(text * name, RgSlice secret)
@@ -165,4 +179,11 @@ rg_webhook_secret_store(text * name, RgSlice secret, Datum keep_old)
 	refuse_secret(secret);
 	put(name, secret, keep_old);
 	return NULL;
+}
+
+void
+rg_given_key_store(text * name, RgSlice key, Datum keep_old)
+{
+	refuse_key(key);
+	put(name, key, keep_old);
 }

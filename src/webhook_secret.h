@@ -49,4 +49,12 @@ extern text * rg_endpoint_secret_name(RgSlice endpoint);
  */
 extern text * rg_webhook_secret_store(text * name, RgSlice secret, Datum keep_old);
 
+#define RG_GIVEN_KEY_MAX 4096	/* bytes */
+
+/*
+ * Stores a key that is only shown to whoever gave it: any visible ASCII up to that
+ * length, for how good it is was his to see to.
+ */
+extern void rg_given_key_store(text * name, RgSlice key, Datum keep_old);
+
 #endif

@@ -19,7 +19,7 @@ BINDIR = pathlib.Path(subprocess.check_output(
     [os.environ.get("PG_CONFIG", "pg_config"), "--bindir"], text=True).strip())
 GATEWAY = BINDIR / "relay_gateway"
 
-# It locks no memory, reports signals that a test sends, and must be the first to be loaded
+# It locks no memory, keeps what is freed, reports signals that a test sends, and must be the first to be loaded
 not_with_sanitizers = pytest.mark.skipif("ASAN_OPTIONS" in os.environ, reason="AddressSanitizer stands in the way")
 
 
@@ -155,7 +155,7 @@ def sqlstate(connection, statement, *arguments):
     return None
 
 
-def wait_for(condition, seconds=20):
+def wait_for(condition, seconds=60):
     end = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < end, "it did not happen"

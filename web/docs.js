@@ -68,7 +68,8 @@ function* operations() {
 const content = answer => Object.entries(resolve(answer).content ?? {})[0] ?? [];
 
 function isProblem(answer) {
-	return content(answer)[0] === "application/problem+json";
+	const [type, media] = content(answer);
+	return type === "application/problem+json" || media?.schema?.allOf?.[0]?.$ref === "#/components/schemas/OpenAIError";
 }
 
 // Schemas
@@ -199,7 +200,8 @@ function requestBody(operation) {
 }
 
 function problems(answer) {
-	return Object.values(content(answer)[1]?.examples ?? {}).map(example => resolve(example).value);
+	return Object.values(content(answer)[1]?.examples ?? {}).map(example => resolve(example).value)
+		.map(value => value.error ? {code: value.error.code, detail: value.error.message} : value);
 }
 
 function part(status, title, good, ...inside) {
@@ -218,7 +220,7 @@ function success([status, answer]) {
 
 function refusals([status, answer]) {
 	const found = problems(answer);
-	const title = found[0] && /^\d+$/.test(status) ? found[0].title : "whatever cannot be served";
+	const title = found[0] && /^\d+$/.test(status) ? found[0].title ?? resolve(answer).description.split(":")[0] : "whatever cannot be served";
 	return part(status === "default" ? "any" : status, title, false, table(["Code", "When", "What to do"],
 		found.map(problem => [code(problem.code), problem.detail ?? "", problem.suggestion ?? ""])));
 }

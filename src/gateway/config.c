@@ -82,6 +82,8 @@ static const Setting settings[] = {
 	"requests of a worker that may wait for a connection"},
 	{"PROXY_LIMIT", NUMBER, FIELD(proxy_limit), "256", 1, 65536,
 	"requests of a worker that may be with upstreams at once"},
+	{"COMPLETION_LIMIT", NUMBER, FIELD(completion_limit), "1024", 1, 65536,
+	"requests of a worker that may be with providers of language models at once"},
 	{"PROXY_CA_FILE", TEXT, FIELD(proxy_ca_file), "", 0, 0,
 	"authorities that upstreams' certificates are of; empty: the system's"},
 	{"WEBHOOKS", CHOICE, FIELD(webhooks), "on", 0, 0,

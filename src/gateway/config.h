@@ -79,6 +79,7 @@ typedef struct RgConfig
 	int64_t		gzip;			/* RgSwitch */
 	char	   *proxy_ca_file;	/* "": the system's authorities */
 	int64_t		proxy_limit;	/* requests at upstreams, of one worker */
+	int64_t		completion_limit;	/* the same at providers of models */
 	char	   *webhook_networks_text;
 	char	   *webhook_ca_file;	/* "": none beside the system's */
 	int64_t		webhooks;		/* RgSwitch */

@@ -105,6 +105,7 @@ check_settings(void)
 	valid &= rg_check_limit_settings();
 	valid &= rg_check_budget_settings();
 	valid &= rg_check_api_key_settings();
+	valid &= rg_check_provider_settings();
 	return valid;
 }
 
@@ -127,7 +128,8 @@ configure(PGconn *conn)
 		rg_sql_run(conn, "SELECT pg_advisory_xact_lock(hashtext('relay_gateway configure'))", 0, NULL) &&
 		rg_configure_tokens(conn) &&
 		rg_configure_limits(conn) && rg_configure_budget(conn) &&
-		rg_configure_api_keys(conn) && rg_sql_run(conn, "COMMIT", 0, NULL);
+		rg_configure_api_keys(conn) && rg_configure_provider(conn) &&
+		rg_sql_run(conn, "COMMIT", 0, NULL);
 }
 
 int

@@ -46,6 +46,9 @@ extern bool rg_configure_budget(PGconn *conn)
 extern bool rg_check_api_key_settings(void);
 extern bool rg_configure_api_keys(PGconn *conn)
 			__attribute__((warn_unused_result));
+extern bool rg_check_provider_settings(void);
+extern bool rg_configure_provider(PGconn *conn)
+			__attribute__((warn_unused_result));
 
 /*
  * Whether the settings of all parts can be used, every mistake told on stderr, also

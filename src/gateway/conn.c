@@ -16,6 +16,7 @@
 
 #include "body.h"
 #include "clock.h"
+#include "completion.h"
 #include "conn_class.h"
 #include "conn_stream.h"
 #include "log.h"
@@ -156,6 +157,7 @@ rg_conn_close(RgConn *conn)
 	rg_peer_gone(conn);
 	rg_conn_stream_gone(conn);
 	rg_proxy_gone(conn);
+	rg_completion_gone(conn);
 	conn->next = conn->worker->closed;
 	conn->worker->closed = conn;
 	event_active(&conn->worker->sweep_event, 0, 0);
@@ -485,7 +487,7 @@ on_readable(RgConn *conn)
 		default:
 			watch_waiting(conn);
 	}
-	if ((conn->state == RG_CONN_STREAM || conn->proxy != NULL) && conn->ended)
+	if (conn->ended && (conn->state == RG_CONN_STREAM || conn->proxy != NULL || conn->completion != NULL))
 		rg_conn_close(conn);
 	read_on(conn);
 }

@@ -81,6 +81,7 @@ typedef struct RgConn
 	RgJob	   *job;			/* in body and wait */
 	struct RgConnStream *stream;	/* in stream */
 	struct RgProxy *proxy;		/* in wait: an upstream has the request */
+	struct RgCompletion *completion;	/* in wait: a provider has it */
 	RgAddress	peer;
 	char		peer_text[INET6_ADDRSTRLEN];
 } RgConn;

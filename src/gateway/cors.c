@@ -13,7 +13,7 @@ static const char exposed[] =
 "X-RateLimit-Limit-Requests, X-RateLimit-Remaining-Requests, "
 "X-RateLimit-Reset-Requests, X-RateLimit-Limit-Tokens, "
 "X-RateLimit-Remaining-Tokens, X-RateLimit-Reset-Tokens, X-Should-Retry, "
-"Idempotent-Replayed, ETag, Location, WWW-Authenticate\r\n";
+"X-Completion-ID, Idempotent-Replayed, ETag, Location, WWW-Authenticate\r\n";
 
 static const char preflight[] =
 "Access-Control-Allow-Methods: GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS\r\n"

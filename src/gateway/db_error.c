@@ -10,16 +10,12 @@ typedef struct Mapping
 	int			status;
 	RgSlice		code;
 	RgSlice		detail;
-	RgSlice		suggestion;
 } Mapping;
 
 #define SAY(literal) {(literal), sizeof(literal) - 1}
-#define BUSY SAY("unavailable"), SAY("the database could not serve the request just now"), \
-	SAY("Send the request again after a moment.")
-#define INVALID SAY("invalid_value"), SAY("a value is missing, malformed or out of range"), \
-	SAY("Correct the request before sending it again.")
-#define CONFLICT SAY("conflict"), SAY("the request contradicts what is already there"), \
-	SAY("Read the current state, then decide whether to send the request again.")
+#define BUSY SAY("unavailable"), SAY("the database could not serve the request just now")
+#define INVALID SAY("invalid_value"), SAY("a value is missing, malformed or out of range")
+#define CONFLICT SAY("conflict"), SAY("the request contradicts what is already there")
 
 /* The first that fits counts. */
 static const Mapping mappings[] = {
@@ -39,16 +35,14 @@ static const Mapping mappings[] = {
 	{"22P05", 422, INVALID},
 	{"2203", 422, INVALID},
 	{"RG503", 503, BUSY},
-	{"42501", 403, SAY("forbidden"), SAY("this is not allowed to you"), {NULL, 0}},
-	{"25006", 503, SAY("needs_primary"), SAY("the database only reads just now, and the request changes something"),
-	SAY("Send the request again after a moment.")},
+	{"42501", 403, SAY("forbidden"), SAY("this is not allowed to you")},
+	{"25006", 503, SAY("needs_primary"), SAY("the database only reads just now, and the request changes something")},
 	{"40001", 503, BUSY},
 	{"40P01", 503, BUSY},
 	{"55P03", 503, BUSY},
 	{"53", 503, BUSY},
 	{"57P0", 503, BUSY},
-	{"57014", 504, SAY("timeout"), SAY("the request took too long and was given up"),
-	SAY("Ask for less at once, or send the request again later.")},
+	{"57014", 504, SAY("timeout"), SAY("the request took too long and was given up")},
 };
 
 /* The status of an SQLSTATE RGnnn with 400 <= nnn <= 599, else 0. */
@@ -122,6 +116,6 @@ rg_db_error_problem(const RgDbError *error, RgProblem *problem)
 	problem->status = mapping ? mapping->status : status ? status : 500;
 	problem->code = mapping ? mapping->code : RG_SLICE("internal");
 	problem->detail = mapping ? mapping->detail : rg_slice(NULL, 0);
-	problem->suggestion = mapping ? mapping->suggestion : rg_slice(NULL, 0);
+	problem->suggestion = rg_slice(NULL, 0);
 	return problem->status < 500;
 }

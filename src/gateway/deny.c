@@ -35,7 +35,8 @@ rg_deny_answer(RgConn *conn, const RgExchange *exchange, const RgRequest *reques
 		return false;
 	problem = rg_rate_lines_problem(denial.limits, denial.count, &words);
 	rg_metrics_count(RG_COUNT_DENIALS_REPEATED, 1);
-	rg_rate_lines_put(&text, denial.limits, denial.count, rg_wall_clock() / 1000000);
+	rg_rate_lines_put(&text, denial.limits, denial.count, rg_wall_clock() / 1000000,
+					  exchange->openai);
 	rg_respond_problem(conn, exchange, &problem, denial.route, rg_slice(lines, text.len));
 	return true;
 }

@@ -2,8 +2,10 @@
  * done.c
  *		What the database made of a request becomes the response.
  */
+#include "completion.h"
 #include "db_error.h"
 #include "deny.h"
+#include "header_lines.h"
 #include "health.h"
 #include "http1.h"
 #include "keys.h"
@@ -70,24 +72,6 @@ log_error(const RgExchange *exchange, const RgDbError *error, RgLogLevel level)
 		   "hint", error->hint, "context", error->context, NULL);
 }
 
-/* Takes one line off; false when it is no header, or could be two. */
-static bool
-take_line(RgSlice *lines, RgHeader *header)
-{
-	const char *end = memchr(lines->data, '\r', lines->len);
-	size_t		len = end ? (size_t) (end - lines->data) : 0;
-	const char *colon = len ? memchr(lines->data, ':', len) : NULL;
-
-	if (colon == NULL || len + 2 > lines->len || end[1] != '\n' ||
-		memchr(lines->data, '\n', len) != NULL || memchr(lines->data, '\0', len) != NULL)
-		return false;
-	header->name = rg_slice(lines->data, colon - lines->data);
-	header->value = rg_slice(colon + 1, end - colon - 1);
-	lines->data += len + 2;
-	lines->len -= len + 2;
-	return true;
-}
-
 static bool
 is_framing(RgSlice name)
 {
@@ -104,7 +88,7 @@ check_headers(RgSlice lines, RgReplyTraits *traits)
 	memset(traits, 0, sizeof *traits);
 	while (lines.len > 0)
 	{
-		if (!take_line(&lines, &header) || is_framing(header.name))
+		if (!rg_header_line_take(&lines, &header) || is_framing(header.name))
 			return false;
 		if (rg_http_name_is(header.name, "content-type"))
 			traits->type = header.value;
@@ -210,6 +194,8 @@ answer_reply(RgConn *conn, RgJob *job, RgSlice frame)
 		rg_webhook_want();
 	if (is_order(&reply, "proxy"))
 		rg_proxy_start(conn, job, &reply);
+	else if (is_order(&reply, "completion"))
+		rg_completion_start(conn, job, &reply);
 	else if (is_order(&reply, "stream"))
 		rg_stream_start(conn, job, &reply);
 	else

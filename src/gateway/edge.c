@@ -45,8 +45,7 @@ refuse_preflight(RgConn *conn, const RgExchange *exchange)
 	RgProblem	problem = {
 		.status = 403,
 		.code = RG_SLICE("origin_not_allowed"),
-		.detail = RG_SLICE("pages of that origin may not use this"),
-		.suggestion = RG_SLICE("Have the page's origin added to CORS_ORIGINS."),
+		.detail = RG_SLICE("pages of that origin may not use this")
 	};
 
 	rg_respond_problem(conn, exchange, &problem, none, none);
@@ -73,8 +72,7 @@ require_https(RgConn *conn, const RgExchange *exchange)
 	RgProblem	problem = {
 		.status = 400,
 		.code = RG_SLICE("https_required"),
-		.detail = RG_SLICE("this is served by https only"),
-		.suggestion = RG_SLICE("Use https, and send a Host header."),
+		.detail = RG_SLICE("this is served by https only")
 	};
 
 	rg_respond_problem(conn, exchange, &problem, none, none);

@@ -6,6 +6,7 @@
 
 #include "clock.h"
 #include "http1.h"
+#include "openai_path.h"
 #include "origin.h"
 #include "worker.h"
 
@@ -105,6 +106,7 @@ rg_exchange_begin(RgExchange *exchange, const RgConn *conn, const RgHttpHead *he
 	exchange->head_only = rg_slice_is(head->method, "HEAD");
 	exchange->metrics = conn->metrics;
 	exchange->sent_token = false;
+	exchange->openai = rg_openai_path(head->target);
 	exchange->gzip = exchange->gzip_public = false;
 	exchange->started = rg_now();
 	exchange->queued_us = exchange->database_us = 0;

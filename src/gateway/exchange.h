@@ -28,6 +28,8 @@ typedef struct RgExchange
 	bool		metrics;		/* by METRICS_LISTEN: not counted among
 								 * requests */
 	bool		sent_token;		/* was there an Authorization header? */
+	bool		openai;			/* does the path speak OpenAI's API
+								 * (openai_path.h)? */
 	bool		secure;			/* does the client speak TLS, here or to a
 								 * proxy? */
 	int			cors;			/* its Origin's number among those that are

@@ -428,9 +428,20 @@ read_headers(Cursor *cursor)
 	return 0;
 }
 
+/* Of a head that was given up before it was read: method and target, if they are whole. */
+static void
+salvage_target(const char *data, size_t len, RgHttpHead *head)
+{
+	Cursor		cursor = {data, data + len, head};
+
+	if (len > 0 && head->target.data == NULL &&
+		(read_method(&cursor) < 0 || read_target(&cursor) < 0))
+		head->target = rg_slice(NULL, 0);
+}
+
 /*
- * Of a head that is refused: the headers among the first len bytes, which are
- * whole lines.  What is no header is passed over.
+ * Of a head that is refused: the target and the headers among the first len bytes,
+ * which are whole lines.  What is no header is passed over.
  */
 static void
 salvage_headers(const char *data, size_t len, RgHttpHead *head)
@@ -439,6 +450,7 @@ salvage_headers(const char *data, size_t len, RgHttpHead *head)
 	const char *end = data + len;
 	const char *line = data;
 
+	salvage_target(data, len, head);
 	head->nheaders = 0;
 	while (head->nheaders < RG_HTTP_MAX_HEADERS &&
 		   (line = memchr(line, '\n', end - line)) != NULL && ++line < end)

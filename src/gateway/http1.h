@@ -51,9 +51,10 @@ extern int	rg_http_head(const char *data, size_t len, size_t *scanned,
 			__attribute__((warn_unused_result));
 
 /*
- * After a refusal head still has the headers that came whole, so that the
- * answer can be made for whom it is for; nothing else of it counts.  This
- * does the same for a head whose end will not be waited for.
+ * After a refusal head still has the target, unless that is what was wrong, and
+ * the headers that came whole, so that the answer can be made for whom it is
+ * for; nothing else of it counts.  This does the same for a head whose end will
+ * not be waited for.
  */
 extern void rg_http_give_up(const char *data, size_t scanned, RgHttpHead *head);
 

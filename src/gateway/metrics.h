@@ -35,6 +35,12 @@ typedef enum RgMetricCounter
 	RG_COUNT_DATABASE_LOSSES,	/* of connections to the database */
 	RG_COUNT_CUT_FOR_SLOWNESS,	/* readers of answers */
 	RG_COUNT_CUT_FOR_MEMORY,
+	RG_COUNT_COMPLETIONS_FINISHED,
+	RG_COUNT_COMPLETIONS_LEFT,	/* the client did */
+	RG_COUNT_COMPLETIONS_FAILED,
+	RG_COUNT_COMPLETIONS_REFUSED,	/* by the provider, or for lack of room */
+	RG_COUNT_TOKENS_INPUT,		/* as they were charged */
+	RG_COUNT_TOKENS_OUTPUT,
 	RG_COUNT_WEBHOOK_DELIVERED, /* attempts, in the order of RgWebhookResult */
 	RG_COUNT_WEBHOOK_GONE,
 	RG_COUNT_WEBHOOK_REJECTED,

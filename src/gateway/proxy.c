@@ -8,7 +8,7 @@
 
 #include "clock.h"
 #include "conn_stream.h"
-#include "http1.h"
+#include "header_lines.h"
 #include "log.h"
 #include "proxy_transfer.h"
 #include "response.h"
@@ -154,40 +154,21 @@ rg_proxy_init(RgWorker *worker)
 		rg_log(RG_LOG_WARNING, "no memory for requests to upstreams", NULL);
 }
 
-static bool
-is_cache_control(RgSlice line)
-{
-	const char *colon = memchr(line.data, ':', line.len);
-
-	return colon != NULL && rg_http_name_is(rg_slice(line.data, colon - line.data), "cache-control");
-}
-
 /* The template, and serve()'s lines but for Cache-Control, which is decided later. */
 static bool
 keep_texts(RgProxy *proxy, RgSlice route, RgSlice lines)
 {
-	char	   *at = malloc(route.len + 1 + lines.len);
+	static const char *const later[] = {"cache-control", NULL};
+	RgText		own = {.cap = lines.len};
 
-	proxy->route = at;
-	if (at == NULL)
+	proxy->route = malloc(route.len + 1 + lines.len);
+	if (proxy->route == NULL)
 		return false;
-	memcpy(at, route.data, route.len);
-	at[route.len] = '\0';
-	proxy->own.data = at += route.len + 1;
-	while (lines.len > 0)
-	{
-		const char *end = memchr(lines.data, '\n', lines.len);
-		size_t		len = end != NULL ? (size_t) (end + 1 - lines.data) : lines.len;
-
-		if (!is_cache_control(rg_slice(lines.data, len)))
-		{
-			memcpy(at, lines.data, len);
-			at += len;
-		}
-		lines.data += len;
-		lines.len -= len;
-	}
-	proxy->own.len = at - proxy->own.data;
+	memcpy(proxy->route, route.data, route.len);
+	proxy->route[route.len] = '\0';
+	own.data = proxy->route + route.len + 1;
+	rg_header_lines_put_others(&own, lines, later);
+	proxy->own = rg_slice(own.data, own.len);
 	return true;
 }
 

@@ -113,8 +113,7 @@ take_token(RgConn *conn, const RgJob *job, const RgFallbackRoute *route, const R
 											  rg_now());
 	RgProblem	problem = {
 		.status = 429,.code = RG_SLICE("rate_limited"),
-		.detail = RG_SLICE("too many requests from this address"),
-		.suggestion = RG_SLICE("Wait for as many seconds as Retry-After says.")
+		.detail = RG_SLICE("too many requests from this address")
 	};
 	char		line[64];
 	int			len;

@@ -30,10 +30,13 @@ is_url(const char *url)
 		is_visible(url, '!');
 }
 
+/* What tells the upstream who asks, or that this may. */
 static bool
 is_header(const char *name, const char *value)
 {
-	return strncmp(name, "x-relay-", 8) == 0 && is_visible(name, '!') &&
+	bool		known = strncmp(name, "x-relay-", 8) == 0 || strcmp(name, "authorization") == 0;
+
+	return known && is_visible(name, '!') &&
 		strchr(name, ':') == NULL && *value != '\0' && is_visible(value, ' ');
 }
 

@@ -7,11 +7,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "proxy_sockets.h"
+#include "proxy_aim.h"
 #include "worker.h"
 
 #define MAX_LINE 16384
-#define IDLE_SECONDS 30L		/* after which a connection is not used again */
 
 static bool
 add_line(RgProxy *proxy, const char *line)
@@ -161,32 +160,18 @@ set_method(RgProxy *proxy)
 }
 
 /*
- * The target goes into the request line as serve() signed it; libcurl reads a URL
- * without it.  A proxy that the environment names is not used, and nothing is
- * followed: the identity is for whom the table names.
+ * The target goes into the request line as serve() signed it.  Nothing is followed:
+ * the identity is for whom the table names.
  */
 static void
 set_destination(RgProxy *proxy, const char *ca_file)
 {
-	CURL	   *curl = proxy->transfer.curl;
-	const RgProxyOrder *order = &proxy->order;
+	const RgAim aim = {
+		.url = proxy->order.url,.target = proxy->order.target,
+		.connect_ms = proxy->order.connect_ms,.ca_file = ca_file
+	};
 
-	curl_easy_setopt(curl, CURLOPT_URL, order->url);
-	curl_easy_setopt(curl, CURLOPT_REQUEST_TARGET, order->target);
-	curl_easy_setopt(curl, CURLOPT_PROTOCOLS_STR, "http,https");
-	curl_easy_setopt(curl, CURLOPT_FOLLOWLOCATION, 0L);
-	curl_easy_setopt(curl, CURLOPT_PROXY, "");
-	curl_easy_setopt(curl, CURLOPT_SSL_VERIFYPEER, 1L);
-	curl_easy_setopt(curl, CURLOPT_SSL_VERIFYHOST, 2L);
-	curl_easy_setopt(curl, CURLOPT_SSLVERSION, (long) CURL_SSLVERSION_TLSv1_2);
-	if (*ca_file != '\0')
-		curl_easy_setopt(curl, CURLOPT_CAINFO, ca_file);
-	curl_easy_setopt(curl, CURLOPT_HTTP_VERSION, (long) CURL_HTTP_VERSION_1_1);
-	curl_easy_setopt(curl, CURLOPT_CONNECTTIMEOUT_MS, (long) order->connect_ms);
-	curl_easy_setopt(curl, CURLOPT_MAXAGE_CONN, IDLE_SECONDS);
-	curl_easy_setopt(curl, CURLOPT_NOSIGNAL, 1L);
-	/* a name that is being looked up must not be waited for */
-	curl_easy_setopt(curl, CURLOPT_QUICK_EXIT, 1L);
+	rg_proxy_aim(proxy->transfer.curl, &aim);
 }
 
 /* What comes is not decompressed, so that it is as long as it says. */
@@ -197,7 +182,6 @@ set_callbacks(RgProxy *proxy)
 
 	curl_easy_setopt(curl, CURLOPT_HTTPHEADER, proxy->lines);
 	curl_easy_setopt(curl, CURLOPT_HTTP_CONTENT_DECODING, 0L);
-	rg_proxy_sockets_use(curl);
 	curl_easy_setopt(curl, CURLOPT_PREREQFUNCTION, rg_proxy_on_connection);
 	curl_easy_setopt(curl, CURLOPT_PREREQDATA, proxy);
 	curl_easy_setopt(curl, CURLOPT_HEADERFUNCTION, rg_proxy_on_header);

@@ -14,6 +14,7 @@
 #include "json_text.h"
 #include "log.h"
 #include "metrics.h"
+#include "rate_lines.h"
 
 #define BUFFER 32768
 #define SMALL_BODY 8192			/* copied behind the head */
@@ -210,15 +211,16 @@ rg_respond(RgConn *conn, const RgExchange *exchange, const RgResponse *response)
 }
 
 static void
-put_problem_headers(RgText *headers, const RgExchange *exchange, int status)
+put_problem_headers(RgText *headers, const RgExchange *exchange, const RgProblem *problem)
 {
-	rg_text_put(headers, RG_SLICE("Content-Type: " RG_PROBLEM_TYPE "\r\n"
-								  "Cache-Control: no-store\r\n"));
-	if (status == 401)
+	rg_text_put(headers, RG_SLICE("Content-Type: "));
+	rg_text_put(headers, rg_slice_of(rg_problem_type(problem)));
+	rg_text_put(headers, RG_SLICE("\r\nCache-Control: no-store\r\n"));
+	if (problem->status == 401)
 		rg_text_put(headers, exchange->sent_token ?
 					RG_SLICE("WWW-Authenticate: Bearer realm=\"relay\", error=\"invalid_token\"\r\n") :
 					RG_SLICE("WWW-Authenticate: Bearer realm=\"relay\"\r\n"));
-	if (status == 503)
+	if (problem->status == 503)
 		rg_text_put(headers, RG_SLICE("Retry-After: 1\r\n"));
 }
 
@@ -245,14 +247,15 @@ rg_respond_problem(RgConn *conn, const RgExchange *exchange, RgProblem *problem,
 				   RgSlice route, RgSlice headers)
 {
 	static char body[65536];
-	char		lines[4096];
+	char		lines[RG_RATE_LINES_MAX + 1024];
 	RgText		text = {lines, sizeof lines, 0};
 	RgResponse	response = {.status = problem->status,.route = route};
 
 	if (exchange->path.len > 0)
 		problem->instance = exchange->path;
 	problem->request_id = rg_exchange_id(exchange);
-	put_problem_headers(&text, exchange, problem->status);
+	problem->openai = exchange->openai;
+	put_problem_headers(&text, exchange, problem);
 	rg_text_put(&text, headers);
 	response.cacheable = text.len <= text.cap;
 	response.headers = rg_slice(lines, response.cacheable ? text.len : 0);

@@ -11,6 +11,7 @@
 #include "ask.h"
 #include "clock.h"
 #include "conn_stream.h"
+#include "header_lines.h"
 #include "log.h"
 #include "random.h"
 #include "response.h"
@@ -123,29 +124,16 @@ rg_sse_drain(void)
  */
 
 /* What serve() says of every answer, but of its type and of caches. */
-static bool
-starts_with(RgSlice line, const char *name)
-{
-	return line.len >= strlen(name) && strncasecmp(line.data, name, strlen(name)) == 0;
-}
-
 static RgSlice
 stream_headers(RgSlice lines)
 {
+	static const char *const own[] = {"content-type", "cache-control", NULL};
 	static char buffer[HEADERS_SIZE];
 	RgText		text = {buffer, sizeof buffer, 0};
 
 	rg_text_put(&text, RG_SLICE("Content-Type: text/event-stream\r\n"
 								"Cache-Control: no-store, no-transform\r\nX-Accel-Buffering: no\r\n"));
-	while (lines.len > 0)
-	{
-		const char *end = memchr(lines.data, '\n', lines.len);
-		RgSlice		line = rg_slice(lines.data, end + 1 - lines.data);
-
-		if (!starts_with(line, "content-type:") && !starts_with(line, "cache-control:"))
-			rg_text_put(&text, line);
-		lines = rg_slice(end + 1, lines.len - line.len);
-	}
+	rg_header_lines_put_others(&text, lines, own);
 	return rg_slice(buffer, text.len <= text.cap ? text.len : 0);
 }
 

@@ -72,7 +72,8 @@ rg_sse_event(RgText *text, RgSlice id, RgSlice event, RgSlice data)
 {
 	RgSlice		line;
 
-	put_field(text, RG_SLICE("id: "), id);
+	if (id.len > 0)
+		put_field(text, RG_SLICE("id: "), id);
 	if (event.len > 0)
 		put_field(text, RG_SLICE("event: "), event);
 	while (take_line(&data, &line))

@@ -26,7 +26,7 @@ extern bool rg_sse_order_parse(RgSlice json, RgSseOrder *order)
 			__attribute__((warn_unused_result));
 
 /*
- * Writes an event: id:, event: where there is a name, and data: once for each
+ * Writes an event: id: and event: where there are such, and data: once for each
  * line, whichever of CR LF, CR and LF ends them.  The name has no line ends.
  */
 extern void rg_sse_event(RgText *text, RgSlice id, RgSlice event, RgSlice data);

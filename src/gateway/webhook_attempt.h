@@ -61,7 +61,7 @@ typedef struct RgWebhookAttempt
 	int			status;			/* 0: no head of an answer came */
 	bool		refused;		/* for its address, which reason names */
 	RgWebhookResult result;
-	int64_t		retry_after;	/* seconds; 0: it did not say */
+	int			retry_after;	/* seconds; 0: it did not say */
 	char		reason[CURL_ERROR_SIZE];	/* printable ASCII; empty:
 											 * delivered */
 	char		error[CURL_ERROR_SIZE];

@@ -28,7 +28,7 @@ static const char claim_query[] =
 " FROM relay_guard.webhook_claim($1::int, '2 minutes')";
 
 static const char done_query[] =
-"SELECT relay_guard.webhook_done($1::bigint, $2::int, NULLIF($3, '')::int, NULLIF($4, ''), NULLIF($5, '')::int)";
+"SELECT relay_guard.webhook_done($1::bigint, $2::int, NULLIF($3, '')::int, NULLIF($4, ''), $5::int)";
 
 static void
 connect_lane(RgWebhookOutbox *outbox)
@@ -154,14 +154,6 @@ on_reported(void *arg, const PGresult *result)
 	rg_webhook_reported(attempt);
 }
 
-static void
-write_number(char out[24], int64_t number)
-{
-	*out = '\0';
-	if (number != 0)
-		snprintf(out, 24, "%lld", (long long) number);
-}
-
 /* The lease is over, so it may be somebody else's by now. */
 static void
 give_up(RgWebhookAttempt *attempt)
@@ -175,8 +167,8 @@ give_up(RgWebhookAttempt *attempt)
 void
 rg_webhook_report(RgWebhookOutbox *outbox, RgWebhookAttempt *attempt)
 {
-	char		status[24];
-	char		retry_after[24];
+	char		status[12] = "";
+	char		retry_after[12];
 	const char *params[] = {attempt->delivery, attempt->attempt, status, attempt->reason, retry_after};
 
 	if (rg_now() >= attempt->lease_end)
@@ -184,8 +176,9 @@ rg_webhook_report(RgWebhookOutbox *outbox, RgWebhookAttempt *attempt)
 		give_up(attempt);
 		return;
 	}
-	write_number(status, attempt->status);
-	write_number(retry_after, attempt->retry_after);
+	if (attempt->status != 0)
+		snprintf(status, sizeof status, "%d", attempt->status);
+	snprintf(retry_after, sizeof retry_after, "%d", attempt->retry_after);
 	attempt->reporting = true;
 	if (rg_ask(&outbox->lane, TIMEOUT, done_query, 5, params, on_reported, attempt))
 		return;

@@ -13,6 +13,7 @@
 
 #include "anchor.h"
 #include "clock.h"
+#include "completion.h"
 #include "conn_class.h"
 #include "deny.h"
 #include "log.h"
@@ -120,8 +121,9 @@ on_accept(evutil_socket_t fd, short what, void *arg)
 static bool
 has_drained(const RgWorker *worker, int64_t now)
 {
-	return worker->draining &&
-		((worker->nconns == 0 && rg_webhook_idle()) || now >= worker->drain_until);
+	bool		idle = worker->nconns == 0 && rg_completion_idle() && rg_webhook_idle();
+
+	return worker->draining && (idle || now >= worker->drain_until);
 }
 
 static void
@@ -137,6 +139,7 @@ on_tick(evutil_socket_t fd, short what, void *arg)
 	rg_lane_tick(&worker->slow, now);
 	rg_sse_tick(now);
 	rg_proxy_tick(now);
+	rg_completion_tick(now);
 	rg_webhook_tick(now);
 	rg_conn_expire(worker, now);
 	if (worker->draining)
@@ -200,6 +203,7 @@ on_stop(evutil_socket_t signal, short what, void *arg)
 	rg_conn_close_idle(worker);
 	rg_sse_drain();
 	rg_proxy_drain();
+	rg_completion_drain();
 	rg_webhook_drain();
 }
 
@@ -301,6 +305,7 @@ rg_worker_run(const RgConfig *config, int listener, pid_t master)
 	rg_peer_init(config, worker->max_conns);
 	rg_represent_init(config);
 	rg_proxy_init(worker);
+	rg_completion_init(worker);
 	rg_webhook_init(worker);
 	rg_output_init(worker);
 	rg_job_limit_memory(config->max_body_memory);

@@ -9,7 +9,7 @@ import pytest
 
 from changes import Log, install, leaks
 from journal import problems
-from servers import BINDIR, Server, as_server, own_folder, run, sqlstate, wait_for
+from servers import BINDIR, Server, as_server, not_with_sanitizers, own_folder, run, sqlstate, wait_for
 
 ROWS = 1_000_000 if os.environ.get("RG_LONG") else 50_000
 MEGABYTE = 1024 * 1024
@@ -58,6 +58,7 @@ class Watch(threading.Thread):
         return self.most - self.before
 
 
+@not_with_sanitizers
 def test_a_statement_of_many_rows_runs_in_bounded_memory(connection):
     run(connection, "INSERT INTO item SELECT i, i, 'x' FROM generate_series(1, 1000) i; TRUNCATE item")
     log = Log(connection)
@@ -71,6 +72,7 @@ def test_a_statement_of_many_rows_runs_in_bounded_memory(connection):
                log.id) == [(action, ROWS, ROWS) for action in ("DELETE", "INSERT", "UPDATE")]
 
 
+@not_with_sanitizers
 def test_large_values_of_many_rows_take_the_memory_of_few(connection):
     run(connection, "DROP TABLE IF EXISTS large; CREATE TABLE large (id int PRIMARY KEY, big text); SELECT relay_guard.audit('large')")
     for statement in ("INSERT INTO large SELECT i, repeat(md5(i::text), 32000) FROM generate_series(1, 16) i",
@@ -114,7 +116,7 @@ def test_a_long_statement_can_be_cancelled_while_it_is_logged(audited, connectio
     cancelled = time.monotonic()
     audited.run("SELECT pg_cancel_backend(%s)", connection.info.backend_pid)
     thread.join()
-    assert ends[0][0] == "57014" and ends[0][1] - cancelled < 2
+    assert ends[0][0] == "57014" and ends[0][1] - cancelled < 20
     assert run(connection, "SELECT count(*) FROM item") == [(0,)]
     assert run(connection, "SELECT count(*) FROM relay_guard.audit_log WHERE id > %s", first) == [(0,)]
 

@@ -163,7 +163,7 @@ def test_writers_do_not_wait_for_it_nor_it_for_them(server, database):
     server.run(f"DROP TABLE {expected()[5][0]}", database=database)
     writer, keeper, other = (server.connect(database) for _ in range(3))
     for connection in writer, keeper, other:
-        run(connection, "SET lock_timeout = '2s'")
+        run(connection, "SET lock_timeout = '20s'")
     run(writer, "BEGIN; INSERT INTO t VALUES (1)")
     run(keeper, "BEGIN")
     assert run(keeper, "SELECT relay_guard.audit_maintain()") == [(1,)]

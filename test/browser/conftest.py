@@ -47,8 +47,8 @@ class Browser:
         options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
         options.set_capability("acceptInsecureCerts", True)
         self.driver = webdriver.Chrome(service=Service(shutil.which("chromedriver")), options=options)
-        self.driver.set_script_timeout(20)
-        self.driver.set_page_load_timeout(20)
+        self.driver.set_script_timeout(60)
+        self.driver.set_page_load_timeout(60)
 
     def open(self, url):
         self.driver.get(url)

@@ -16,14 +16,14 @@ def docs(chromium, gateway, postgres):
                  user="relay_owner")
     chromium.console()
     chromium.open(f"http://127.0.0.1:{gateway.port}/docs")
-    WebDriverWait(chromium.driver, 10).until(lambda _: chromium.run(COUNT, "details.operation"))
+    WebDriverWait(chromium.driver, 60).until(lambda _: chromium.run(COUNT, "details.operation"))
     yield chromium
     postgres.sql("DELETE FROM relay_guard.route WHERE path = '/test/hostile'", user="relay_owner")
 
 
 def open_operation(docs, name):
     docs.run("location.hash = arguments[0]", name)
-    WebDriverWait(docs.driver, 5).until(lambda _: docs.run(COUNT, f"#{name} .body > *"))
+    WebDriverWait(docs.driver, 60).until(lambda _: docs.run(COUNT, f"#{name} .body > *"))
     return docs.driver.find_element(By.ID, name)
 
 
@@ -32,7 +32,7 @@ def test_every_endpoint_is_there_and_nothing_is_refused_by_the_policy(docs, gate
     assert docs.run(COUNT, "details.operation") == docs.run(COUNT, "nav li") == listed > 20
     for view in docs.driver.find_elements(By.CSS_SELECTOR, "details.operation"):
         docs.run("arguments[0].open = true", view)
-    WebDriverWait(docs.driver, 5).until(lambda _: docs.run(COUNT, "details.operation > .body > ul.chips") == listed)
+    WebDriverWait(docs.driver, 60).until(lambda _: docs.run(COUNT, "details.operation > .body > ul.chips") == listed)
     assert "[object" not in docs.run("return document.body.textContent") and "undefined" not in docs.run("return document.body.textContent")
     assert not [line for line in docs.console() if "Content Security" in line or "Uncaught" in line]
 
@@ -59,7 +59,7 @@ def test_the_keyboard_is_enough(docs):
         link.send_keys(Keys.TAB)
         link = docs.driver.switch_to.active_element
     link.send_keys(Keys.ENTER)
-    WebDriverWait(docs.driver, 5).until(lambda _: docs.run("return document.activeElement.tagName") == "SUMMARY")
+    WebDriverWait(docs.driver, 60).until(lambda _: docs.run("return document.activeElement.tagName") == "SUMMARY")
     summary = docs.driver.switch_to.active_element
     view = docs.driver.find_element(By.ID, "delete_api_v1_knowledge_files_by_id")
     assert view.get_attribute("open")
@@ -70,10 +70,10 @@ def test_the_keyboard_is_enough(docs):
 
 def test_a_request_is_sent_and_its_answer_shown(docs):
     docs.driver.find_element(By.ID, "anonymous").click()
-    WebDriverWait(docs.driver, 10).until(lambda _: docs.run("return document.getElementById('token').value"))
+    WebDriverWait(docs.driver, 60).until(lambda _: docs.run("return document.getElementById('token').value"))
     view = open_operation(docs, "post_api_v1_knowledge_files")
     docs.run("arguments[0].querySelector('form').closest('details').open = true", view)
     docs.run("arguments[0].querySelector('form').requestSubmit()", view)
-    WebDriverWait(docs.driver, 10).until(lambda _: "after" in view.find_element(By.CSS_SELECTOR, "form [aria-live]").text)
+    WebDriverWait(docs.driver, 60).until(lambda _: "after" in view.find_element(By.CSS_SELECTOR, "form [aria-live]").text)
     answer = view.find_element(By.CSS_SELECTOR, "form [aria-live]").text
     assert answer.startswith("201") and '"created_at"' in answer

@@ -1,6 +1,5 @@
 """Signing in, writing and signing out in a browser: from a page of this site, and not from another's."""
 import json
-import time
 
 import pytest
 from relays import running, wait_until
@@ -78,10 +77,9 @@ def test_the_login_page(browser, relay):
     assert element(browser, "who").text == "person@sessions.example"
     browser.open(relay + "/login.html")
     wait_until(lambda: is_shown(browser, "account"), what="the account")
-    begun = time.monotonic()
     element(browser, "logout").submit()
     wait_until(lambda: browser.driver.current_url == relay + "/", what="the way to /")
-    assert time.monotonic() - begun < 10 and cookies(browser) == {}
+    assert cookies(browser) == {}
     # what the page is not allowed to do, such as scripts and styles of its own text, would stand here
     assert [line for line in browser.console() if "Content Security Policy" in line] == []
 

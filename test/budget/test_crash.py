@@ -50,11 +50,12 @@ def test_kill_9_under_load(crashing, kill):
     asking.start(Asker(crashing, USED_UP))
     opens = []
     for life in range(ROUNDS):
+        asked = asking.ticks[0]
         crowd = Crowd()
         start_clients(crowd, crashing, CLIENTS, str(life), settings=forgets_commits, overspends=lambda i: i % 4 == 0,
                       opens=lambda i: opens[i::CLIENTS], lease=30)
         enough = random.randrange(CLIENTS, 10 * CLIENTS)
-        wait_for(lambda: sum(crowd.ticks) > enough)
+        wait_for(lambda: sum(crowd.ticks) > enough and asking.ticks[0] > asked)  # pylint: disable=cell-var-from-loop
         kill(crashing)
         books.add(crowd.stop())
         rows = books.check(crashing)

@@ -86,7 +86,7 @@ def test_rebuilds_under_a_table_that_is_altered_again_and_again(server):
         connection = server.connect()
         try:
             for n in range(40):
-                run(connection, "SET lock_timeout = '1s'; SELECT relay_guard.usage_rebuild()")
+                run(connection, "SET lock_timeout = '30s'; SELECT relay_guard.usage_rebuild()")
                 table = partition_of(server, user) if n % 2 else "relay_guard.usage_ledger"
                 sqlstate(connection, f"ALTER TABLE {table} ADD CONSTRAINT later CHECK (units <> -1) NOT VALID")
                 sqlstate(connection, f"ALTER TABLE {table} DROP CONSTRAINT later")

@@ -98,6 +98,12 @@ def waits_for_standby(server, pid):
     return server.value("SELECT wait_event FROM pg_stat_activity WHERE pid = %s", pid) == "SyncRep"
 
 
+def write_until(released, connection):
+    """Commits wait once the checkpointer knows of the setting; until then they do not."""
+    while not released.is_set():
+        run(connection, "SELECT pg_logical_emit_message(true, 'probe', '')")
+
+
 @pytest.mark.parametrize("setting", ["off", "local"])
 def test_no_setting_of_a_session_spares_it_the_wait_for_a_synchronous_standby(primary, setting):
     quota = "messages"
@@ -107,13 +113,20 @@ def test_no_setting_of_a_session_spares_it_the_wait_for_a_synchronous_standby(pr
     assert run(connection, f"SELECT allowed FROM relay_guard.quota_take('{quota}')") == [(True,)]
     primary.run("ALTER SYSTEM SET synchronous_standby_names = 'nobody'")
     primary.reload()
+    released = threading.Event()
+    probing = threading.Thread(target=write_until, args=(released, prober := primary.connect()))
+    probing.start()
+    wait_for(lambda: waits_for_standby(primary, prober.get_backend_pid()))
     committing = threading.Thread(target=connection.commit)
     committing.start()
     wait_for(lambda: waits_for_standby(primary, connection.get_backend_pid()))
+    released.set()
     primary.run("ALTER SYSTEM RESET synchronous_standby_names")
     primary.reload()
-    committing.join(20)
-    assert not committing.is_alive()
+    for thread in (committing, probing):
+        thread.join(60)
+        assert not thread.is_alive()
+    prober.close()
     assert run(connection, "SHOW synchronous_commit") == [(setting,)]
 
 

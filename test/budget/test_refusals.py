@@ -153,7 +153,7 @@ def test_limits_outside_the_domain(server, column, setting):
     assert state == "23514"
 
 
-@pytest.mark.parametrize("literal", ["'NaN'", "'Infinity'", "'1e400'", "'0x10'", "''"])
+@pytest.mark.parametrize("literal", ["'NaN'", "'Infinity'", "'1e400'", "'0x'", "''"])
 def test_money_that_is_no_number(server, literal):
     statement = f"INSERT INTO relay_guard.budget_policy (name, scope, \"window\", hard) VALUES ('bad', 'user', 'day', {literal})"
     assert sqlstate(server.connect(), statement) == "22P02"

@@ -213,7 +213,7 @@ def test_advisory_locks_of_a_caller_are_not_those_of_a_rebuild(server):
         other = server.connect()
         run(other, """SELECT count(pg_advisory_lock(i)), count(pg_advisory_lock(i, j))
             FROM generate_series(0, 30) i, generate_series(0, 30) j""")
-        run(web.connection, "SET statement_timeout = '2s'")
+        run(web.connection, "SET statement_timeout = '20s'")
         assert web.take(policy).allowed
         held = server.value("SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND pid = %s", web.connection.get_backend_pid())
         assert held == 0

@@ -151,7 +151,7 @@ def test_settling_across_a_months_end_is_exactly_once(clock):
 def test_a_load_over_midnight_of_a_months_end(clock):
     """Eight clients, and a watcher; transactions under way when the month ends."""
     books, crowd = Books(), Crowd()
-    before(clock, "month", 2)
+    before(clock, "month", 6)
     crowd.start(Watcher(clock.server))
     start_clients(crowd, clock.server, 8, quotas=QUOTAS, budgets=BUDGETS, ahead=clock.ahead, large=(100, 50), lease=3)
     wait_for(lambda: clock.now() > clock.end + datetime.timedelta(seconds=2))

@@ -47,7 +47,7 @@ def is_expired(server, reservation, amount):
 
 def holds(client, policy, spent, reserved):
     """Others see a commit a moment before the account lets go of what it freed."""
-    wait_for(lambda: client.money(policy) == (spent, reserved), 5)
+    wait_for(lambda: client.money(policy) == (spent, reserved))
 
 
 def let_a_lease_end(server, client):
@@ -84,7 +84,7 @@ def test_worker_goes_and_is_back_when_the_lease_ends(server):
     with budget(server, 1000), Client(server) as client:
         settled_down(server)
         before = metric(server, "relay_budget_open_reservations")
-        held = client.reserve(10, "3 s")
+        held = client.reserve(10, "8 s")
         settled_down(server)
         assert ends(server, held.reservation) == []
         assert metric(server, "relay_budget_open_reservations") == before + 1
@@ -94,8 +94,8 @@ def test_worker_goes_and_is_back_when_the_lease_ends(server):
 
 def test_extended_lease_ends_when_it_was_extended_to(server):
     with budget(server, 1000), Client(server) as client:
-        held = client.reserve(100, "300 ms")
-        extended = client.call("SELECT * FROM relay_guard.budget_extend(%s, 50, '3 s')", held.reservation)
+        held = client.reserve(100, "2 s")
+        extended = client.call("SELECT * FROM relay_guard.budget_extend(%s, 50, '6 s')", held.reservation)
         assert extended.outcome == "extended" and extended.amount == 150
         other = client.reserve(1, "300 ms")
         wait_for(lambda: is_expired(server, other.reservation, 1))
@@ -131,10 +131,10 @@ def test_settling_that_began_before_the_lease_ended_counts(server):
     """The worker does not wait for it, and ends the others meanwhile."""
     with budget(server, 1000) as policy, Client(server) as slow, Client(server) as other:
         failures = status(server)["failures"]
-        held = slow.reserve(200, "600 ms")
+        held = slow.reserve(200, "2 s")
         slow.begin().do(SETTLE, held.reservation, 0, 20)
-        late = [other.reserve(1, "1 s").reservation for _ in range(3)]
-        wait_for(lambda: all(is_expired(server, each, 1) for each in late), 10)
+        late = [other.reserve(1, "3 s").reservation for _ in range(3)]
+        wait_for(lambda: all(is_expired(server, each, 1) for each in late))
         slow.commit()
         settled_down(server)
         assert ends(server, held.reservation) == [("settle", 20, -200)]
@@ -144,9 +144,9 @@ def test_settling_that_began_before_the_lease_ended_counts(server):
 
 def test_settling_that_is_rolled_back_leaves_it_to_the_worker(server):
     with budget(server, 1000) as policy, Client(server) as slow:
-        held = slow.reserve(200, "1 s")
+        held = slow.reserve(200, "2 s")
         slow.begin().do(SETTLE, held.reservation, 0, 20)
-        time.sleep(1.5)
+        time.sleep(2.5)
         slow.rollback()
         wait_for(lambda: is_expired(server, held.reservation, 200))
         holds(slow, policy, 200, 0)
@@ -185,7 +185,7 @@ def test_hundreds_of_leases_end_once_each(server):
         for _ in range(600):
             client.do("SELECT FROM relay_guard.budget_reserve('m', 0, 2, '300 ms')")
         client.commit()
-        wait_for(lambda: spend_in_ledger(server, client.user) == (1200, 0), 60)
+        wait_for(lambda: spend_in_ledger(server, client.user) == (1200, 0))
         holds(client, policy, 1200, 0)
         settled_down(server)
         assert status(server)["expired"] == before + 600
@@ -214,11 +214,12 @@ def test_worker_that_is_ended_or_killed_is_replaced(make_server, heir):
     for how in (signal.SIGTERM, signal.SIGKILL):
         with Client(server) as client:
             held = client.reserve(50, "3 s")
-            wait_for(lambda: workers(server))
+            found = []
+            wait_for(lambda: found.extend(workers(server)) or found)
             if how == signal.SIGKILL:
-                kill_process(server, workers(server)[0])
+                kill_process(server, found[0])
             else:
-                os.kill(workers(server)[0], how)
+                os.kill(found[0], how)
         wait_for(lambda: is_expired(server, held.reservation, 50))
     assert problems(server) == []
     server.stop("immediate")
@@ -260,9 +261,9 @@ def test_promotion_that_nobody_confirmed_leaves_leases_open(make_server):
     """The former primary may have settled them last."""
     server = make(make_server, relay_guard__after_promotion="deny")
     with budget(server, 100), Client(server) as client:
-        held = client.reserve(80, "300 ms")
+        held = client.reserve(80, "2 s")
         server.run("TRUNCATE relay_guard.usage_timeline")
-        time.sleep(2.5)
+        time.sleep(4.5)
         assert ends(server, held.reservation) == [] and status(server)["failures"] == 0
         server.run("SELECT relay_guard.usage_confirm_promotion()")
         wait_for(lambda: is_expired(server, held.reservation, 80))
@@ -296,7 +297,7 @@ def test_interval_is_changed_by_a_reload(make_server):
         server.run("ALTER SYSTEM SET relay_guard.usage_interval = 1")
         server.pg_ctl("reload")
         client.reserve(10, "1 h")
-        wait_for(lambda: server.value("SELECT count(*) FROM relay_guard.open_reservation") == 2, 10)
+        wait_for(lambda: server.value("SELECT count(*) FROM relay_guard.open_reservation") == 2)
     assert sqlstate(server.connect(), "SET relay_guard.usage_interval = 2") == "55P02"
     server.stop("immediate")
 
@@ -475,6 +476,22 @@ def test_what_a_crash_kept_from_being_told_is_told_by_the_totals(make_server, he
 
 
 # Metrics
+
+def test_a_round_under_way_is_not_done(server):
+    """Who waits for it, and who watches its age, would think that all is summed up."""
+    with budget(server, 1000), Client(server) as client:
+        wait_for(lambda: not status(server)["pending"])
+        blocker = server.connect()
+        try:
+            run(blocker, "BEGIN; LOCK TABLE relay_guard.usage_total IN EXCLUSIVE MODE")
+            client.reserve(1)
+            wait_for(lambda: server.value("SELECT count(*) FROM pg_locks WHERE NOT granted AND relation = 'relay_guard.usage_total'::regclass") == 1)
+            assert status(server)["pending"]
+            assert metric(server, "relay_usage_ledger_round_age_seconds") > 0
+        finally:
+            blocker.close()
+        wait_for(lambda: not status(server)["pending"])
+
 
 def test_global_budgets_are_shown_to_monitoring_whether_or_not_they_are_in_memory(make_server):
     server = make(make_server)

@@ -70,6 +70,18 @@ class Client(threading.Thread):
             step += 1
 
 
+def done_by(clients):
+    """How often they have done what they did least."""
+    return min(sum(client.done[what] for client in clients) for what in clients[0].done)
+
+
+def while_they_go_on(enough, seconds=60):
+    """Until it was enough; the tests look whether it was."""
+    end = time.monotonic() + seconds
+    while not enough() and time.monotonic() < end:
+        time.sleep(0.05)
+
+
 @pytest.fixture(scope="module")
 def rotation(make_server):
     """A rotation under load; what was seen on the way."""
@@ -89,7 +101,7 @@ def rotation(make_server):
         client.start()
     seen = {"server": server, "clients": clients, "old_ring": old_ring, "dump": dump}
     try:
-        time.sleep(0.5)
+        while_they_go_on(lambda: done_by(clients) > 50)
         keyring("add", server.keyring)
         seen["before"] = dict(server.run("SELECT key_id, rows_seen FROM relay_guard.keyring_status"))
         began = time.monotonic()
@@ -100,7 +112,7 @@ def rotation(make_server):
         seen["at retirement"] = sum(client.done["read"] for client in clients)
         keyring("retire", server.keyring, 1)
         server.reload()
-        time.sleep(1)
+        while_they_go_on(lambda: done_by(clients) > 100 and sum(client.done["read"] for client in clients) > seen["at retirement"] + 10)
     finally:
         stop.set()
         for client in clients:

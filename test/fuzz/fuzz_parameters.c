@@ -13,6 +13,7 @@
 
 #include "json_body.h"
 #include "parameters.h"
+#include "problem_catalog.h"
 #include "utf8.h"
 
 static const char list[] =
@@ -50,7 +51,8 @@ require_violation(const RgViolation *violation)
 {
 	require(violation->status == 400 || violation->status == 413 ||
 			violation->status == 415 || violation->status == 422);
-	require(violation->code != NULL && violation->suggestion[0] != '\0');
+	require(violation->suggestion[0] != '\0' ||
+			rg_problem_kind(violation->status, rg_slice_of(violation->code)) != NULL);
 	require_text(violation->pointer);
 	require_text(violation->detail);
 	require_text(violation->suggestion);

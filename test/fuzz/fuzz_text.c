@@ -72,6 +72,27 @@ holds(const json_t *object, const char *name, RgSlice text)
 		memcmp(json_string_value(value), text.data, text.len) == 0;
 }
 
+/* The same of OpenAI's form, which takes the pointer apart. */
+static void
+check_openai_error(RgProblem *problem)
+{
+	static const char *const members[] = {"message", "type", "param", "code"};
+	size_t		len;
+	char	   *buf;
+	json_t	   *read;
+
+	problem->openai = true;
+	len = rg_problem_json(NULL, 0, problem);
+	buf = malloc(len);
+	require(rg_problem_json(buf, len, problem) == len);
+	read = json_loadb(buf, len, JSON_REJECT_DUPLICATES | JSON_ALLOW_NUL, NULL);
+	require(json_object_size(read) == 1 && json_object_size(json_object_get(read, "error")) == 4);
+	for (int i = 0; i < 4; i++)
+		require(json_object_get(json_object_get(read, "error"), members[i]) != NULL);
+	json_decref(read);
+	free(buf);
+}
+
 /* Any bytes make a problem that JSON parsers read; text comes back as it was. */
 static void
 check_problem(RgSlice text)
@@ -93,6 +114,7 @@ check_problem(RgSlice text)
 		require(holds(read, "detail", text) && holds(read, "pointer", text));
 	json_decref(read);
 	free(buf);
+	check_openai_error(&problem);
 }
 
 /* The room that was asked for is enough, and less is never overrun. */

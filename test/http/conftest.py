@@ -4,6 +4,7 @@ import json
 import os
 import pathlib
 import pwd
+import random
 import shutil
 import signal
 import socket
@@ -33,18 +34,21 @@ def clean_environment(**settings):
 
 
 def free_port():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
+    """One that no connection to elsewhere is given before a gateway listens there."""
+    lowest = int(pathlib.Path("/proc/sys/net/ipv4/ip_local_port_range").read_text().split()[0])
+    while True:
+        port = random.SystemRandom().randrange(10000, max(lowest, 20000))
+        with socket.socket() as probe, contextlib.suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port
 
 
-def wait_until(condition, seconds=10, what="it"):
+def wait_until(condition, seconds=30, what="it"):
+    """As long as a slow machine may need: a test of how long it takes measures that itself."""
     deadline = time.monotonic() + seconds
-    while time.monotonic() < deadline:
-        if condition() and time.monotonic() < deadline:
-            return
+    while not condition():
+        assert time.monotonic() < deadline, f"{what} did not happen within {seconds} s"
         time.sleep(0.02)
-    raise AssertionError(f"{what} did not happen within {seconds} s")
 
 
 class Postgres:
@@ -124,7 +128,7 @@ class Connection:
     """A connection on which any bytes can be sent."""
 
     def __init__(self, port):
-        self.socket = socket.create_connection(("127.0.0.1", port), timeout=15)
+        self.socket = socket.create_connection(("127.0.0.1", port), timeout=60)
         self.buffer = b""
 
     def send(self, data):
@@ -180,11 +184,12 @@ class Gateway:
         self.port, self.binary = free_port(), binary or gateway_binary()
         self.dir = pathlib.Path(tempfile.mkdtemp(prefix="rg_gateway."))
         self.environment = clean_environment(
-            **{"DATABASE_URL": database_url, "RELAY_PORT": self.port, "WEB_ROOT": ROOT / "web",
+            **{"DATABASE_URL": database_url, "RELAY_PORT": self.port, "WEB_ROOT": ROOT / "web", "WEBHOOKS": "off",
                "WORKERS": 2, "ACCESS_LOG": self.dir / "access", **settings})
         self.process = None
 
     def start(self):
+        self.began = time.time()
         self.process = subprocess.Popen([self.binary], env=self.environment,
                                         stdout=subprocess.DEVNULL,
                                         stderr=open(self.dir / "errors", "w"))
@@ -195,7 +200,8 @@ class Gateway:
     def listens(self):
         assert self.process.poll() is None, self.errors()
         try:
-            return self.get("/health").status in (200, 307)    # production says https
+            answer = self.get("/health")
+            return answer is not None and answer.status in (200, 307)    # production says https
         except OSError:
             return False
 
@@ -221,16 +227,29 @@ class Gateway:
                                capture_output=True, text=True).stdout
         return {int(pid) for pid in found.split()}
 
+    def backends(self, postgres, state="true"):
+        """Its connections in the server that are in that state; others may have gateways too."""
+        return [pid for pid, in postgres.sql(
+            f"SELECT pid FROM pg_stat_activity WHERE application_name = 'relay_gateway' AND {state} "
+            f"AND backend_start >= to_timestamp({self.began})")]
+
+    def sleeping(self, postgres):
+        """How many of its statements are in pg_sleep()."""
+        return len(self.backends(postgres, "state = 'active' AND wait_event = 'PgSleep'"))
+
     def errors(self):
         return (self.dir / "errors").read_text()
 
-    def access_log(self):
-        """The requests so far; workers write them once a second."""
-        time.sleep(1.2)
+    def access_log(self, *request_ids):
+        """The requests so far, these among them; workers write them once a second."""
+        def is_written():
+            return set(request_ids) <= {line.get("request_id") for line in self.access_lines()}
+        wait_until(is_written, what="the lines of " + ", ".join(request_ids))
         return [line for line in self.access_lines() if "anchor" not in line]
 
     def access_lines(self):
-        return [json.loads(line) for line in (self.dir / "access").read_text().splitlines()]
+        whole = (self.dir / "access").read_text().rpartition("\n")[0]
+        return [json.loads(line) for line in whole.splitlines()]
 
     def stop(self, how=signal.SIGTERM):
         status = self.end(how)
@@ -239,13 +258,16 @@ class Gateway:
 
     def end(self, how=signal.SIGTERM):
         self.process.send_signal(how)
-        return self.process.wait(20)
+        return self.process.wait(60)
+
+    def renew(self):
+        """Connected anew, instead of when the next try of each worker is due."""
+        self.end()
+        self.start()
 
     def forget_outages(self):
-        """Connected anew, instead of when the next try of each worker is due."""
         if self.starts_seen != Postgres.starts:
-            self.end()
-            self.start()
+            self.renew()
 
 
 @pytest.fixture(scope="session")

@@ -48,9 +48,11 @@ class Document:
         """The codes that the operation names for a status; None where that has no problems."""
         named = operation["responses"].get(str(status))
         content = self.resolve(named)["content"] if named else {}
-        if "application/problem+json" not in content:
+        parts = [part for media in content.values() for part in media.get("schema", {}).get("allOf", [])]
+        if not parts:
             return None
-        return set(content["application/problem+json"]["schema"]["allOf"][1]["properties"]["code"]["enum"])
+        said = parts[1]["properties"]
+        return set(said.get("error", {"properties": said})["properties"]["code"]["enum"])
 
     def closed(self, schema):
         """The schema with nothing beside what it names."""
@@ -92,6 +94,18 @@ class Document:
             value = answer.header(name)
             integer = header["schema"]["type"] == "integer"
             self.validate(header["schema"], int(value) if integer else value)
+
+
+def code_of(answer):
+    """A problem's, or that of OpenAI's form."""
+    said = answer.json()
+    return said.get("error", said)["code"]
+
+
+def names(answer, pointer):
+    """Does the refusal say that this is wrong?"""
+    said = answer.json()
+    return said["error"]["param"] == pointer.split("/", 2)[2] if "error" in said else said["pointer"] == pointer
 
 
 def fetch(gateway):

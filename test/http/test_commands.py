@@ -13,6 +13,7 @@ from conftest import Postgres, clean_environment, gateway_binary, running, wait_
 SECRET = "a secret of more than 32 characters"
 ADMIN = "an-admin-key-of-the-tests-8f2b71c90e"
 DEV = "a-developer's-key-of-the-tests-41d7ac"
+PROVIDER_KEY = "sk-proj-of-the-tests-0123456789"
 
 
 def run(*arguments, **settings):
@@ -42,9 +43,10 @@ def test_check_names_every_mistake():
 
 
 def test_check_knows_the_settings_of_configure():
-    done = run("--check", SUPABASE_JWT_SECRET=SECRET, RATE_LIMIT_REQUESTS=5, ADMIN_API_KEY=ADMIN)
-    assert done.returncode == 0 and SECRET not in done.stdout and ADMIN not in done.stdout
-    assert {"SUPABASE_JWT_SECRET=****", "RATE_LIMIT_REQUESTS=5", "ADMIN_API_KEY=****"} <= set(done.stdout.splitlines())
+    done = run("--check", SUPABASE_JWT_SECRET=SECRET, RATE_LIMIT_REQUESTS=5, ADMIN_API_KEY=ADMIN, OPENAI_API_KEY=PROVIDER_KEY,
+               OPENAI_BASE_URL="http://localhost:8000/v1")
+    assert done.returncode == 0 and not any(secret in done.stdout for secret in (SECRET, ADMIN, PROVIDER_KEY))
+    assert {"OPENAI_API_KEY=****", "OPENAI_BASE_URL=http://localhost:8000/v1", "SUPABASE_JWT_SECRET=****", "RATE_LIMIT_REQUESTS=5", "ADMIN_API_KEY=****"} <= set(done.stdout.splitlines())
     for arguments in ["--check"], []:
         wrong = run(*arguments, RATE_LIMIT_WINDOW="soon", SUPABASE_JWT_SECRET="short", WORKERS="many")
         assert wrong.returncode == 1
@@ -63,12 +65,12 @@ def test_a_misspelt_setting_is_not_silence(tmp_path):
             "TRUSTED_PROXYS in RELAY_CONFIG is no setting; was TRUSTED_PROXIES meant?",
             "COLOUR in RELAY_CONFIG is no setting; relay_gateway --help lists them"]
     # the environment is everybody's
-    done = run("--check", MAX_CONECTIONS=5, RELAY_PROT=8081, COLOUR="red", OPENAI_API_KEY="sk-1")
+    done = run("--check", MAX_CONECTIONS=5, RELAY_PROT=8081, COLOUR="red", ACTIONS_SIGNING_SECRET="sk-1")
     assert done.returncode == 0 and "sk-1" not in done.stdout
     assert set(done.stderr.splitlines()) == {
         "warning: MAX_CONECTIONS in the environment is no setting; was MAX_CONNECTIONS meant?",
         "warning: RELAY_PROT in the environment is no setting; was RELAY_PORT meant?",
-        "warning: OPENAI_API_KEY is set, but nothing reads it"}
+        "warning: ACTIONS_SIGNING_SECRET is set, but nothing reads it"}
 
 
 def test_every_setting_of_the_conventions_is_known(tmp_path):
@@ -166,7 +168,8 @@ def test_configure_writes_what_is_missing(postgres):
 def test_configure_names_every_mistake(postgres):
     mistakes = dict(SUPABASE_JWT_SECRET="short", RATE_LIMIT_REQUESTS="many", RATE_LIMIT_WINDOW="-1",
                     RATE_LIMIT_EXEC_PER_MIN="1e3", RATE_LIMIT_ENABLED="maybe", ADMIN_API_KEY="short",
-                    LLM_BUDGET_DAILY_USD="20 USD", LLM_BUDGET_HARD_USD="-1")
+                    LLM_BUDGET_DAILY_USD="20 USD", LLM_BUDGET_HARD_USD="-1", OPENAI_API_KEY="a short one",
+                    OPENAI_BASE_URL="https://me:secret@provider.example/v1")
     done = run("configure", DATABASE_PUBLIC_URL=postgres.url("relay_owner"), **mistakes)
     assert done.returncode == 1 and "short" not in done.stderr.replace("shorter", "")
     assert {line.split()[0] for line in done.stderr.splitlines()} == set(mistakes)
@@ -203,6 +206,38 @@ def test_configure_registers_keys_of_the_environment(postgres, gateway, tmp_path
         assert (status(ADMIN[::-1]), status(DEV)) == (401, 401)
     finally:
         postgres.sql("DELETE FROM relay_guard.route WHERE path = '/test/admin'", user="relay_owner")
+
+
+def test_configure_makes_the_provider_of_language_models(postgres):
+    def configure(key=PROVIDER_KEY, **settings):
+        done = run("configure", DATABASE_PUBLIC_URL=postgres.url("relay_owner"), OPENAI_API_KEY=key, **settings)
+        assert done.returncode == 0 and not any(key in done.stdout + done.stderr for key in (PROVIDER_KEY, "EMPTY"))
+        rows = postgres.sql("SELECT url, auth, answer_timeout::text FROM relay_guard.upstream WHERE name = 'openai'")
+        return done.stdout, rows[0] if rows else None, done.stderr
+
+    def keys():
+        return postgres.sql("SELECT version FROM relay_guard.webhook_secret WHERE name = 'upstream/openai'")
+
+    openai = "https://api.openai.com/v1"
+    try:
+        assert configure("", OPENAI_BASE_URL="https://other.example") == ("", None, "")
+        assert configure() == (f"upstream openai: {openai}\nupstream openai: key registered\n", (openai, "bearer", "00:05:00"), "")
+        assert configure(OPENAI_BASE_URL=openai + "/") == ("", (openai, "bearer", "00:05:00"), "")
+        postgres.sql("UPDATE relay_guard.upstream SET answer_timeout = '1 min'")
+        own = "http://models.example:8000"
+        assert configure(OPENAI_BASE_URL=own) == (f"upstream openai: {own}\n", (own, "bearer", "00:01:00"), "")
+        said, _, warned = configure("EMPTY", OPENAI_BASE_URL=own, ENVIRONMENT="production")
+        assert said == "upstream openai: key replaced\n" and warned.startswith("OPENAI_BASE_URL is not https")
+        assert len(keys()) == 1
+        # unset, it stays
+        assert configure("")[:2] == ("", (own, "bearer", "00:01:00")) and len(keys()) == 1
+        # an upstream of that name that was one of another kind
+        postgres.sql("UPDATE relay_guard.upstream SET auth = 'signature'")
+        assert keys() == []
+        assert configure(OPENAI_BASE_URL=own)[0] == f"upstream openai: {own}\nupstream openai: key registered\n"
+    finally:
+        postgres.sql("DELETE FROM relay_guard.upstream")
+    assert keys() == []
 
 
 def test_configure_switches_limits(postgres):

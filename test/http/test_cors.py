@@ -25,7 +25,7 @@ def api(postgres):
         VALUES ('PUT', '/cors/limited', 'SELECT 1', 'none', 'value', 'relay_app', '{cors_ip}')
     """, user="relay_owner")
     with running(postgres.url("relay_gateway"), **ONE, CORS_ORIGINS=f"{APP}, {LOCAL}",
-                 TRUSTED_PROXIES="127.0.0.1", HEADER_TIMEOUT="400ms") as gateway:
+                 TRUSTED_PROXIES="127.0.0.1", HEADER_TIMEOUT="2s") as gateway:
         wait_until(gateway.is_ready, what="readiness")
         yield gateway
     postgres.sql("DELETE FROM relay_guard.route WHERE path LIKE '/cors/%';"

@@ -96,9 +96,9 @@ def test_statements_that_register_or_present_credentials_are_in_no_log(postgres)
 def test_keys_and_tokens_are_in_no_log(postgres, gateway):
     _, key = new_key(postgres, "logged")
     token = new_token(postgres, "logged")
-    gateway.get("/test/as/api_key", {"X-API-Key": key})
-    gateway.get("/test/as/api_key", {"X-API-Key": "rgk_never-registered-but-secret-all-the-same"})
-    gateway.get("/test/as/user", bearer(token))
-    lines = json.dumps(gateway.access_log()) + gateway.errors() + (postgres.dir / "log").read_text()
+    asked = [{"X-API-Key": key}, {"X-API-Key": "rgk_never-registered-but-secret-all-the-same"}, bearer(token)]
+    for n, headers in enumerate(asked):
+        gateway.get("/test/as/user" if headers is asked[-1] else "/test/as/api_key", {**headers, "X-Request-ID": f"secret-{n}"})
+    lines = json.dumps(gateway.access_log(*(f"secret-{n}" for n in range(len(asked))))) + gateway.errors() + (postgres.dir / "log").read_text()
     for secret in key, token, "never-registered":
         assert secret not in lines

@@ -45,7 +45,7 @@ def denial(postgres, request_id):
     """resource, actor, address and details, once they are there."""
     query = ("SELECT resource_type, resource_id, actor, host(client_ip), details FROM relay_guard.audit_log "
              f"WHERE action = 'denied' AND status = 'denied' AND request_id = '{request_id}'")
-    wait_until(lambda: postgres.sql(query), 15, "the row of a denial")
+    wait_until(lambda: postgres.sql(query), what="the row of a denial")
     rows = postgres.sql(query)
     assert len(rows) == 1
     return rows[0]
@@ -109,10 +109,9 @@ def anchors(gateway):
 
 def test_head_of_the_seals_is_anchored_in_the_access_log(postgres, start):
     gateway = start(AUDIT_ANCHOR_INTERVAL="1s", WORKERS=3)
-    wait_until(lambda: len(anchors(gateway)) >= 3, 20, "three anchors")
+    wait_until(lambda: len(anchors(gateway)) >= 6, what="six anchors")
     times = sorted(datetime.fromisoformat(line["time"]) for line in gateway.access_lines() if "anchor" in line)
-    gaps = [(after - before).total_seconds() for before, after in zip(times, times[1:])]
-    assert min(gaps) > 0.5, "one worker of all writes them"
+    assert len(times) - 1 <= (times[-1] - times[0]).total_seconds() + 2, "one worker of all writes them"
     for anchor in anchors(gateway):
         seal, root = re.fullmatch(r"(\d+):([0-9a-f]{64})", anchor).groups()
         assert postgres.sql(f"SELECT encode(root, 'hex') FROM relay_guard.audit_seal WHERE seal_id = {seal}") == [(root,)]

@@ -3,6 +3,7 @@ import contextlib
 import os
 import signal
 import socket
+import statistics
 import subprocess
 import threading
 import time
@@ -99,7 +100,7 @@ class Load:
     def __enter__(self):
         for client in self.clients:
             client.thread.start()
-        time.sleep(0.3)
+        wait_until(lambda: all(client.acknowledged for client in self.clients), what="a first write of each")
         return self
 
     def statuses(self):
@@ -109,7 +110,7 @@ class Load:
                 counts[status] = counts.get(status, 0) + count
         return counts
 
-    def recovers(self, seconds=8):
+    def recovers(self, seconds=60):
         """Every client is answered with what it asked for, after now."""
         now = time.monotonic()
         wait_until(lambda: all(client.answered and client.answered[-1] > now for client in self.clients),
@@ -180,7 +181,7 @@ def test_a_backend_is_killed(load, server):
     with load() as clients:
         for _ in range(ROUNDS):
             kill_a_backend(server)
-            clients.recovers(15)
+            clients.recovers()
     assert set(clients.statuses()) <= {200, 503}
 
 
@@ -200,12 +201,9 @@ def test_the_server_stalls(load, server):
             for pid in stopped:
                 os.kill(pid, signal.SIGSTOP)
             try:
-                deadline = time.monotonic() + 1.5
-                while time.monotonic() < deadline:
-                    began = time.monotonic()
-                    assert clients.gateway.get("/health").status == 200
-                    assert time.monotonic() - began < 0.5
-                    time.sleep(0.05)
+                late = clients.statuses().get(504, 0)
+                assert statistics.median(times_of_health(clients.gateway, 1.5)) < 0.4
+                wait_until(lambda: clients.statuses().get(504, 0) > late, what="the end of a request's time")
             finally:
                 for pid in stopped:
                     os.kill(pid, signal.SIGCONT)
@@ -226,7 +224,7 @@ def test_the_disk_of_the_log_is_full(load):
 def test_it_is_told_to_stop(load):
     with load() as clients:
         clients.gateway.process.send_signal(signal.SIGTERM)
-        assert clients.gateway.process.wait(10) == 0
+        assert clients.gateway.process.wait(60) == 0
         time.sleep(0.1)
     # None: the listener has gone; nothing that was begun is cut off
     assert set(clients.statuses()) <= {200, None}
@@ -248,7 +246,7 @@ def test_the_clock_steps(load, tmp_path):
     found = subprocess.run(["dpkg", "-L", "libfaketime"], capture_output=True, text=True).stdout.split()
     library = next(path for path in found if path.endswith("libfaketime.so.1"))
     with load(LD_PRELOAD=library, FAKETIME_TIMESTAMP_FILE=clock, FAKETIME_NO_CACHE=1,
-              FAKETIME_DONT_FAKE_MONOTONIC=1, REQUEST_TIMEOUT="2s") as clients:
+              FAKETIME_DONT_FAKE_MONOTONIC=1, REQUEST_TIMEOUT="10s") as clients:
         dates = set()
         for step in ("+3600", "-3600", "+86400", "+0"):
             clock.write_text(step)
@@ -259,13 +257,16 @@ def test_the_clock_steps(load, tmp_path):
     assert set(clients.statuses()) == {200}
 
 
-def answers_at_once(gateway, seconds):
+def times_of_health(gateway, seconds):
+    """What each answer took."""
+    times = []
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
         began = time.monotonic()
         assert gateway.get("/health").status == 200
-        assert time.monotonic() - began < 0.5
+        times.append(time.monotonic() - began)
         time.sleep(0.02)
+    return times
 
 
 @pytest.fixture
@@ -277,7 +278,7 @@ def without_database():
 
 def test_a_name_is_not_found(without_database):
     gateway = without_database("nowhere.invalid")
-    answers_at_once(gateway, 1)
+    assert max(times_of_health(gateway, 1)) < 4
     assert gateway.get("/test/book").status == 503
 
 
@@ -294,7 +295,7 @@ def test_a_name_service_does_not_answer(without_database, tmp_path):
         f"exec {gateway_binary()}'\n")
     (tmp_path / "gateway").chmod(0o755)
     gateway = without_database("database.example.org", binary=str(tmp_path / "gateway"))
-    silent.settimeout(5)
+    silent.settimeout(30)
     assert silent.recv(512), "the name was asked for"
-    answers_at_once(gateway, 2)
+    assert max(times_of_health(gateway, 2)) < 4     # the resolver waits for 5 s
     assert gateway.get("/test/book").status == 503

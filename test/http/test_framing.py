@@ -168,25 +168,25 @@ def test_options_asterisk(gateway):
 
 
 def test_a_head_has_an_absolute_deadline(start):
-    gateway = start(HEADER_TIMEOUT="600ms")
+    gateway = start(HEADER_TIMEOUT="1s")
     connection = gateway.connect()
     began = time.monotonic()
     try:
-        for byte in b"GET /health HTTP/1.1\r\nHost: localhost\r\nX: " + b"a" * 100:
+        for byte in b"GET /health HTTP/1.1\r\nHost: localhost\r\nX: " + b"a" * 1000:
             connection.send(bytes([byte]))
             time.sleep(0.03)
     except OSError:
         pass
-    assert time.monotonic() - began < 3
+    assert time.monotonic() - began < 20    # all of it would take 30
     assert connection.read().status == 408
 
 
 def test_an_idle_connection_is_closed(start):
-    connection = start(IDLE_TIMEOUT="300ms").connect()
+    connection = start(IDLE_TIMEOUT="1s").connect()
     connection.request("GET", "/health")
     assert connection.read().status == 200
     began = time.monotonic()
-    assert connection.is_closed() and time.monotonic() - began < 2
+    assert connection.is_closed() and time.monotonic() - began < 30
 
 
 def test_a_body_has_a_minimum_rate(gateway):

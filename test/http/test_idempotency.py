@@ -7,7 +7,6 @@ import shutil
 import signal
 import subprocess
 import threading
-import time
 import uuid
 
 import psycopg2
@@ -18,7 +17,7 @@ from conftest import BIN, Postgres, clean_environment, running, wait_until
 JSON = {"Content-Type": "application/json"}
 QUERIES = {
     "orders": "INSERT INTO relay.test_order (key) VALUES (request.item) RETURNING id, key",
-    "slow": "INSERT INTO relay.test_order (key) SELECT request.item FROM pg_sleep(0.4) RETURNING id, key",
+    "slow": "INSERT INTO relay.test_order (key) SELECT request.item FROM pg_sleep(1.5) RETURNING id, key",
     "long": "INSERT INTO relay.test_order (key) SELECT request.item FROM pg_sleep(20) RETURNING id, key",
     "fails": "INSERT INTO relay.test_order (key) VALUES (request.item) RETURNING 1 / (SELECT n FROM relay.test_divisor) AS id",
     "skew": "WITH seen AS (SELECT count(*) AS n FROM relay.test_order), pause AS (SELECT FROM pg_sleep(0.4)) "
@@ -187,8 +186,8 @@ class TestKeyWedgedUntilTtl:
         thread, answers = begin(client, "long", key)
         os.kill(postgres.sql(UNDER_WAY)[0][0], signal.SIGKILL)
         thread.join()
-        wait_until(lambda: takes_connections(postgres), 20, "recovery")
-        wait_until(client.gateway.is_ready, 20, "readiness")
+        wait_until(lambda: takes_connections(postgres), what="recovery")
+        client.gateway.renew()
         assert answers[0].status == 503
         self.is_free(postgres, client, key)
 
@@ -211,7 +210,7 @@ class TestKeyWedgedUntilTtl:
         connection = client.gateway.connect()
         connection.request("POST", "/test/idem/slow", {**JSON, "Authorization": f"Bearer {client.token}", "Idempotency-Key": key},
                            json.dumps({"item": key}).encode())
-        time.sleep(0.1)
+        wait_until(lambda: client.postgres.sql(UNDER_WAY), what="the request")
         connection.reset()
         assert client.send("slow", key).status == 409
         wait_until(lambda: client.orders(key) == 1, what="the order")
@@ -222,7 +221,7 @@ def test_a_conflict_of_serializable_transactions_keeps_nothing(postgres, client)
     url = postgres.url("relay_gateway") + "&options=-c%20default_transaction_isolation%3Dserializable"
     with running(url) as strict:
         wait_until(strict.is_ready, what="readiness")
-        for _ in range(5):      # two on one connection do not meet
+        for _ in range(20):     # two on one connection do not meet
             keys = [new_key(), new_key()]
             with concurrent.futures.ThreadPoolExecutor(2) as pool:
                 answers = list(pool.map(lambda key: client.send("skew", key, gateway=strict), keys))

@@ -48,7 +48,7 @@ def lint_db(make=False, **settings):
 def refused(postgres, **settings):
     """The end of a gateway that does not start, and what it has logged."""
     environment = Gateway(postgres.url("relay_gateway"), **settings).environment
-    done = subprocess.run([gateway_binary()], env=environment, capture_output=True, text=True, timeout=20)
+    done = subprocess.run([gateway_binary()], env=environment, capture_output=True, text=True, timeout=60)
     return done.returncode, [json.loads(line) for line in done.stderr.splitlines()]
 
 

@@ -124,7 +124,7 @@ def test_requests_are_counted_by_method_route_and_status(scraped):
     assert metrics.get(count, method="GET", route="/test/divide/{n}", status="500") == 1
     slept = dict(method="GET", route="/test/sleep/{seconds}", status="200")
     assert metrics.get(f"{took}_count", **slept) == 1
-    assert 0.03 <= metrics.get(f"{took}_sum", **slept) < 1
+    assert 0.03 <= metrics.get(f"{took}_sum", **slept) < 10
     assert metrics.get(f"{took}_bucket", le="0.025", **slept) == 0
     assert metrics.get(f"{took}_bucket", le="+Inf", **slept) == 1
     assert metrics.get("relay_queue_wait_seconds_count") >= 5
@@ -169,8 +169,10 @@ def test_counters_outlive_workers_and_reloads(scraped):
     echoed = dict(method="GET", route="/test/echo/{word}", status="200")
     for n in range(40):
         gateway.get("/test/echo/a")
-    os.kill(min(gateway.workers()), signal.SIGKILL)
-    wait_until(lambda: len(gateway.workers()) == 2, 3)
+    wait_until(lambda: scrape(gateway).get("http_requests_total", **echoed) == 40)
+    victim = min(gateway.workers())
+    os.kill(victim, signal.SIGKILL)
+    wait_until(lambda: len(gateway.workers()) == 2 and victim not in gateway.workers())
     wait_until(lambda: scrape(gateway).get("relay_workers") == 2)
     metrics = scrape(gateway)
     assert metrics.get("http_requests_total", **echoed) == 40
@@ -205,11 +207,11 @@ def test_metrics_answer_while_the_database_is_away(tmp_path):
 def test_metrics_answer_in_time_when_the_database_does_not(postgres, scraped):
     gateway = scraped(WORKERS=1, DB_READ_CONNECTIONS=1, DB_PIPELINE_DEPTH=1, DRAIN_TIMEOUT=0)
     busy = gateway.connect()
-    busy.request("GET", "/test/sleep/5")
-    time.sleep(0.2)
+    busy.request("GET", "/test/sleep/9")
+    wait_until(lambda: gateway.sleeping(postgres) == 1, what="the statement")
     began = time.monotonic()
     metrics = scrape(gateway)
-    assert metrics.get("relay_database_up") == 0 and 1.5 < time.monotonic() - began < 3
+    assert metrics.get("relay_database_up") == 0 and 1.5 < time.monotonic() - began < 7
     assert metrics.get("relay_db_connections", state="busy") == 1
     busy.close()
 
@@ -292,8 +294,7 @@ def test_metrics_answer_when_clients_use_up_all_connections(scraped):
     clients = [gateway.connect() for _ in range(8)]
     for client in clients:
         client.send(b"GET / HTTP/1.1\r\n")
-    time.sleep(0.2)
-    assert scrape(gateway).get("relay_connections", state="head") >= 4
+    wait_until(lambda: scrape(gateway).get("relay_connections", state="head") >= 4, what="the clients' number")
     for client in clients:
         client.close()
 

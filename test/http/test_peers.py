@@ -63,7 +63,7 @@ def proxied(database_url, **settings):
 @pytest.fixture(scope="module")
 def behind(postgres):
     with proxied(postgres.url("relay_gateway"), TRUSTED_PROXIES="127.0.0.1,10.0.0.0/8", MAX_CONNECTIONS_PER_IP=3,
-                 HEADER_TIMEOUT="400ms", ENVIRONMENT="production") as gateway:
+                 HEADER_TIMEOUT="2s", ENVIRONMENT="production") as gateway:
         wait_until(gateway.is_ready, what="readiness")
         yield gateway
 
@@ -100,7 +100,7 @@ def test_the_client_is_whom_the_proxy_names(behind):
             (v2(1, 0, b""), {}, "127.0.0.1"),
             (v2(1, 0x31, b"/tmp/a".ljust(216, b"\0")), {}, "127.0.0.1")]):
         assert served(behind, header, {"X-Request-ID": f"proxied-{i}", **headers}).status in (200, 307)
-    lines = {line["request_id"]: line["client"] for line in behind.access_log()}
+    lines = {line["request_id"]: line["client"] for line in behind.access_log(*(f"proxied-{i}" for i in range(len(cases))))}
     assert [lines[f"proxied-{i}"] for i in range(len(cases))] == [client for _, _, client in cases]
 
 
@@ -147,7 +147,7 @@ def test_there_is_one_header_a_connection(behind):
 def test_a_header_that_does_not_come_ends_the_connection(behind):
     connection = through(behind, by_tls("198.51.100.3")[:20])
     begun = time.monotonic()
-    assert connection.is_closed() and 0.2 < time.monotonic() - begun < 2
+    assert connection.is_closed() and 1.8 < time.monotonic() - begun < 15
 
 
 def test_only_trusted_proxies_may_connect(postgres):
@@ -196,15 +196,16 @@ def test_the_header_comes_before_tls(postgres, tmp_path):
                         ENVIRONMENT="production", TLS_CERTIFICATE=tmp_path / "certificate", TLS_KEY=tmp_path / "key")
     try:
         gateway.start()
-        for header in by_tls("198.51.100.9"), tcp("2001:db8::9"), LOCAL:
+        for i, header in enumerate((by_tls("198.51.100.9"), tcp("2001:db8::9"), LOCAL)):
             connection = gateway.connect(header)
-            connection.request("GET", "/health")
+            connection.request("GET", "/health", {"X-Request-ID": f"behind-{i}"})
             answer = connection.read()
             assert answer.status == 200 and answer.header("strict-transport-security")
             connection.close()
-        assert {"198.51.100.9", "2001:db8::9", "127.0.0.1"} <= {line["client"] for line in gateway.access_log()}
+        assert {"198.51.100.9", "2001:db8::9", "127.0.0.1"} <= \
+            {line["client"] for line in gateway.access_log("behind-0", "behind-1", "behind-2")}
         with pytest.raises(OSError):
-            context.wrap_socket(socket.create_connection(("127.0.0.1", gateway.port), timeout=5))
+            context.wrap_socket(socket.create_connection(("127.0.0.1", gateway.port), timeout=60))
     finally:
         gateway.stop()
 
@@ -285,7 +286,7 @@ def test_networks_end_where_they_say(start):
     gateway = start(**ONE, TRUSTED_PROXIES="127.0.0.1/32, 10.0.0.0/8,172.16.5.4/30, 2001:db8::/50")
     for i, (chain, _) in enumerate(CHAINS):
         gateway.get("/health", {"X-Forwarded-For": chain, "X-Request-ID": f"edge-{i}"})
-    lines = {line["request_id"]: line["client"] for line in gateway.access_log()}
+    lines = {line["request_id"]: line["client"] for line in gateway.access_log(*(f"edge-{i}" for i in range(len(CHAINS))))}
     assert [(chain, lines[f"edge-{i}"]) for i, (chain, _) in enumerate(CHAINS)] == CHAINS
 
 
@@ -293,6 +294,6 @@ def test_nobody_is_spared_a_limit_by_what_he_writes(start):
     """X-Forwarded-For of a client is not believed, so all of these are one address."""
     gateway = start(**ONE)
     for i in range(3):
-        gateway.get("/health", {"X-Forwarded-For": f"192.0.2.{i}", "X-Real-IP": "192.0.2.1", "Forwarded": "for=192.0.2.1",
+        gateway.get("/health", {"X-Request-ID": f"claimed-{i}", "X-Forwarded-For": f"192.0.2.{i}", "X-Real-IP": "192.0.2.1", "Forwarded": "for=192.0.2.1",
                                 "X-Client-IP": "192.0.2.1", "CF-Connecting-IP": "192.0.2.1", "True-Client-IP": "192.0.2.1"})
-    assert {line["client"] for line in gateway.access_log()} == {"127.0.0.1"}
+    assert {line["client"] for line in gateway.access_log("claimed-0", "claimed-1", "claimed-2")} == {"127.0.0.1"}

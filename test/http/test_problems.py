@@ -12,6 +12,7 @@ import uuid
 import pytest
 
 from conftest import Answer, ROOT, running, wait_until
+from model_provider import Provider, add_provider, chat, remove_provider
 from openapi_document import fetch
 from problems_page import with_tables
 from test_tokens import SECRET, claims, sign
@@ -27,7 +28,7 @@ KEY = "Idempotency-Key"
 
 
 def route(method, name, query, auth="none", result="value", **columns):
-    columns = {"scopes": "{}", "parameters": "[]", "request_body": None, "idempotency": "none", "quota": "{}",
+    columns = {"shape": None, "scopes": "{}", "parameters": "[]", "request_body": None, "idempotency": "none", "quota": "{}",
                "budget": None, "upstream": None, **columns}
     values = [method, f"/test/problem/{name}", query, auth, result, "relay_app", *columns.values()]
     texts = ["NULL" if value is None else "'" + str(value).replace("'", "''") + "'" for value in values]
@@ -44,9 +45,11 @@ ROUTES = [
     route("GET", "number", "SELECT request.n::int2", parameters=NUMBER.format("query")),
     route("POST", "embed", "SELECT amount FROM relay_guard.budget_charge('problem', 0, 0, 5)", "user"),
     route("POST", "reserve", "SELECT allowed FROM relay_guard.budget_reserve('problem', 5000, 1)", "user"),
+    route("POST", "completion", "SELECT '{\"model\": \"problem\", \"messages\": [{\"role\": \"user\"}]}'::jsonb AS body", "user",
+          result="completion", shape="reply"),
     route("POST", "quota", "SELECT 1", "user", quota="{problem_none}"),
     route("POST", "budget", "SELECT 1", "user", budget="problem_none"),
-    route("POST", "once", "SELECT request.text FROM pg_sleep(0.5)", "user", idempotency="required", request_body=BODY),
+    route("POST", "once", "SELECT request.text FROM pg_sleep(1.5)", "user", idempotency="required", request_body=BODY),
     route("POST", "large", "SELECT repeat('x', 2000000)", "user", idempotency="required"),
     route("POST", "body", "SELECT request.body", request_body=BODY),
     route("GET", "stream", "SELECT 'problem' AS stream", result="stream"),
@@ -175,7 +178,7 @@ def pool():
 def narrow(postgres):
     """Impatient, forgetful, with one connection, for one host."""
     with running(postgres.url("relay_gateway"), WORKERS=1, DB_READ_CONNECTIONS=1, DB_WRITE_CONNECTIONS=1,
-                 DB_PIPELINE_DEPTH=1, QUEUE_LIMIT=0, REQUEST_TIMEOUT="600ms", HEADER_TIMEOUT="300ms",
+                 DB_PIPELINE_DEPTH=1, QUEUE_LIMIT=0, REQUEST_TIMEOUT="3s", HEADER_TIMEOUT="1500ms",
                  ALLOWED_HOSTS="localhost", DENY_CACHE="off") as gateway:
         wait_until(gateway.is_ready, what="readiness")
         yield gateway
@@ -253,7 +256,7 @@ def busy(w, start, pool):
 def in_flight(w, pool):
     headers = {KEY: str(uuid.uuid4())}
     first = pool.submit(w.post, "once", headers, b"{}")
-    time.sleep(0.2)
+    wait_until(lambda: w.postgres.sql(SLEEPING)[0][0] > 0, what="the statement")
     answer = w.post("once", headers, b"{}")
     assert first.result().status == 200
     return answer
@@ -289,15 +292,15 @@ def over_budget(w):
 
 
 def overloaded(w, narrow, pool):
-    first = pool.submit(narrow.get, SLEEP.format(0.4))
-    time.sleep(0.15)
+    first = pool.submit(narrow.get, SLEEP.format(2))
+    wait_until(lambda: w.postgres.sql(SLEEPING)[0][0] > 0, what="the statement")
     answer = narrow.get(SLEEP.format(0.1))
     first.result()
     return answer
 
 
 def outcome_unknown(w, narrow, pool):
-    first = pool.submit(narrow.ask, "POST", SLEEP.format(0.55))
+    first = pool.submit(narrow.ask, "POST", SLEEP.format(2))
     wait_until(lambda: w.postgres.sql(SLEEPING)[0][0] > 0, what="the statement")
     w.postgres.sql(SLEEPING.replace("count(*)", "pg_terminate_backend(pid)"))
     answer = first.result()
@@ -326,8 +329,9 @@ def promoted(w):
     w.postgres.sql("ALTER SYSTEM SET relay_guard.after_promotion = 'deny'")
     w.postgres.sql("SELECT pg_reload_conf(); DELETE FROM relay_guard.usage_timeline")
     try:
-        wait_until(lambda: new_account(w).status == 503, what="the reload")
-        return new_account(w)
+        answers = []
+        wait_until(lambda: answers.append(new_account(w)) or answers[-1].status == 503, what="the reload")
+        return answers[-1]
     finally:
         w.postgres.sql("ALTER SYSTEM RESET relay_guard.after_promotion")
         w.postgres.sql("SELECT pg_reload_conf(), relay_guard.usage_confirm_promotion()")
@@ -393,7 +397,7 @@ PROVOKED = {
     (404, "route_not_found"): ask("GET", "/nowhere"),
     (404, "not_found"): lambda w: w.problem("missing"),
     (404, "reservation_not_found"): lambda w: w.gateway.ask(
-        "DELETE", f"/api/v1/llm/reservations/{uuid.uuid4()}", {"Authorization": f"Bearer {w.user}"}),
+        "DELETE", f"/api/v1/llm/reservations/{uuid.uuid4()}", {"Authorization": f"Bearer {w.issue('problem-admin', 'admin')}"}),
     (405, "method_not_allowed"): ask("PUT", FILES),
     (408, "malformed_request"): lambda w, narrow: w.raw(b"GET / HTTP/1.1\r\n", narrow),
     (408, "malformed_body"): lambda w, slow_body: slow_body.result(),
@@ -414,7 +418,7 @@ PROVOKED = {
     (422, "invalid_value"): lambda w: w.gateway.get("/test/problem/number?n=70000"),
     (422, "idempotency_key_reused"): reused,
     (422, "model_not_allowed"): lambda w: w.gateway.ask(
-        "POST", "/api/v1/llm/reservations", {**JSON, "Authorization": f"Bearer {w.user}"},
+        "POST", "/api/v1/llm/reservations", {**JSON, "Authorization": f"Bearer {w.issue('problem-admin', 'admin')}"},
         b'{"model": "nothing", "input_tokens": 1, "max_output_tokens": 1}'),
     (422, "too_many_tokens"): lambda w: w.post("reserve"),
     (422, "no_embeddings"): lambda w: w.post("embed"),
@@ -430,12 +434,13 @@ PROVOKED = {
     (502, "upstream_failed"): lambda w: w.problem("cut"),
     (503, "upstream_busy"): busy,
     (504, "upstream_timeout"): lambda w: w.problem("hang"),
+    (503, "model_unavailable"): lambda w: w.post("completion"),
     (503, "overloaded"): overloaded,
     (503, "unavailable"): without_database,
     (503, "outcome_unknown"): outcome_unknown,
     (503, "needs_primary"): read_only,
     (503, "promotion_unconfirmed"): promoted,
-    (504, "timeout"): lambda w, narrow: narrow.get(SLEEP.format(2)),
+    (504, "timeout"): lambda w, narrow: narrow.get(SLEEP.format(9)),
     (505, "malformed_request"): unsafe(b"GET / HTTP/9.9\nHost: localhost"),
 }
 
@@ -445,7 +450,7 @@ def behind(postgres):
     """An application behind the gateway, and where there is none."""
     app = Upstream()
     url = f"http://127.0.0.1:{app.port}"
-    add_upstream(postgres, "problem", url, "/test/problem/app", more="answer_timeout => '0.2 s'")
+    add_upstream(postgres, "problem", url, "/test/problem/app", more="answer_timeout => '2 s'")
     add_upstream(postgres, "nowhere", "http://127.0.0.1:1", "/test/problem/nowhere")
     # http, where https should be: it does not know how to show who it is
     add_upstream(postgres, "stranger", url.replace("http", "https"), "/test/problem/stranger")
@@ -480,6 +485,20 @@ def subject(w):
 
 
 PROVOKED[401, "token_subject"] = subject
+
+
+@pytest.fixture(scope="module")
+def model(postgres):
+    """A provider of a language model, which refuses."""
+    provider = Provider()
+    add_provider(postgres, f"http://127.0.0.1:{provider.port}/v1")
+    yield provider
+    provider.listener.close()
+    remove_provider(postgres)
+
+
+PROVOKED[400, "completion_refused"] = lambda w, model: w.gateway.ask(*chat(token=w.user, status=400))
+PROVOKED[429, "provider_busy"] = lambda w, model: w.gateway.ask(*chat(token=w.user, status=429))
 
 
 def catalog(postgres):
@@ -520,8 +539,10 @@ SQL_CALL = re.compile(r"fail\(\s*\d{3},\s*'([a-z0-9_]+)'(\s*\|\|)?")
 # Words of such statements that are no codes of answers
 NO_CODES = {
     "invalid_schema",  # of a route that is being written: an errdetail
+    "client_left",  # in a stream of events, for whoever comes back
     "value_does_not_open",  # becomes not_found in serve()
     "api_key",  # the name of an origin of identities
+    "rate_limit_error", "server_error",  # types of OpenAI's errors
     "relay_guard", "information_schema", "jwt_key", "api_key_pepper", "request_id",  # names of schemas and columns
 }
 

@@ -15,7 +15,7 @@ def test_a_worker_that_dies_is_replaced(start):
     before = gateway.workers()
     victim = min(before)
     os.kill(victim, signal.SIGKILL)
-    wait_until(lambda: len(gateway.workers()) == 2 and victim not in gateway.workers(), 2)
+    wait_until(lambda: len(gateway.workers()) == 2 and victim not in gateway.workers())
     for _ in range(20):
         assert gateway.get("/health").status == 200
     wait_until(lambda: all(gateway.get("/test/echo/a").status == 200 for _ in range(10)))
@@ -30,19 +30,19 @@ def test_no_connection_is_refused_while_a_worker_is_replaced(start):
 
 
 @pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGINT])
-def test_what_is_under_way_is_finished(start, how):
+def test_what_is_under_way_is_finished(start, postgres, how):
     gateway = start()
     idle = gateway.connect()
     idle.request("GET", "/health")
     assert idle.read().status == 200
     busy = gateway.connect()
-    busy.request("GET", "/test/sleep/1")
-    time.sleep(0.3)
+    busy.request("GET", "/test/sleep/2")
+    wait_until(lambda: gateway.sleeping(postgres) == 1, what="the statement")
     gateway.process.send_signal(how)
     assert idle.is_closed()
     answer = busy.read()
     assert answer.status == 200 and answer.header("connection") == "close"
-    assert gateway.process.wait(5) == 0
+    assert gateway.process.wait(60) == 0
     with pytest.raises(OSError):
         gateway.connect()
 
@@ -55,18 +55,17 @@ def test_who_has_just_connected_is_answered_before_the_end(start):
     time.sleep(0.2)
     fresh.request("GET", "/health")
     assert fresh.read().status == 200
-    began = time.monotonic()
-    assert ahead.is_closed() and time.monotonic() - began < 2
+    assert ahead.is_closed()
+    assert gateway.process.wait(60) == 0
 
 
-def test_the_end_does_not_wait_for_ever(start):
+def test_the_end_does_not_wait_for_ever(start, postgres):
     gateway = start(DRAIN_TIMEOUT="300ms")
     busy = gateway.connect()
-    busy.request("GET", "/test/sleep/8")
-    time.sleep(0.2)
-    began = time.monotonic()
+    busy.request("GET", "/test/sleep/9")
+    wait_until(lambda: gateway.sleeping(postgres) == 1, what="the statement")
     assert gateway.stop() == 0
-    assert time.monotonic() - began < 3
+    assert gateway.sleeping(postgres) == 1, "it was waited for"
 
 
 def test_workers_end_with_their_master(start):
@@ -85,7 +84,7 @@ def test_a_reload_loses_no_request(start):
     deadline = time.monotonic() + 2
     while time.monotonic() < deadline:
         assert gateway.get("/health").status == 200
-    assert len(gateway.workers()) == 2 and not before & gateway.workers()
+    wait_until(lambda: len(gateway.workers()) == 2 and not before & gateway.workers(), what="the end of the old ones")
 
 
 def test_a_reload_loses_no_request_on_kept_connections(start):
@@ -128,13 +127,13 @@ def test_a_reload_reads_the_file_again(start, tmp_path):
     assert gateway.get("/health").status == 421
 
 
-def test_a_reload_right_after_another_counts_too(start, tmp_path):
+def test_a_reload_right_after_another_counts_too(start, postgres, tmp_path):
     settings = tmp_path / "settings"
     settings.write_text("ALLOWED_HOSTS=localhost\n")
     gateway = start(WORKERS=1, RELAY_CONFIG=settings)
     busy = gateway.connect()
-    busy.request("GET", "/test/sleep/1")
-    time.sleep(0.2)
+    busy.request("GET", "/test/sleep/2")
+    wait_until(lambda: gateway.sleeping(postgres) == 1, what="the statement")
     for host in ("a.example", "b.example"):
         settings.write_text(f"ALLOWED_HOSTS={host}\n")
         gateway.process.send_signal(signal.SIGHUP)
@@ -169,7 +168,7 @@ def test_a_unix_socket(start, tmp_path):
                                 capture_output=True, text=True)
         assert '"status":"ok"' in answer.stdout
         process.terminate()
-        assert process.wait(5) == 0 and not path.exists()
+        assert process.wait(60) == 0 and not path.exists()
 
 
 def test_a_reload_does_not_move_the_sockets(tmp_path):
@@ -183,7 +182,7 @@ def test_a_reload_does_not_move_the_sockets(tmp_path):
     process.send_signal(signal.SIGHUP)
     wait_until(lambda: "was read again" in errors.read_text())
     process.terminate()
-    assert process.wait(5) == 0 and not own.exists() and other.exists()
+    assert process.wait(60) == 0 and not own.exists() and other.exists()
     assert "stay as they were until a restart" in errors.read_text()
 
 
@@ -192,10 +191,15 @@ def test_lines_in_a_pipe_are_whole(postgres):
     process = subprocess.Popen([gateway_binary()], env=environment.environment, text=True,
                                stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
     environment.process, environment.port = process, int(environment.environment["RELAY_PORT"])
+    said = []
+    reader = threading.Thread(target=lambda: said.extend(process.stdout))    # what a full pipe does not take is lost
+    reader.start()
     wait_until(environment.listens)
     for _ in range(200):
         environment.get("/health")
     process.terminate()
-    lines = process.communicate(timeout=10)[0].splitlines()
+    assert process.wait(60) == 0
+    reader.join()
+    lines = "".join(said).splitlines()
     assert len(lines) >= 200
     assert all(line.startswith('{"time":') and line.endswith("}") for line in lines)

@@ -17,7 +17,7 @@ class Reader:
     def __init__(self, gateway, size):
         self.socket = socket.socket()
         self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
-        self.socket.settimeout(15)
+        self.socket.settimeout(60)
         self.socket.connect(("127.0.0.1", gateway.port))
         self.socket.sendall(f"GET /test/large/{size} HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n".encode())
         self.got = 0
@@ -91,11 +91,12 @@ def test_a_reader_that_stands_still_is_cut_off_and_a_slow_one_is_not(launch):
     with contextlib.ExitStack() as stack:
         slow, trickle, asleep = (stack.enter_context(contextlib.closing(Reader(gateway, 4 * MEGABYTE)))
                                  for _ in range(3))
-        deadline = time.monotonic() + 10
+        last, deadline = time.monotonic(), time.monotonic() + 60
         while time.monotonic() < deadline and \
                 scrape(gateway).get("relay_readers_cut_off_total", reason="slow") < 2:
-            slow.read(400)      # 8 kB/s: the gateway's own socket takes minutes to empty
-            trickle.read(20)
+            since, last = time.monotonic() - last, time.monotonic()
+            slow.read(1 + int(8000 * since))    # the gateway's own socket takes minutes to empty
+            trickle.read(1 + int(400 * since))
             time.sleep(0.05)
         assert scrape(gateway).get("relay_readers_cut_off_total", reason="slow") == 2
         assert asleep.read_all() < 4 * MEGABYTE and trickle.read_all() < 4 * MEGABYTE

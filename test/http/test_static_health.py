@@ -111,7 +111,7 @@ def test_the_access_log(gateway):
     gateway.get(f"/test/echo/logged?token={secret}", {
         "Authorization": f"Bearer {secret}", "Cookie": f"a={secret}", "X-Request-ID": "logged-1"})
     gateway.get("/style.css", {"X-Request-ID": "logged-2"})
-    lines = gateway.access_log()
+    lines = gateway.access_log("logged-1", "logged-2")
     line = next(line for line in lines if line["request_id"] == "logged-1")
     assert line["route"] == "/test/echo/{word}" and line["path"] == "/test/echo/logged"
     assert line["method"] == "GET" and line["client"] == "127.0.0.1"
@@ -127,7 +127,7 @@ def test_the_client_behind_proxies(start):
             ("203.0.113.5", "203.0.113.5"), ("6.6.6.6, 203.0.113.5, 10.0.0.1", "203.0.113.5"),
             ("6.6.6.6, nonsense", "127.0.0.1"), ("2001:db8::1", "2001:db8::1")]):
         gateway.get("/health", {"X-Forwarded-For": header, "X-Request-ID": f"proxy-{i}"})
-        line = next(line for line in gateway.access_log() if line["request_id"] == f"proxy-{i}")
+        line = next(line for line in gateway.access_log(f"proxy-{i}") if line["request_id"] == f"proxy-{i}")
         assert line["client"] == client
 
 
@@ -138,13 +138,13 @@ def test_a_proxy_that_wrote_no_address_ends_the_walk(start):
         connection.send(f"GET /health HTTP/1.1\r\nHost: a\r\nX-Request-ID: lines-{i}\r\n"
                         f"X-Forwarded-For: 6.6.6.6\r\nX-Forwarded-For: {last}\r\n\r\n".encode())
         assert connection.read().status == 200
-        line = next(line for line in gateway.access_log() if line["request_id"] == f"lines-{i}")
+        line = next(line for line in gateway.access_log(f"lines-{i}") if line["request_id"] == f"lines-{i}")
         assert line["client"] == "127.0.0.1"
 
 
 def test_nobody_is_believed_by_default(gateway):
     gateway.get("/health", {"X-Forwarded-For": "6.6.6.6", "X-Request-ID": "unbelieved"})
-    line = next(line for line in gateway.access_log() if line["request_id"] == "unbelieved")
+    line = next(line for line in gateway.access_log("unbelieved") if line["request_id"] == "unbelieved")
     assert line["client"] == "127.0.0.1"
 
 

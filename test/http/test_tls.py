@@ -67,11 +67,11 @@ class TlsGateway(Gateway):
 
     def s_client(self, *arguments, say=b""):
         done = subprocess.run(["openssl", "s_client", "-connect", f"127.0.0.1:{self.port}", *arguments],
-                              input=say, capture_output=True, timeout=20)
+                              input=say, capture_output=True, timeout=60)
         return (done.stdout + done.stderr).decode("latin-1")
 
     def curl(self, *arguments):
-        return subprocess.run(["curl", "-sS", "-m", "20", "--cacert", self.environment["TLS_CERTIFICATE"], *arguments],
+        return subprocess.run(["curl", "-sS", "-m", "60", "--cacert", self.environment["TLS_CERTIFICATE"], *arguments],
                               capture_output=True, text=True, check=False)
 
     def url(self, path):
@@ -103,7 +103,7 @@ def secure(postgres, pair):
 
 @pytest.fixture(scope="module")
 def hasty(postgres, pair):
-    with running_tls(postgres, *pair, HEADER_TIMEOUT="500ms", IDLE_TIMEOUT="300ms", WORKERS=1) as gateway:
+    with running_tls(postgres, *pair, HEADER_TIMEOUT="2s", IDLE_TIMEOUT="1s", WORKERS=1) as gateway:
         yield gateway
 
 
@@ -154,12 +154,16 @@ def test_renegotiation_is_refused(secure):
 def test_keys_may_be_updated(secure):
     process = subprocess.Popen(["openssl", "s_client", "-connect", f"127.0.0.1:{secure.port}", "-tls1_3"],
                                stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
-    for line in (b"K\n", b"K\n", b"GET /health HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"):
-        time.sleep(0.2)
+    said = b""
+    for after, line in ((b"Verify return code", b"K\n"), (b"KEYUPDATE", b"K\n"),
+                        (b"KEYUPDATE", b"GET /health HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")):
+        seen = said.count(after)    # lines that come at once are taken for one
+        while said.count(after) == seen:
+            said += os.read(process.stdout.fileno(), 65536)
         process.stdin.write(line)
         process.stdin.flush()
-    said = process.stdout.read()
-    process.communicate(timeout=10)
+    said += process.stdout.read()
+    process.communicate(timeout=60)
     assert said.count(b"KEYUPDATE") == 2 and b'"status":"ok"' in said
 
 
@@ -176,7 +180,7 @@ def test_tls_on_a_plain_port_ends(gateway):
     began = time.monotonic()
     with pytest.raises(ssl.SSLError):
         TlsConnection(gateway.port, client())
-    assert time.monotonic() - began < 1
+    assert time.monotonic() - began < 8     # HEADER_TIMEOUT is 10 s
 
 
 BEGUN = b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03"  # of a ClientHello
@@ -203,7 +207,7 @@ def test_a_slow_handshake_is_cut_off(hasty, sent):
     for byte in sent:
         connection.send(bytes([byte]))
         time.sleep(0.02)
-    assert connection.is_closed() and 0.4 < time.monotonic() - began < 2
+    assert connection.is_closed() and 1.9 < time.monotonic() - began < 15
 
 
 def client_hello():
@@ -218,10 +222,11 @@ def test_those_that_never_finish_a_handshake_do_not_keep_out_others(start_tls):
     silent = [gateway.plain() for _ in range(1100)]
     hello = client_hello()
     for connection in silent:
-        connection.send(hello)
+        with contextlib.suppress(OSError):  # the time of the first may be over
+            connection.send(hello)
     began = time.monotonic()
     assert gateway.get("/health").status == 200
-    assert time.monotonic() - began < 3
+    assert time.monotonic() - began < 8     # HEADER_TIMEOUT is 10 s
     for connection in silent:
         connection.close()
 
@@ -253,7 +258,7 @@ class Half:
     """A client whose side has ended, by close_notify."""
 
     def __init__(self, port, request, leave=True):
-        self.socket = socket.create_connection(("127.0.0.1", port), timeout=10)
+        self.socket = socket.create_connection(("127.0.0.1", port), timeout=60)
         self.incoming, self.outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
         self.tls = client().wrap_bio(self.incoming, self.outgoing, server_hostname="localhost")
         self.until(self.tls.do_handshake)
@@ -376,7 +381,7 @@ def test_an_answer_that_is_cut_off_does_not_end_cleanly(start_tls):
     slow = small_window(gateway, "/test/large/5000000")
     assert slow.recv(1000).startswith(b"HTTP/1.1 200")
     gateway.process.terminate()
-    gateway.process.wait(10)
+    gateway.process.wait(60)
     with pytest.raises(ssl.SSLError, match="UNEXPECTED_EOF|EOF occurred"):
         while slow.recv(1 << 20):
             pass
@@ -401,12 +406,12 @@ class Application:
         head = client.recv(4096)
         client.sendall(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\none\r\n")
         if b"/wait" in head:
-            client.settimeout(5)
+            client.settimeout(60)
             with contextlib.suppress(OSError):
                 if client.recv(1) == b"":
                     self.left.set()
             return
-        self.go_on.acquire(timeout=5)
+        self.go_on.acquire(timeout=60)
         if b"/whole" in head:
             client.sendall(b"3\r\ntwo\r\n0\r\n\r\n")
 
@@ -452,7 +457,7 @@ def test_a_client_that_says_it_leaves_ends_a_stream(secure, application):
     leaving = Half(secure.port, b"GET /tls/wait HTTP/1.1\r\nHost: localhost\r\n\r\n", leave=False)
     assert b"one" in leaving.until(lambda: leaving.tls.read(65536)) or b"one" in leaving.until(lambda: leaving.tls.read(65536))
     leaving.leave()
-    assert application.left.wait(3)
+    assert application.left.wait(30)
 
 
 def test_what_comes_by_tls_is_https(pair):
@@ -566,7 +571,9 @@ def test_a_broken_certificate_at_sighup_leaves_the_old_one(start_tls, tmp_path):
         pair[0].write_text(before)
         pair[1].write_text(key)
         pair[1].chmod(0o600)
-    os.kill(min(gateway.workers()), signal.SIGKILL)
+    victim = min(gateway.workers())
+    os.kill(victim, signal.SIGKILL)
+    wait_until(lambda: victim not in gateway.workers(), what="its end")
     assert {served(gateway) for _ in range(8)} == {before}
 
 

@@ -153,7 +153,7 @@ def test_traces(gateway):
     for name, (headers, _) in cases.items():
         answer = ask(gateway, "GET /test/echo/a HTTP/1.1", "Host: a", f"X-Request-ID: trace-{name}", *headers)
         assert answer.status == 200
-    lines = {line["request_id"]: line for line in gateway.access_log()}
+    lines = {line["request_id"]: line for line in gateway.access_log(*(f"trace-{name}" for name in cases))}
     for name, (_, continued) in cases.items():
         line = lines[f"trace-{name}"]
         assert (line["trace_id"] == TRACE) == continued, name

@@ -45,7 +45,7 @@ class Upstream:
     def __init__(self, wrap=None):
         self.listener = socket.create_server(("127.0.0.1", 0), backlog=512)
         self.port = self.listener.getsockname()[1]
-        self.requests, self.connections, self.left = [], 0, threading.Event()
+        self.requests, self.connections, self.left, self.late = [], 0, threading.Event(), threading.Event()
         self.sent = 0
         self.go_on = threading.Semaphore(0)
         self.wrap = wrap
@@ -179,9 +179,11 @@ class Upstream:
 
     def on_late(self, client, request, *rest):
         """The same, a little later."""
+        self.late.clear()
         self.on_ok(client, request)
         time.sleep(0.1)
         client.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\nSECRET")
+        self.late.set()
         return True
 
     def on_raw(self, client, request, which):

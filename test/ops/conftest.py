@@ -7,6 +7,7 @@ import contextlib
 import json
 import os
 import pathlib
+import random
 import shutil
 import signal
 import socket
@@ -44,18 +45,20 @@ def clean_environment(**settings):
 
 
 def free_port():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
+    """One that no connection to elsewhere is given before somebody listens there."""
+    lowest = int(pathlib.Path("/proc/sys/net/ipv4/ip_local_port_range").read_text().split()[0])
+    while True:
+        port = random.SystemRandom().randrange(10000, max(lowest, 20000))
+        with socket.socket() as probe, contextlib.suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port
 
 
-def wait_until(condition, seconds=10, what="it"):
+def wait_until(condition, seconds=60, what="it"):
     deadline = time.monotonic() + seconds
-    while time.monotonic() < deadline:
-        if condition():
-            return
+    while not condition():
+        assert time.monotonic() < deadline, f"{what} did not happen within {seconds} s"
         time.sleep(0.02)
-    raise AssertionError(f"{what} did not happen within {seconds} s")
 
 
 def answers(port):
@@ -145,7 +148,7 @@ class Slow(socketserver.StreamRequestHandler):
         for number in range(3):
             piece = b"data: %d\n\n" % number
             self.wfile.write(b"%x\r\n%s\r\n" % (len(piece), piece))
-            if not self.server.go_on.acquire(timeout=10):
+            if not self.server.go_on.acquire(timeout=60):
                 return
         self.wfile.write(b"0\r\n\r\n")
 

@@ -58,7 +58,7 @@ class Listener:
     def __init__(self, address):
         self.socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
         self.socket.bind(address)
-        self.socket.settimeout(10)
+        self.socket.settimeout(60)
 
     def next(self):
         return self.socket.recv(4096).decode()
@@ -99,7 +99,7 @@ def health(port):
 def test_connections_wait_in_systemds_socket_until_the_gateway_is_there(launch):
     with listening() as passed:
         port = passed.getsockname()[1]
-        early = socket.create_connection(("127.0.0.1", port), timeout=10)
+        early = socket.create_connection(("127.0.0.1", port), timeout=60)
         early.sendall(b"GET /health HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
         process = launch([passed], WORKERS=3)
         assert early.recv(100).startswith(b"HTTP/1.1 200")

@@ -69,7 +69,7 @@ class Bouncer:
         command += [shutil.which("pgbouncer", path=os.environ["PATH"] + ":/usr/sbin"), "-q", self.folder + "/ini"]
         self.process = subprocess.Popen(command, cwd="/", stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         self.socket = f"{self.folder}/.s.PGSQL.{PORT}"
-        deadline = time.monotonic() + 10
+        deadline = time.monotonic() + 60
         while not os.path.exists(self.socket):
             assert self.process.poll() is None and time.monotonic() < deadline, (path / "log").read_text()
             time.sleep(0.01)

@@ -60,7 +60,7 @@ def fast_path(function, *arguments):
 class Wire:
     def __init__(self, path, **startup):
         self.socket = socket.socket(socket.AF_UNIX)
-        self.socket.settimeout(20)
+        self.socket.settimeout(60)
         self.socket.connect(path)
         body = struct.pack("!i", 3 << 16)
         for name, value in startup.items():

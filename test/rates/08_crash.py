@@ -40,7 +40,7 @@ class Load:
 
     def ended(self):
         for thread in self.threads:
-            thread.join(20)
+            thread.join(60)
         return not any(thread.is_alive() for thread in self.threads)
 
 

@@ -39,14 +39,14 @@ class Load:
     def stop(self):
         self.stopped = True
         for thread in self.threads:
-            thread.join(10)
+            thread.join(60)
         return not any(thread.is_alive() for thread in self.threads)
 
 
 def drop(statement):
     """How long it takes."""
     begin = time.monotonic()
-    query(admin, "SET statement_timeout = '15s'")
+    query(admin, "SET statement_timeout = '60s'")
     state = sqlstate(admin, statement)
     query(admin, "RESET statement_timeout")
     return state, time.monotonic() - begin
@@ -67,7 +67,7 @@ ok(until(lambda: worker_of("doomed")), "a worker stores a database's counters")
 load = Load("doomed")
 ok(until(lambda: used() >= KEYS + 100), "which has thousands")
 state, took = drop("DROP DATABASE doomed WITH (FORCE)")
-ok(state is None and took < 10, f"DROP DATABASE WITH (FORCE) takes {took:.2f} s")
+ok(state is None and took < 45, f"DROP DATABASE WITH (FORCE) takes {took:.2f} s")
 ok(load.stop(), "its clients end")
 same(used(), 100, "and its counters are gone, but nobody else's")
 ok(until(lambda: not worker_of("doomed")), "as is its worker")
@@ -78,9 +78,9 @@ install(doomed)
 admitted(doomed, "p", "'k' || i", 1, KEYS)
 same(admitted(doomed, "p", "'k1'", 1, 200), 99, "a database of the same name starts afresh")
 doomed.close()
-ok(until(lambda: not worker_of("doomed"), 8) and used() == KEYS + 100, "its worker leaves when all is stored")
+ok(until(lambda: not worker_of("doomed")) and used() == KEYS + 100, "its worker leaves when all is stored")
 state, took = drop("DROP DATABASE doomed")
-ok(state is None and took < 10, f"then DROP DATABASE needs no force and takes {took:.2f} s")
+ok(state is None and took < 45, f"then DROP DATABASE needs no force and takes {took:.2f} s")
 same(used(), 100, "and leaves no counter")
 
 for round in range(20 if LONG else 3):  # with RG_LONG twenty times
@@ -88,7 +88,7 @@ for round in range(20 if LONG else 3):  # with RG_LONG twenty times
     load = Load("postgres")
     until(lambda: worker_of("postgres"))
     state, took = drop("DROP EXTENSION relay_guard")
-    ok(state is None and took < 10, f"DROP EXTENSION under load and beside the worker takes {took:.2f} s")
+    ok(state is None and took < 45, f"DROP EXTENSION under load and beside the worker takes {took:.2f} s")
     time.sleep(0.2)
     ok(load.stop(), "no client hangs")
     ok(load.states <= {None, "42883", "3F000", "42P01", "55000", "XX000", "42704"}, f"they are told so: {load.states}")

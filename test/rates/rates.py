@@ -81,7 +81,7 @@ def sqlstate(connection, statement):
     return None
 
 
-def until(condition, seconds=20):
+def until(condition, seconds=60):
     """Waits for the condition to hold; whether it did in time."""
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:

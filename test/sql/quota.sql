@@ -1,5 +1,7 @@
 -- What the functions of quotas answer.
 \set VERBOSITY terse
+-- No hour ends while this runs
+SELECT FROM pg_sleep(CASE WHEN date_trunc('hour', now() + interval '15 s', 'UTC') > now() THEN 16 ELSE 0 END);
 INSERT INTO relay_guard.quota_policy (name, scope, cap, "window", unit) VALUES
 	('q_user', 'user', 5, 'lifetime', 'message'), ('q_hour', 'user', 5, 'hour', 'message'), ('q_day', 'user', 5, 'day', 'message'),
 	('q_month', 'user', 5, 'month', 'message'), ('q_workspace', 'workspace', 5, 'lifetime', 'message'),

@@ -377,6 +377,9 @@ test_salvage(void)
 	salvages(rg_slice(many, sizeof many), "A", "before a line that is too long");
 	rg_http_give_up(LINE "A: b\r\nC: d\r\n", sizeof(LINE "A: b\r\n") - 1, &head);
 	ok(head.nheaders == 1 && rg_slice_is(head.headers[0].value, "b"), "of a head that ended early");
+	ok(rg_slice_is(head.target, "/"), "and where it was for");
+	rg_http_give_up("GET\r\n", 5, &head);
+	ok(head.target.data == NULL, "unless that is nowhere");
 	rg_http_give_up("", 0, &head);
 	ok(head.nheaders == 0 && head.target.data == NULL, "of nothing, nothing");
 }

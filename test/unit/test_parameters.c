@@ -7,6 +7,7 @@
 
 #include "json_body.h"
 #include "parameters.h"
+#include "problem_catalog.h"
 #include "tap.h"
 
 static RgParameters *
@@ -36,6 +37,14 @@ check(const RgParameters *parameters, const char *query, const char *body,
 							   values, violation);
 }
 
+/* By itself, or as the catalog has it. */
+static bool
+suggests(const RgViolation *violation)
+{
+	return violation->suggestion[0] != '\0' ||
+		rg_problem_kind(violation->status, rg_slice_of(violation->code)) != NULL;
+}
+
 /* The request is refused with that status, code and pointer. */
 static void
 refused(const RgParameters *parameters, const char *query, const char *body,
@@ -48,7 +57,7 @@ refused(const RgParameters *parameters, const char *query, const char *body,
 	if (accepted)
 		rg_values_free(&values);
 	if (!ok(!accepted && violation.status == status && strcmp(violation.code, code) == 0 &&
-			strcmp(violation.pointer, pointer) == 0 && violation.suggestion[0],
+			strcmp(violation.pointer, pointer) == 0 && suggests(&violation),
 			"%.60s%.60s is refused: %d %s %s", query, body ? body : "", status, code, pointer) &&
 		!accepted)
 		printf("# %d %s %s %s\n", violation.status, violation.code, violation.pointer,

@@ -2,10 +2,13 @@
  * test_problem.c
  *		JSON escaping and the problems made of it.
  */
+#define _GNU_SOURCE				/* memmem */
+
 #include <limits.h>
 #include <string.h>
 
 #include "json_text.h"
+#include "openai_path.h"
 #include "problem.h"
 #include "problem_catalog.h"
 #include "tap.h"
@@ -75,7 +78,7 @@ test_problems(void)
 	RgProblem	full = {
 		429, RG_SLICE("rate_limited"), RG_SLICE("too \"many\""),
 		RG_SLICE("Wait."), RG_SLICE("/a"), RG_SLICE("r1"), RG_SLICE("/query/x"),
-		RG_SLICE("\"violated-policies\":[\"user\"]")
+		RG_SLICE("\"violated-policies\":[\"user\"]"), false
 	};
 
 	ok(problem_is(&bare,
@@ -90,6 +93,81 @@ test_problems(void)
 	   "a full problem");
 	ok(strcmp(rg_status_title(418), "Client Error") == 0, "a status without a title");
 	ok(strcmp(rg_status_title(599), "Server Error") == 0, "a server error without a title");
+}
+
+/* In OpenAI's form, with that type. */
+static bool
+is_of_type(int status, const char *code, const char *type)
+{
+	RgProblem	problem = {.status = status,.code = rg_slice_of(code),.openai = true};
+	char		out[1024];
+	char		member[64];
+	size_t		len = rg_problem_json(out, sizeof out, &problem);
+
+	snprintf(member, sizeof member, "\"type\":\"%s\"", type);
+	return memmem(out, len, member, strlen(member)) != NULL;
+}
+
+static void
+test_openai_errors(void)
+{
+	RgProblem	bare = {.status = 404,.openai = true};
+	RgProblem	full = {
+		429, RG_SLICE("insufficient_quota"), RG_SLICE("the \"budget\" is used up"), RG_SLICE("Wait."),
+		RG_SLICE("/a"), RG_SLICE("r1"), RG_SLICE("/body/n"), RG_SLICE("\"a\":1"), true
+	};
+
+	ok(problem_is(&bare, "{\"error\":{\"message\":\"Not Found. Check the path and its ids, and whose "
+				  "credentials were sent.\",\"type\":\"not_found_error\",\"param\":null,\"code\":\"not_found\"}}"),
+	   "OpenAI's error has its four members, whatever the problem lacks");
+	ok(problem_is(&full, "{\"error\":{\"message\":\"n: the \\\"budget\\\" is used up. Wait.\","
+				  "\"type\":\"insufficient_quota\",\"param\":\"n\",\"code\":\"insufficient_quota\"}}"),
+	   "and no others");
+	ok(is_of_type(400, NULL, "invalid_request_error") && is_of_type(401, NULL, "authentication_error") &&
+	   is_of_type(403, NULL, "permission_error") && is_of_type(404, NULL, "not_found_error") &&
+	   is_of_type(405, NULL, "invalid_request_error") && is_of_type(422, NULL, "invalid_request_error") &&
+	   is_of_type(429, "quota_exhausted", "rate_limit_error") && is_of_type(429, NULL, "rate_limit_error") &&
+	   is_of_type(500, NULL, "server_error") && is_of_type(504, NULL, "server_error"),
+	   "its type follows from the status");
+	ok(strcmp(rg_problem_type(&bare), "application/json") == 0, "it is plain JSON");
+}
+
+/* A problem with that pointer and detail has that message and that param. */
+static void
+says(const char *pointer, const char *detail, const char *start)
+{
+	RgProblem	problem = {
+		.status = 422,.code = RG_SLICE("c"),.detail = rg_slice_of(detail),
+		.suggestion = RG_SLICE("Do."),.pointer = rg_slice_of(pointer),.openai = true
+	};
+	char		out[1024];
+	size_t		len = rg_problem_json(out, sizeof out - 1, &problem);
+
+	out[len] = '\0';
+	ok(strncmp(out + strlen("{\"error\":{\"message\":"), start, strlen(start)) == 0, "%s: %s", pointer, start);
+}
+
+static void
+test_openai_messages(void)
+{
+	says("", "it is wrong", "\"it is wrong. Do.\",\"type\":\"invalid_request_error\",\"param\":null,");
+	says("/body", "is missing", "\"is missing. Do.\",\"type\":\"invalid_request_error\",\"param\":null,");
+	says("/query/limit", "x", "\"limit: x. Do.\",\"type\":\"invalid_request_error\",\"param\":\"limit\",");
+	says("/body/messages/0/content", "Why?",
+		 "\"messages[0].content: Why? Do.\",\"type\":\"invalid_request_error\",\"param\":\"messages[0].content\",");
+	says("/body/a~1b~0c/2/3", "x", "\"a/b~c[2][3]: x. Do.\"");
+	says("/body/\xc3\xa4\"/~", "x", "\"\xc3\xa4\\\".~: x. Do.\"");
+}
+
+static void
+test_openai_paths(void)
+{
+	ok(rg_openai_path(RG_SLICE("/v1/chat/completions")) && rg_openai_path(RG_SLICE("/v1/completions?a=b")) &&
+	   rg_openai_path(RG_SLICE("/v1/embeddings")) && rg_openai_path(RG_SLICE("/v1/models/a/b")) &&
+	   rg_openai_path(RG_SLICE("/v1/models/{id}")), "paths that speak OpenAI's API");
+	ok(!rg_openai_path(rg_slice(NULL, 0)) && !rg_openai_path(RG_SLICE("/v1/chat")) &&
+	   !rg_openai_path(RG_SLICE("/v1/modelsX")) && !rg_openai_path(RG_SLICE("/v1/events")) &&
+	   !rg_openai_path(RG_SLICE("/api/v1/models")), "paths that do not");
 }
 
 /* A whole sentence, which tells clients nothing of SQL. */
@@ -107,15 +185,6 @@ is_word(const char *code)
 	return *code != '\0' && strspn(code, "abcdefghijklmnopqrstuvwxyz0123456789_") == strlen(code);
 }
 
-static bool
-is_listed(const RgProblemKind *kinds, size_t count, int status, RgSlice code)
-{
-	for (size_t i = 0; i < count; i++)
-		if (kinds[i].status == status && rg_slice_is(code, kinds[i].code))
-			return true;
-	return false;
-}
-
 static void
 test_catalog(void)
 {
@@ -131,11 +200,11 @@ test_catalog(void)
 		sorted &= i == 0 || kinds[i - 1].status <= kinds[i].status;
 		worded &= is_word(kinds[i].code) && is_sentence(kinds[i].suggestion) &&
 			kinds[i].meaning[0] != '\0';
-		single &= !is_listed(kinds, i, kinds[i].status, rg_slice_of(kinds[i].code));
+		single &= rg_problem_kind(kinds[i].status, rg_slice_of(kinds[i].code)) == &kinds[i];
 	}
 	for (int status = 400; status < 600; status++)
 		named &= rg_slice_is(rg_problem_code(status), "refused") ||
-			is_listed(kinds, count, status, rg_problem_code(status));
+			rg_problem_kind(status, rg_problem_code(status)) != NULL;
 	ok(sorted, "the catalog stands in the order of status");
 	ok(worded, "each problem has a code that is a word, a meaning and a suggestion");
 	ok(single, "none stands there twice");
@@ -154,6 +223,9 @@ main(void)
 	test_bounds();
 	test_numbers();
 	test_problems();
+	test_openai_errors();
+	test_openai_messages();
+	test_openai_paths();
 	test_catalog();
 	return done();
 }

@@ -2,6 +2,8 @@
  * test_rate_lines.c
  *		What clients are told about limits, and how the gateway is told.
  */
+#define _GNU_SOURCE				/* memmem */
+
 #include <stdlib.h>
 
 #include "rate_block.h"
@@ -27,7 +29,7 @@ lines_of(const RgRateLimit *limits, int count, char out[RG_RATE_LINES_MAX])
 {
 	RgText		text = {out, RG_RATE_LINES_MAX, 0};
 
-	rg_rate_lines_put(&text, limits, count, 1000);
+	rg_rate_lines_put(&text, limits, count, 1000, false);
 	return rg_slice(out, text.len);
 }
 
@@ -73,11 +75,60 @@ test_lifetime(void)
 	ok(rg_rate_lines_wait(limits, 2) == 0 && rg_rate_lines_wait(limits, 1) == 7, "nor says how long");
 }
 
+static RgSlice
+openai_lines_of(const RgRateLimit *limits, int count, char out[RG_RATE_LINES_MAX])
+{
+	RgText		text = {out, RG_RATE_LINES_MAX, 0};
+
+	rg_rate_lines_put(&text, limits, count, 1000, true);
+	return rg_slice(out, text.len);
+}
+
+static bool
+holds(RgSlice lines, const char *text)
+{
+	return memmem(lines.data, lines.len, text, strlen(text)) != NULL;
+}
+
+/* The line x-ratelimit-reset-requests of a limit that so many seconds are left of. */
+static bool
+resets_in(int64_t seconds, const char *line)
+{
+	char		out[RG_RATE_LINES_MAX];
+	RgRateLimit limit = sample[0];
+
+	limit.wait = seconds * SECOND;
+	return holds(openai_lines_of(&limit, 1, out), line);
+}
+
+/* Of the closest of each unit, and of tokens only where they are counted. */
+static void
+test_openai(void)
+{
+	char		out[RG_RATE_LINES_MAX];
+	RgRateLimit limits[] = {
+		sample[0], sample[1],
+		{.name = {"t", 1},.tokens = true,.limit = 9,.quota = 9,.remaining = 5},
+	};
+	RgSlice		lines = openai_lines_of(limits, 2, out);
+
+	ok(holds(lines, "X-RateLimit-Limit: 30\r\nX-RateLimit-Remaining: 0\r\nX-RateLimit-Reset: 1007\r\n"
+			 "x-ratelimit-limit-requests: 30\r\nx-ratelimit-remaining-requests: 0\r\n"
+			 "x-ratelimit-reset-requests: 7s\r\n"), "OpenAI's headers tell of requests");
+	ok(!holds(lines, "-tokens") && holds(lines, "Retry-After: 7\r\n"),
+	   "and of no tokens where none are counted");
+	ok(holds(openai_lines_of(limits, 3, out), "-requests: 7s\r\nx-ratelimit-limit-tokens: 9\r\n"
+			 "x-ratelimit-remaining-tokens: 5\r\nRetry-After"), "where they are, of both");
+	ok(resets_in(0, "-requests: 0s\r\n") && resets_in(59, "-requests: 59s\r\n") &&
+	   resets_in(360, "-requests: 6m0s\r\n") && resets_in(3600, "-requests: 1h0m0s\r\n") &&
+	   resets_in(90061, "-requests: 25h1m1s\r\n"), "and write times as OpenAI does");
+}
+
 static void
 test_room(void)
 {
 	static const char name[] = "a-name-of-sixty-three-bytes-which-is-as-long-as-a-policy-may-ha";
-	RgRateLimit limits[RG_RATE_LIMITS_MAX];
+	RgRateLimit limits[RG_RATE_LIMITS_MAX] = {{.tokens = true}};
 	RgRateRefusal words;
 	RgProblem	problem;
 	char		out[RG_RATE_LINES_MAX];
@@ -89,7 +140,7 @@ test_room(void)
 		limits[i].quota = limits[i].limit = limits[i].remaining = INT64_C(1000000000000000);
 		limits[i].window = limits[i].wait = INT64_C(3660) * 86400 * SECOND * 2;
 	}
-	ok(lines_of(limits, RG_RATE_LIMITS_MAX, out).len < RG_RATE_LINES_MAX, "the longest lines have room");
+	ok(openai_lines_of(limits, RG_RATE_LIMITS_MAX, out).len < RG_RATE_LINES_MAX, "the longest lines have room");
 	problem = rg_rate_lines_problem(limits, RG_RATE_LIMITS_MAX, &words);
 	ok(problem.extra.len <= sizeof words.violated && problem.suggestion.len <= sizeof words.suggestion,
 	   "so have the longest words");
@@ -139,6 +190,7 @@ main(void)
 {
 	test_lines();
 	test_lifetime();
+	test_openai();
 	test_room();
 	test_problem();
 	test_block();

@@ -1,0 +1,103 @@
+/*
+ * completion_bill.c
+ *		What a completion is charged, and the lease of its reservation.
+ *
+ * A provider that was not asked, or has refused, is owed nothing.  One that was
+ * asked may charge whatever becomes of its answer: what is not known is taken for as
+ * much as it can be.  Otherwise whoever makes answers fail would have them for
+ * nothing.
+ */
+#include "completion_call.h"
+
+#include <stdio.h>
+
+#include "ask.h"
+#include "clock.h"
+#include "completion_settle.h"
+#include "worker.h"
+
+#define EXTEND_TIMEOUT INT64_C(5000000)
+#define SECOND INT64_C(1000000)
+
+static int64_t
+lesser(int64_t a, int64_t b)
+{
+	return a < b ? a : b;
+}
+
+/* Of a stream what has come; of an answer that has not come as a whole, all of it. */
+static int64_t
+output_used(const RgCompletion *call)
+{
+	const RgProviderOrder *order = &call->order;
+
+	if (!order->stream && !call->whole)
+		return order->max_output_tokens;
+	return lesser(rg_completion_estimate(call->produced), order->max_output_tokens);
+}
+
+RgCompletionUsage
+rg_completion_used(const RgCompletion *call)
+{
+	RgCompletionUsage used = {
+		.input = call->order.input_tokens,.output = output_used(call)
+	};
+
+	return call->usage.known ? call->usage : used;
+}
+
+static bool
+costs_nothing(const RgCompletion *call)
+{
+	return !call->asked || (call->headed && !rg_completion_accepted(call));
+}
+
+void
+rg_completion_charge(RgCompletion *call)
+{
+	RgCompletionUsage used = rg_completion_used(call);
+	RgSettlement settlement = {
+		.release = costs_nothing(call),.input = used.input,.output = used.output,
+		.until = call->lease_until
+	};
+
+	memcpy(settlement.reservation, call->order.reservation, sizeof settlement.reservation);
+	rg_settle(&settlement);
+	if (settlement.release)
+		return;
+	rg_metrics_count(RG_COUNT_TOKENS_INPUT, used.input);
+	rg_metrics_count(RG_COUNT_TOKENS_OUTPUT, used.output);
+}
+
+/* Without an answer it is tried again while there is time. */
+static void
+take_extension(void *arg, const PGresult *result)
+{
+	RgCompletion *call = arg;
+	int64_t		now = rg_now();
+	bool		extended = result != NULL && PQresultStatus(result) == PGRES_TUPLES_OK;
+
+	call->extending = false;
+	if (extended)
+		call->lease_until = now + call->order.lease_ms * 1000;
+	call->extend_at = now + (call->lease_until > now ? (call->lease_until - now) / 2 : 0);
+	if (call->extend_at < now + SECOND && !extended)
+		call->extend_at = now + SECOND;
+}
+
+/* An answer that takes long keeps its reservation, from half of the lease on. */
+void
+rg_completion_lease_tick(RgCompletion *call, int64_t now)
+{
+	char		ttl[48];
+	const char *params[] = {call->order.reservation, ttl};
+
+	if (call->ended || call->extending || now < call->extend_at)
+		return;
+	snprintf(ttl, sizeof ttl, "%lld milliseconds", (long long) call->order.lease_ms);
+	call->extending = true;		/* the answer may be there at once */
+	if (!rg_ask(&call->worker->writes, EXTEND_TIMEOUT,
+				"SELECT relay_guard.completion_extend($1::uuid, $2::interval)", 2, params,
+				take_extension, call))
+		take_extension(call, NULL);
+}

@@ -1,0 +1,196 @@
+/*
+ * provider_order.c
+ *		Orders of serve() to ask a provider; provider_order.h has the contract.
+ */
+#include "provider_order.h"
+
+#include <jansson.h>
+#include <sodium.h>
+
+#include "proxy_order.h"
+
+#define MIN_KEY 8				/* bytes of a word of a header that may be a
+								 * key */
+
+static bool
+is_visible(const char *text, char least)
+{
+	for (; *text != '\0'; text++)
+		if (*text < least || *text > '~')
+			return false;
+	return true;
+}
+
+static bool
+is_url(const char *url)
+{
+	return (strncmp(url, "http://", 7) == 0 || strncmp(url, "https://", 8) == 0) &&
+		is_visible(url, '!');
+}
+
+static bool
+is_header(const char *name, const char *value)
+{
+	return *name != '\0' && is_visible(name, '!') && strchr(name, ':') == NULL &&
+		*value != '\0' && is_visible(value, ' ');
+}
+
+bool
+rg_provider_order_header(const RgProviderOrder *order, int index, const char **name,
+						 const char **value)
+{
+	const json_t *headers = json_object_get(order->json, "headers");
+
+	*name = json_string_value(json_array_get(headers, 2 * index));
+	*value = json_string_value(json_array_get(headers, 2 * index + 1));
+	return *name != NULL && *value != NULL;
+}
+
+static bool
+check_headers(const RgProviderOrder *order)
+{
+	const json_t *headers = json_object_get(order->json, "headers");
+	const char *name;
+	const char *value;
+
+	for (size_t i = 0; i < json_array_size(headers) / 2; i++)
+		if (!rg_provider_order_header(order, i, &name, &value) || !is_header(name, value))
+			return false;
+	return json_array_size(headers) % 2 == 0;
+}
+
+static bool
+is_count(int64_t tokens)
+{
+	return tokens >= 0 && tokens <= RG_COMPLETION_MAX_TOKENS;
+}
+
+/* A client follows its events only as they come from the provider. */
+static bool
+check_events(const RgProviderOrder *order)
+{
+	return order->shape != RG_SHAPE_EVENTS || order->token[0] != '\0';
+}
+
+static bool
+check(const RgProviderOrder *order)
+{
+	return is_url(order->url) && rg_proxy_target_valid(order->target) &&
+		strlen(order->reservation) == RG_RESERVATION_LEN &&
+		order->connect_ms > 0 && order->answer_ms > 0 && order->idle_ms > 0 &&
+		order->max_response >= 0 && order->lease_ms > 0 &&
+		is_count(order->input_tokens) && is_count(order->max_output_tokens) &&
+		check_events(order) && check_headers(order);
+}
+
+static bool
+unpack_names(RgProviderOrder *order)
+{
+	const char *kind;
+	const char *shape;
+	const char *body;
+	size_t		body_len;
+
+	if (json_unpack(order->json, "{s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:s%}",
+					"kind", &kind, "upstream", &order->upstream, "url", &order->url,
+					"target", &order->target, "model", &order->model,
+					"reservation", &order->reservation, "shape", &shape,
+					"body", &body, &body_len) != 0)
+		return false;
+	order->body = rg_slice(body, body_len);
+	return strcmp(kind, "completion") == 0 && rg_completion_shape_named(shape, &order->shape);
+}
+
+static bool
+read_number(const RgProviderOrder *order, const char *name, int64_t *number)
+{
+	const json_t *member = json_object_get(order->json, name);
+
+	*number = json_integer_value(member);
+	return json_is_integer(member);
+}
+
+static bool
+unpack_numbers(RgProviderOrder *order)
+{
+	order->stream = json_is_true(json_object_get(order->json, "stream"));
+	order->usage_asked = json_is_true(json_object_get(order->json, "usage_asked"));
+	return read_number(order, "connect_ms", &order->connect_ms) &&
+		read_number(order, "answer_ms", &order->answer_ms) &&
+		read_number(order, "idle_ms", &order->idle_ms) &&
+		read_number(order, "max_response", &order->max_response) &&
+		read_number(order, "lease_ms", &order->lease_ms) &&
+		read_number(order, "input_tokens", &order->input_tokens) &&
+		read_number(order, "max_output_tokens", &order->max_output_tokens);
+}
+
+static bool
+unpack_events(RgProviderOrder *order)
+{
+	const json_t *events = json_object_get(order->json, "events");
+	const json_t *number = json_object_get(events, "number");
+	const json_t *token = json_object_get(events, "token");
+
+	if (events == NULL || json_is_null(events))
+		return true;
+	if (!json_is_integer(number) || json_string_length(token) != RG_SSE_TOKEN_LEN)
+		return false;
+	order->events = json_integer_value(number);
+	memcpy(order->token, json_string_value(token), sizeof order->token);
+	return true;
+}
+
+bool
+rg_provider_order_read(RgSlice text, RgProviderOrder *order)
+{
+	memset(order, 0, sizeof *order);
+	order->json = json_loadb(text.data, text.len, JSON_REJECT_DUPLICATES, NULL);
+	if (order->json != NULL && unpack_names(order) && unpack_numbers(order) &&
+		unpack_events(order) && check(order))
+		return true;
+	rg_provider_order_free(order);
+	return false;
+}
+
+static bool
+contains(RgSlice text, const char *word)
+{
+	size_t		len = strlen(word);
+
+	for (; text.len >= len; text.data++, text.len--)
+		if (memcmp(text.data, word, len) == 0)
+			return true;
+	return false;
+}
+
+/* Of "Bearer <key>" the last word. */
+bool
+rg_provider_order_tells(const RgProviderOrder *order, RgSlice text)
+{
+	const char *name;
+	const char *value;
+
+	for (int i = 0; rg_provider_order_header(order, i, &name, &value); i++)
+	{
+		const char *space = strrchr(value, ' ');
+		const char *word = space != NULL ? space + 1 : value;
+
+		if (strlen(word) >= MIN_KEY && contains(text, word))
+			return true;
+	}
+	return false;
+}
+
+void
+rg_provider_order_free(RgProviderOrder *order)
+{
+	const json_t *headers = json_object_get(order->json, "headers");
+	const json_t *header;
+	size_t		i;
+
+	json_array_foreach(headers, i, header)
+		if (json_is_string(header))
+		sodium_memzero((char *) json_string_value(header), json_string_length(header));
+	json_decref(order->json);
+	order->json = NULL;
+}
