@@ -265,7 +265,8 @@ def test_nor_where_the_statement_does_not_show_that_it_sends(outbox):
                   CREATE OR REPLACE FUNCTION public.sent(type text, payload jsonb) RETURNS text LANGUAGE sql
                   AS $$ SELECT relay_guard.webhook_send(type, payload) $$""")
     for statement in ("SELECT public.keep('three', 'whole but secret')", "SELECT public.keep('two', 'short but secret')",
-                      """SELECT public.sent('no type', '{"card": "tenants may see it"}')"""):
+                      """SELECT public.sent('no type', '{"card": "tenants may see it"}')""",
+                      """SELECT public.sent('order.paid', '{"card": "tenants may see it"}')::int"""):
         with pytest.raises(psycopg2.Error):
             outbox.run(statement)
     log = outbox.log()
