@@ -141,7 +141,7 @@ def add_provider(postgres, url, timeouts="'1 s', '1 s', '1 s'", grace=None):
         INSERT INTO relay_guard.upstream (name, url, auth, connect_timeout, answer_timeout, idle_timeout)
         VALUES ('fake', '{url}', 'bearer', {timeouts});
         SELECT relay_guard.upstream_secret_set('fake', '{KEY}');
-        UPDATE relay_guard.budget_policy SET enabled = false;
+        UPDATE relay_guard.budget_policy SET enabled = false WHERE name = 'global_daily';
         INSERT INTO relay_guard.budget_policy (name, scope, "window", hard) VALUES ('fake', 'user', 'day', 1000000000)""")
     postgres.sql(f"""
         INSERT INTO relay_guard.route (method, path, query, auth, result, shape, request_body, run_as)
@@ -158,7 +158,7 @@ def remove_provider(postgres):
                      DELETE FROM relay_guard.upstream WHERE name = 'fake';
                      DELETE FROM relay_guard.model WHERE name = 'fake';
                      DELETE FROM relay_guard.budget_policy WHERE name = 'fake';
-                     UPDATE relay_guard.budget_policy SET enabled = true""")
+                     UPDATE relay_guard.budget_policy SET enabled = true WHERE name = 'global_daily'""")
 
 
 class Stream:

@@ -12,6 +12,7 @@ import uuid
 import pytest
 
 from conftest import Answer, ROOT, running, wait_until
+from model_provider import Provider, add_provider, chat, remove_provider
 from openapi_document import fetch
 from problems_page import with_tables
 from test_tokens import SECRET, claims, sign
@@ -486,6 +487,20 @@ def subject(w):
 PROVOKED[401, "token_subject"] = subject
 
 
+@pytest.fixture(scope="module")
+def model(postgres):
+    """A provider of a language model, which refuses."""
+    provider = Provider()
+    add_provider(postgres, f"http://127.0.0.1:{provider.port}/v1")
+    yield provider
+    provider.listener.close()
+    remove_provider(postgres)
+
+
+PROVOKED[400, "completion_refused"] = lambda w, model: w.gateway.ask(*chat(token=w.user, status=400))
+PROVOKED[429, "provider_busy"] = lambda w, model: w.gateway.ask(*chat(token=w.user, status=429))
+
+
 def catalog(postgres):
     return {(status, code): suggestion for status, code, suggestion in
             postgres.sql("SELECT status, code, suggestion FROM relay_guard.problem_catalog()")}
@@ -524,6 +539,7 @@ SQL_CALL = re.compile(r"fail\(\s*\d{3},\s*'([a-z0-9_]+)'(\s*\|\|)?")
 # Words of such statements that are no codes of answers
 NO_CODES = {
     "invalid_schema",  # of a route that is being written: an errdetail
+    "client_left",  # in a stream of events, for whoever comes back
     "value_does_not_open",  # becomes not_found in serve()
     "api_key",  # the name of an origin of identities
     "stream_options",  # a member of requests
