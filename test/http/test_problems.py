@@ -542,6 +542,7 @@ NO_CODES = {
     "client_left",  # in a stream of events, for whoever comes back
     "value_does_not_open",  # becomes not_found in serve()
     "api_key",  # the name of an origin of identities
+    "stream_options",  # a member of requests
     "rate_limit_error", "server_error",  # types of OpenAI's errors
     "relay_guard", "information_schema", "jwt_key", "api_key_pepper", "request_id",  # names of schemas and columns
 }
@@ -550,7 +551,8 @@ NO_CODES = {
 def sources(*suffixes):
     for folder in "src", "sql", "migrations":
         for path in sorted((ROOT / folder).rglob("*")):
-            if path.suffix in suffixes and not path.name.startswith("relay_guard--") and path.name != "problem_catalog.c":
+            if path.suffix in suffixes and not path.name.startswith("relay_guard--") and path.name not in (
+                    "problem_catalog.c", "metrics_page.c"):
                 yield path.read_text()
 
 
