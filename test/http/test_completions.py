@@ -308,8 +308,10 @@ def test_a_provider_that_does_not_answer_is_504_and_paid_for(front, token, bill,
     assert (kind, output_tokens) == ("settle", spent)
 
 
-def test_an_answer_that_is_cut_is_502_and_paid_for(front, token, bill):
-    answer = ask(front, *chat("reply", token=token, cut=True))
+@pytest.mark.parametrize("script", [{"cut": True}, {"raw": "{}}"}, {"raw": "[]"}, {"raw": '{"error": {"message": "x"}}'}],
+                         ids=["cut", "no-json", "no-object", "error"])
+def test_an_answer_that_is_none_is_502_and_paid_for(front, token, bill, script):
+    answer = ask(front, *chat("reply", token=token, **script))
     assert problem(answer) == (502, "upstream_failed") and bill.ends()[0][0::2] == ("settle", 1000)
 
 
