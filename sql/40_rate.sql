@@ -280,7 +280,7 @@ COMMENT ON COLUMN counter_status.evictions IS 'Past counters that gave way to ne
 COMMENT ON COLUMN counter_status.overflows IS 'Times a new key found no place and was counted with the others: raise relay_guard.max_counters.';
 COMMENT ON COLUMN counter_status.stored_at IS
 'When the last round of storing ended well; NULL: none yet, or the database is not one of relay_guard.databases.';
-COMMENT ON COLUMN counter_status.store_pending IS 'Whether something moved since that round began; NULL: not stored.';
+COMMENT ON COLUMN counter_status.store_pending IS 'Whether something moved that is not stored yet; NULL: not stored.';
 COMMENT ON COLUMN counter_status.store_failures IS 'Rounds that failed, and workers that could not be started.';
 
 CREATE FUNCTION read_rate_totals(OUT policy int, OUT admitted bigint, OUT denied bigint,

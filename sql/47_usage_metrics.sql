@@ -16,7 +16,7 @@ CREATE VIEW usage_status AS SELECT * FROM read_usage_status();
 COMMENT ON VIEW usage_status IS
 'How the worker "relay_guard ledger" of this database fares, since the server started; all NULL where relay_guard.databases does not name it: then nothing is summed up, no lease runs out and nobody is told of budgets.';
 COMMENT ON COLUMN usage_status.rolled_at IS 'When its last round ended well; NULL: none yet.';
-COMMENT ON COLUMN usage_status.pending IS 'Whether there has been more to do since that began.';
+COMMENT ON COLUMN usage_status.pending IS 'Whether there is more to do, or it is being done.';
 COMMENT ON COLUMN usage_status.failures IS 'Rounds in which something failed, and workers that could not be started.';
 COMMENT ON COLUMN usage_status.warnings IS 'Warnings of budgets it has told of.';
 COMMENT ON COLUMN usage_status.hard_alerts IS 'Hard limits of budgets it has told of.';

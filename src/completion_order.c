@@ -270,16 +270,20 @@ append_upstream(StringInfo json, const Completion *completion, const RgRoute *ro
 				  upstream->max_response > 0 ? upstream->max_response : route->max_response);
 }
 
+static char *
+reservation_text(const Completion *completion)
+{
+	return DatumGetCString(DirectFunctionCall1(uuid_out, UUIDPGetDatum(&completion->reservation)));
+}
+
 static void
 append_terms(StringInfo json, const Completion *completion, const RgRoute *route)
 {
-	Datum		reservation = DirectFunctionCall1(uuid_out, UUIDPGetDatum(&completion->reservation));
-
 	append_text(json, "shape", rg_slice_of(route->shape));
 	append_bool(json, "stream", completion->terms.stream);
 	append_bool(json, "usage_asked", completion->request.usage_asked);
 	append_text(json, "model", rg_slice_of(completion->model->name));
-	append_text(json, "reservation", rg_slice_of(DatumGetCString(reservation)));
+	append_text(json, "reservation", rg_slice_of(reservation_text(completion)));
 	append_number(json, "input_tokens", completion->request.input_tokens);
 	append_number(json, "max_output_tokens",
 				  completion->terms.max_output * completion->request.answers);
@@ -307,6 +311,13 @@ write_order(const Completion *completion, bool public, RgAnswer *answer)
 	appendStringInfoChar(json, '}');
 }
 
+/* By which clients ask for its stream again, and ledger and logs name it. */
+static void
+name_completion(const Completion *completion, RgAnswer *answer)
+{
+	rg_answer_header(answer, "X-Completion-ID: %s", reservation_text(completion));
+}
+
 void
 rg_completion_order(const RgRequest *request, const RgIdentity *identity, RgAnswer *answer)
 {
@@ -325,5 +336,6 @@ rg_completion_order(const RgRequest *request, const RgIdentity *identity, RgAnsw
 	set_headers(completion, request, identity, answer);
 	rg_answer_clear(answer);
 	write_order(completion, identity->user_id.data == NULL, answer);
+	name_completion(completion, answer);
 	rg_secret_wipe(rg_slice(completion->headers.data, completion->headers.len));
 }

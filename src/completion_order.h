@@ -26,10 +26,10 @@ extern void rg_completion_init(void);
 
 /*
  * Makes the answer an order: its body, what the route's statement made, is the
- * provider's request.  What it costs at most is reserved for whoever asks.  Error
- * RG422 for a request or a model that will not do, RG429 where a budget has no room,
- * RG503 where the model's provider is no upstream: all that the statement did is
- * undone.
+ * provider's request.  What it costs at most is reserved for whoever asks; the header
+ * X-Completion-ID names the reservation.  Error RG422 for a request or a model that
+ * will not do, RG429 where a budget has no room, RG503 where the model's provider is
+ * no upstream: all that the statement did is undone.
  */
 extern void rg_completion_order(const RgRequest *request, const RgIdentity *identity,
 								RgAnswer *answer);

@@ -48,6 +48,7 @@ static void
 init_task(RgTask *task)
 {
 	pg_atomic_init_u32(&task->pending, 0);
+	pg_atomic_init_u32(&task->taken, 0);
 	pg_atomic_init_u32(&task->begun, 0);
 	pg_atomic_init_u32(&task->worker, 0);
 	pg_atomic_init_u32(&task->process, 0);
@@ -90,6 +91,7 @@ static void
 reset_task(RgTask *task)
 {
 	pg_atomic_write_u32(&task->pending, 1);
+	pg_atomic_write_u32(&task->taken, 0);
 	pg_atomic_write_u32(&task->begun, 0);
 	pg_atomic_write_u64(&task->retry_at, 0);
 	pg_atomic_write_u64(&task->done_at, 0);
@@ -184,6 +186,16 @@ rg_work_tell_once(RgWork work, const char *what)
 	return pg_atomic_exchange_u32(&task->told, hash) != hash;
 }
 
+/* A worker that takes it says so first: it is never in neither of them. */
+static bool
+is_unfinished(RgTask *task)
+{
+	if (pg_atomic_read_u32(&task->pending) != 0)
+		return true;
+	pg_read_barrier();
+	return pg_atomic_read_u32(&task->taken) != 0;
+}
+
 bool
 rg_work_status(RgWork work, RgWorkStatus *status)
 {
@@ -192,7 +204,7 @@ rg_work_status(RgWork work, RgWorkStatus *status)
 	if (task == NULL)
 		return false;
 	status->done_at = (TimestampTz) pg_atomic_read_u64(&task->done_at);
-	status->pending = pg_atomic_read_u32(&task->pending) != 0;
+	status->pending = is_unfinished(task);
 	status->failures = (int64) pg_atomic_read_u64(&task->failures);
 	for (int i = 0; i < RG_WORK_TALLIES; i++)
 		status->tallies[i] = (int64) pg_atomic_read_u64(&task->tallies[i]);

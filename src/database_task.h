@@ -20,6 +20,7 @@
 typedef struct RgTask
 {
 	pg_atomic_uint32 pending;	/* what there is to do since the last round */
+	pg_atomic_uint32 taken;		/* of that, by a round that has not ended */
 	pg_atomic_uint32 begun;		/* rg_work_mark_first() */
 	pg_atomic_uint32 worker;	/* its pid; 0 if none */
 	pg_atomic_uint32 process;	/* its number in ProcGlobal, plus 1; 0 if none */

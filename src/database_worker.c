@@ -26,10 +26,9 @@
 
 #define MAX_SLEEP_MS 86400000L
 
-/* The worker's own task, and what it has taken of it. */
+/* The worker's own task */
 static RgTask *mine = NULL;
 static const RgWorkKind *my_kind;
-static uint32 taken = 0;
 
 /* After an error the round is not repeated at once. */
 static void
@@ -40,9 +39,10 @@ release(int code, Datum arg)
 	else
 	{
 		pg_atomic_fetch_add_u64(&mine->failures, 1);
-		rg_work_give_back(taken | 1);
+		rg_work_give_back(pg_atomic_read_u32(&mine->taken) | 1);
 		rg_task_retry_later(mine, my_kind);
 	}
+	pg_atomic_write_u32(&mine->taken, 0);
 	pg_atomic_write_u32(&mine->process, 0);
 	pg_atomic_write_u32(&mine->worker, 0);
 	rg_task_wake(&rg_databases->launcher);
@@ -129,8 +129,12 @@ rg_work_pending(void)
 uint32
 rg_work_take(void)
 {
+	uint32		taken;
+
 	pg_atomic_write_u32(&mine->notices, 0);
+	pg_atomic_write_u32(&mine->taken, PG_UINT32_MAX);	/* at least for now */
 	taken = pg_atomic_exchange_u32(&mine->pending, 0);	/* a barrier, too */
+	pg_atomic_write_u32(&mine->taken, taken);
 	return taken;
 }
 
@@ -242,9 +246,9 @@ rg_work_count(int tally, int64 n)
 void
 rg_work_done(void)
 {
-	taken = 0;
 	rg_work_mark_first();
 	pg_atomic_write_u64(&mine->done_at, GetCurrentTimestamp());
+	pg_atomic_write_u32(&mine->taken, 0);
 }
 
 /* The order to stop went to everybody: what a client is about to commit belongs to the last round. */

@@ -41,7 +41,7 @@ typedef struct RgWorkKind
 typedef struct RgWorkStatus
 {
 	TimestampTz done_at;		/* the last round that ended well; 0: none yet */
-	bool		pending;		/* there has been more to do since that began */
+	bool		pending;		/* there is more to do, or it is being done */
 	int64		failures;		/* rounds that did not, and workers not
 								 * started */
 	int64		tallies[RG_WORK_TALLIES];	/* rg_work_count(), since the

@@ -35,7 +35,7 @@
 #include "upsert.h"
 #include "upstream.h"
 #include "usage_policy.h"
-#include "webhook_outbox.h"
+#include "webhook_message.h"
 
 PG_MODULE_MAGIC;
 
@@ -67,8 +67,8 @@ _PG_init(void)
 	rg_upstream_init();
 	rg_route_init();
 	rg_event_order_init();
-	rg_webhook_outbox_init();
 	rg_completion_init();
+	rg_webhook_message_init();
 	rg_openapi_init();
 	rg_serve_init();
 	rg_strict_init();

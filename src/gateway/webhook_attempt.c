@@ -245,7 +245,6 @@ set_destination(const RgWebhookAttempt *attempt)
 
 	curl_easy_setopt(curl, CURLOPT_URL, attempt->url);
 	curl_easy_setopt(curl, CURLOPT_PROTOCOLS_STR, production ? "https" : "http,https");
-	curl_easy_setopt(curl, CURLOPT_DISALLOW_USERNAME_IN_URL, 1L);
 	curl_easy_setopt(curl, CURLOPT_FOLLOWLOCATION, 0L);
 	curl_easy_setopt(curl, CURLOPT_PROXY, "");
 	curl_easy_setopt(curl, CURLOPT_NETRC, (long) CURL_NETRC_IGNORED);
@@ -344,7 +343,6 @@ result_of_code(CURLcode code)
 			return RG_WEBHOOK_UNTRUSTED;
 		case CURLE_URL_MALFORMAT:
 		case CURLE_UNSUPPORTED_PROTOCOL:
-		case CURLE_LOGIN_DENIED:
 			return RG_WEBHOOK_REFUSED_URL;
 		default:
 			return RG_WEBHOOK_BROKEN;

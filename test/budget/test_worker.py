@@ -477,6 +477,22 @@ def test_what_a_crash_kept_from_being_told_is_told_by_the_totals(make_server, he
 
 # Metrics
 
+def test_a_round_under_way_is_not_done(server):
+    """Who waits for it, and who watches its age, would think that all is summed up."""
+    with budget(server, 1000), Client(server) as client:
+        wait_for(lambda: not status(server)["pending"])
+        blocker = server.connect()
+        try:
+            run(blocker, "BEGIN; LOCK TABLE relay_guard.usage_total IN EXCLUSIVE MODE")
+            client.reserve(1)
+            wait_for(lambda: server.value("SELECT count(*) FROM pg_locks WHERE NOT granted AND relation = 'relay_guard.usage_total'::regclass") == 1)
+            assert status(server)["pending"]
+            assert metric(server, "relay_usage_ledger_round_age_seconds") > 0
+        finally:
+            blocker.close()
+        wait_for(lambda: not status(server)["pending"])
+
+
 def test_global_budgets_are_shown_to_monitoring_whether_or_not_they_are_in_memory(make_server):
     server = make(make_server)
     server.run("""INSERT INTO relay_guard.budget_policy (name, scope, "window", warn, hard)

@@ -10,11 +10,26 @@
 
 #include "fuzz.h"
 
+#include "gateway/address_public.h"
 #include "gateway/forwarded.h"
 #include "route_match.h"
 #include "urldecode.h"
 
 #define VARIABLES 4
+
+/* What an IPv4 address is, it is wherever a translator finds it. */
+static void
+check_public(const RgAddress *address)
+{
+	static const uint8_t mapped[12] = {[10] = 0xff,[11] = 0xff};
+	RgAddress	translated = {.bytes = {0x00, 0x64, 0xff, 0x9b}};
+
+	require(!rg_address_public(address) || !rg_address_loopback(address));
+	if (memcmp(address->bytes, mapped, sizeof mapped) != 0)
+		return;
+	memcpy(translated.bytes + 12, address->bytes + 12, 4);
+	require(rg_address_public(&translated) == rg_address_public(address));
+}
 
 static void
 check_text(RgSlice text)
@@ -29,6 +44,7 @@ check_text(RgSlice text)
 	require(strnlen(written, sizeof written) < sizeof written);
 	require(rg_address_parse(rg_slice_of(written), &again));
 	require(memcmp(&address, &again, sizeof address) == 0);
+	check_public(&address);
 }
 
 /* Nobody speaks for a peer that is no proxy, and at most one address is not one's. */

@@ -12,7 +12,8 @@ import pytest
 
 from conftest import running, wait_until
 
-RESERVATIONS = "/api/v1/llm/reservations"
+SHIPPED = "/api/v1/llm/reservations"
+RESERVATIONS = "/test/llm/reservations"     # the same for anybody, each with budgets of its own
 USAGE = "/api/v1/usage"
 ADMIN = "/v1/admin/llm-budget"
 ADMIN_KEY = "Zr8hN2xkTz5vLr0cYb7mJd4pFs9gKe3u"
@@ -35,10 +36,14 @@ SETUP = f"""
         ('GET', '/test/budget/closed', 'SELECT 1', 'anonymous', 'value', '{{}}', 'b_closed', 'relay_app'),
         ('GET', '/test/budget/none', 'SELECT 1', 'anonymous', 'value', '{{}}', NULL, 'relay_app'),
         ('POST', '/test/budget/embed', 'SELECT amount FROM relay_guard.budget_charge(''t-embed'', embedding_tokens => 1000001)',
-         'anonymous', 'value', '{{}}', NULL, 'relay_app')
+         'anonymous', 'value', '{{}}', NULL, 'relay_app');
+    INSERT INTO relay_guard.route (method, path, query, auth, parameters, request_body, rate, quota, budget, result, status, run_as)
+    SELECT method, replace(path, '/api/v1/', '/test/'), query, 'anonymous', parameters, request_body, rate,
+           CASE WHEN budget IS NULL THEN '{{}}' ELSE '{{anon_hour,anon_lifetime}}'::text[] END, budget, result, status, run_as
+    FROM relay_guard.route WHERE path LIKE '{SHIPPED}%'
 """
 REST = """
-    DELETE FROM relay_guard.route WHERE path LIKE '/test/budget/%';
+    DELETE FROM relay_guard.route WHERE path LIKE '/test/budget/%' OR path LIKE '/test/llm/%';
     DELETE FROM relay_guard.budget_policy WHERE name LIKE 'b\\_%';
     DELETE FROM relay_guard.quota_policy WHERE name LIKE 'b\\_%';
     DELETE FROM relay_guard.model WHERE name LIKE 't-%'
@@ -135,6 +140,20 @@ def assert_stopped(answer, policy):
     assert policy in problem["detail"] and "until 20" in problem["detail"]
     assert answer.header("x-should-retry") == "false" and answer.header("Retry-After") is None
     assert answer.header("Cache-Control") == "no-store"
+
+
+def test_pain_a_user_tells_what_the_own_calls_have_cost(client):
+    """Whoever settles says what was used: those who are billed for it may not."""
+    calls = [("POST", "", {"model": "t-chat", "input_tokens": 1, "max_output_tokens": 1}), ("POST", "/{id}/extend", {"tokens": 1}),
+             ("POST", "/{id}/settle", {"input_tokens": 0, "output_tokens": 0}), ("DELETE", "/{id}", {})]
+    for user in client(), client(workspace="w1"), client(f"anon:{uuid.uuid4()}", "anonymous"):
+        for method, path, body in calls:
+            refused = user.ask(method, SHIPPED + path.replace("{id}", str(uuid.uuid4())), **body)
+            assert (refused.status, refused.json()["code"]) == (403, "admin_required")
+    admin = client(role="admin")
+    made = admin.ask("POST", SHIPPED, **calls[0][2])
+    assert made.status == 201
+    assert admin.ask("POST", f"{SHIPPED}/{made.json()['id']}/settle", input_tokens=1, output_tokens=1).status == 200
 
 
 def test_reserve_extend_settle(postgres, client):

@@ -28,7 +28,7 @@ KEY = "Idempotency-Key"
 
 
 def route(method, name, query, auth="none", result="value", **columns):
-    columns = {"scopes": "{}", "parameters": "[]", "request_body": None, "idempotency": "none", "quota": "{}",
+    columns = {"shape": None, "scopes": "{}", "parameters": "[]", "request_body": None, "idempotency": "none", "quota": "{}",
                "budget": None, "upstream": None, **columns}
     values = [method, f"/test/problem/{name}", query, auth, result, "relay_app", *columns.values()]
     texts = ["NULL" if value is None else "'" + str(value).replace("'", "''") + "'" for value in values]
@@ -45,6 +45,8 @@ ROUTES = [
     route("GET", "number", "SELECT request.n::int2", parameters=NUMBER.format("query")),
     route("POST", "embed", "SELECT amount FROM relay_guard.budget_charge('problem', 0, 0, 5)", "user"),
     route("POST", "reserve", "SELECT allowed FROM relay_guard.budget_reserve('problem', 5000, 1)", "user"),
+    route("POST", "completion", "SELECT '{\"model\": \"problem\", \"messages\": [{\"role\": \"user\"}]}'::jsonb AS body", "user",
+          result="completion", shape="reply"),
     route("POST", "quota", "SELECT 1", "user", quota="{problem_none}"),
     route("POST", "budget", "SELECT 1", "user", budget="problem_none"),
     route("POST", "once", "SELECT request.text FROM pg_sleep(1.5)", "user", idempotency="required", request_body=BODY),
@@ -395,7 +397,7 @@ PROVOKED = {
     (404, "route_not_found"): ask("GET", "/nowhere"),
     (404, "not_found"): lambda w: w.problem("missing"),
     (404, "reservation_not_found"): lambda w: w.gateway.ask(
-        "DELETE", f"/api/v1/llm/reservations/{uuid.uuid4()}", {"Authorization": f"Bearer {w.user}"}),
+        "DELETE", f"/api/v1/llm/reservations/{uuid.uuid4()}", {"Authorization": f"Bearer {w.issue('problem-admin', 'admin')}"}),
     (405, "method_not_allowed"): ask("PUT", FILES),
     (408, "malformed_request"): lambda w, narrow: w.raw(b"GET / HTTP/1.1\r\n", narrow),
     (408, "malformed_body"): lambda w, slow_body: slow_body.result(),
@@ -416,7 +418,7 @@ PROVOKED = {
     (422, "invalid_value"): lambda w: w.gateway.get("/test/problem/number?n=70000"),
     (422, "idempotency_key_reused"): reused,
     (422, "model_not_allowed"): lambda w: w.gateway.ask(
-        "POST", "/api/v1/llm/reservations", {**JSON, "Authorization": f"Bearer {w.user}"},
+        "POST", "/api/v1/llm/reservations", {**JSON, "Authorization": f"Bearer {w.issue('problem-admin', 'admin')}"},
         b'{"model": "nothing", "input_tokens": 1, "max_output_tokens": 1}'),
     (422, "too_many_tokens"): lambda w: w.post("reserve"),
     (422, "no_embeddings"): lambda w: w.post("embed"),
@@ -432,6 +434,7 @@ PROVOKED = {
     (502, "upstream_failed"): lambda w: w.problem("cut"),
     (503, "upstream_busy"): busy,
     (504, "upstream_timeout"): lambda w: w.problem("hang"),
+    (503, "model_unavailable"): lambda w: w.post("completion"),
     (503, "overloaded"): overloaded,
     (503, "unavailable"): without_database,
     (503, "outcome_unknown"): outcome_unknown,

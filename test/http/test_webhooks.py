@@ -177,6 +177,15 @@ def test_odd_urls_are_refused_whoever_has_written_them(sender, outbox, postgres)
             postgres.sql(f'ALTER TABLE {table} ADD CONSTRAINT "{name}" {text}')
 
 
+def test_many_messages_to_one_receiver_do_not_wait_for_seconds(sender, outbox, receiver):
+    """Eight are under way; when they are through, the next ones are asked for at once."""
+    name, _ = outbox.endpoint(receiver.url())
+    outbox.sql("SELECT relay_guard.webhook_send('test.sent', jsonb_build_object('n', 400 + g)) FROM generate_series(1, 80) AS g")
+    begun = time.monotonic()
+    wait_until(lambda: all(row[0] == "delivered" for row in outbox.deliveries(name)), what="delivery")
+    assert time.monotonic() - begun < 6      # and not ten
+
+
 def test_failures_are_logged_once_without_what_was_sent(sender, outbox, receiver):
     name, secret = outbox.endpoint(receiver.url("/status/500?token=tokentoken"))
     before = len(failures(sender))
@@ -189,8 +198,11 @@ def test_failures_are_logged_once_without_what_was_sent(sender, outbox, receiver
 
 def test_410_ends_it(sender, outbox, receiver):
     name, _ = outbox.endpoint(receiver.url("/status/410"))
+    counted = 'relay_webhook_attempts_total{result="gone"}'
+    before = metric(sender, counted)
     outbox.send(11, via=sender)
     wait_until(lambda: outbox.delivery(name)[0] == "failed", what="the end")
+    assert metric(sender, counted) == before + 1
     outbox.hurry()
     assert outbox.send(12) is None and outbox.sql(f"SELECT disabled_at IS NOT NULL FROM relay_guard.webhook_endpoint WHERE name = '{name}'") == [(True,)]
 

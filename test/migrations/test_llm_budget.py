@@ -57,9 +57,21 @@ def test_its_routes_come_and_go_and_the_ledger_stays():
         [("settled", "0.000003", "0.00003")]
 
 
-def test_reservations_count_as_messages_and_ask_all_budgets():
-    limited = "SELECT method, path, quota::text, budget FROM relay_guard.route WHERE quota <> '{}' OR budget IS NOT NULL"
-    assert rows(limited) == [("POST", "/api/v1/llm/reservations", "{anon_hour,anon_lifetime}", "all")]
+def test_what_asks_a_model_counts_as_a_message_and_asks_all_budgets():
+    limited = "SELECT path, quota::text, budget FROM relay_guard.route WHERE quota <> '{}' OR budget IS NOT NULL ORDER BY path COLLATE \"C\""
+    messages = "{anon_hour,anon_lifetime}"
+    assert rows(limited) == [("/api/v1/llm/reservations", "{}", "all"), ("/api/v1/stream", messages, "all"),
+                             ("/v1/chat", messages, "all"), ("/v1/chat/completions", messages, "all")]
+
+
+def test_reservations_are_for_admins_from_0014_on():
+    auth = "SELECT DISTINCT auth, idempotency FROM relay_guard.route WHERE path LIKE '/api/v1/llm/reservations%' AND method = 'POST'"
+    assert {row[0] for row in rows(auth)} == {"admin"}
+    chat = "SELECT count(*) FROM relay_guard.route WHERE result = 'completion' OR path LIKE '/api/v1/stream%' OR path = '/v1/models'"
+    assert rows(chat) == [(5,)]
+    alembic("downgrade", "0013")
+    assert {row[0] for row in rows(auth)} == {"anonymous"} and rows(chat) == [(0,)]
+    assert rows("SELECT quota::text FROM relay_guard.route WHERE path = '/api/v1/llm/reservations'") == [("{anon_hour,anon_lifetime}",)]
     assert set(rows("SELECT path, run_as::text FROM relay_guard.route WHERE path LIKE '%llm%' AND run_as::text <> 'relay_app'")) == \
         {("/v1/admin/llm-budget", "relay_auditor")}
 

@@ -24,7 +24,7 @@ SELECT name, type, labels, value FROM relay_guard.metrics()
 WHERE labels ->> 'policy' LIKE 'seen%' ORDER BY name, labels ->> 'policy' COLLATE "C";
 SELECT DISTINCT name, type, help FROM relay_guard.metrics() ORDER BY name;
 SELECT count(*) FROM relay_guard.metrics() WHERE value IS NULL OR labels IS NULL;
-SELECT labels, value > 0 AS some FROM relay_guard.metrics() WHERE name = 'relay_counters' ORDER BY labels ->> 'class';
+SELECT labels, labels ->> 'class' <> 'identity' OR value > 0 AS as_counted FROM relay_guard.metrics() WHERE name = 'relay_counters' ORDER BY labels ->> 'class';
 SELECT m.value = s.max AS max FROM relay_guard.metrics() m, relay_guard.counter_status s WHERE name = 'relay_counters_max';
 
 -- Nothing of what is counted goes into a label

@@ -1,25 +1,22 @@
 /*
- * webhook_outbox.c
- *		What webhook_send() needs in C, and webhook_endpoint_secret_set().
+ * webhook_message.c
+ *		What webhook_send() needs in C.
  */
 #include "postgres.h"
 
 #include "catalog/pg_type.h"
-#include "executor/spi.h"
 #include "fmgr.h"
 #include "utils/builtins.h"
 #include "utils/guc.h"
 #include "utils/timestamp.h"
 
 #include "context.h"
-#include "identity.h"
 #include "log_guard.h"
 #include "record.h"
 #include "serving.h"
 #include "uuid.h"
 #include "varlena_slice.h"
-#include "webhook_outbox.h"
-#include "webhook_secret.h"
+#include "webhook_message.h"
 
 #define ID_PREFIX "msg_"
 #define UNIX_TO_POSTGRES_MS ((int64) (POSTGRES_EPOCH_JDATE - UNIX_EPOCH_JDATE) * SECS_PER_DAY * 1000)
@@ -31,17 +28,13 @@ static int	keep_days = 30;
  * on for: what was given up can be sent again by hand, and asked about, until then.
  */
 void
-rg_webhook_outbox_init(void)
+rg_webhook_message_init(void)
 {
 	DefineCustomIntVariable("relay_guard.webhook_keep_days",
 							"How many days webhooks are kept that were delivered or given up.",
 							"Counted from when they were written; those that are still to be sent are kept longer.",
 							&keep_days, 30, 1, 3650, PGC_SIGHUP, 0, NULL, NULL, NULL);
 }
-
-/*
- * Sending
- */
 
 static text *
 new_id(void)
@@ -97,55 +90,4 @@ relay_guard_webhook_message_new(PG_FUNCTION_ARGS)
 	if (!nulls[1])
 		values[1] = rg_slice_datum(request);
 	return rg_record(&type, values, nulls);
-}
-
-/*
- * Secrets
- */
-
-static void
-require_endpoint(RgSlice name)
-{
-	Oid			types[] = {TEXTOID};
-	Datum		values[] = {rg_slice_datum(name)};
-
-	SPI_connect();
-	(void) SPI_execute_with_args("SELECT FROM relay_guard.webhook_endpoint WHERE name = $1",
-								 1, types, values, NULL, false, 1);
-	if (SPI_processed == 0)
-		ereport(ERROR,
-				errcode(ERRCODE_UNDEFINED_OBJECT),
-				errmsg("webhook endpoint \"%.*s\" does not exist", (int) name.len, name.data),
-				errhint("Insert it into relay_guard.webhook_endpoint first."));
-	SPI_finish();
-}
-
-static void
-require_arguments(FunctionCallInfo fcinfo)
-{
-	if (PG_ARGISNULL(0) || PG_ARGISNULL(2))
-		ereport(ERROR,
-				errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
-				errmsg("the name of a webhook endpoint and keep_old must not be null"),
-				errhint("Pass '0' to end the former secret at once."));
-}
-
-PG_FUNCTION_INFO_V1(relay_guard_webhook_endpoint_secret_set);
-
-/* webhook_endpoint_secret_set(name, secret, keep_old): SECURITY DEFINER, for admins */
-Datum
-relay_guard_webhook_endpoint_secret_set(PG_FUNCTION_ARGS)
-{
-	RgSlice		name;
-	text	   *shown;
-
-	rg_log_guard_secret_used();
-	require_arguments(fcinfo);
-	name = rg_text_argument(fcinfo, 0);
-	require_endpoint(name);
-	shown = rg_webhook_secret_store(rg_endpoint_secret_name(name), rg_text_argument(fcinfo, 1),
-									PG_GETARG_DATUM(2));
-	if (shown == NULL)
-		PG_RETURN_NULL();
-	PG_RETURN_TEXT_P(shown);
 }
