@@ -133,6 +133,16 @@ set_keyset(RgRoutePlan *plan, const RgRoute *route, const RgValue *after,
 	return true;
 }
 
+/*
+ * A document that the statement does not ask for is not read a second time: a
+ * body is there as a whole and as its members.
+ */
+static bool
+is_absent(const RgRoutePlan *plan, int index, const RgValue *value)
+{
+	return value->null || (value->kind == RG_VALUE_JSON && !plan->used[index]);
+}
+
 ParamListInfo
 rg_arguments(RgRoutePlan *plan, const RgRoute *route, const RgRequest *request,
 			 const RgSlice *path_values, uint64 *limit, RgViolation *violation)
@@ -146,9 +156,10 @@ rg_arguments(RgRoutePlan *plan, const RgRoute *route, const RgRequest *request,
 	for (int i = 0; i < values->count; i++)
 	{
 		const RgValue *value = &values->values[i];
+		bool		absent = is_absent(plan, i, value);
 
 		set_param(&params->params[i], plan->types[i],
-				  value->null ? (Datum) 0 : value_datum(value), value->null);
+				  absent ? (Datum) 0 : value_datum(value), absent);
 	}
 	*limit = plan->limit_index >= 0 && !values->values[plan->limit_index].null ?
 		values->values[plan->limit_index].integer : 0;

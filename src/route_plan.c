@@ -84,6 +84,7 @@ make_parameter(ParseState *pstate, ColumnRef *ref)
 				errmsg("the route has no parameter \"%s\"", name),
 				errhint("Declare it in parameters or request_body."),
 				parser_errposition(pstate, ref->location));
+	plan->used[index] = true;
 	param = makeNode(Param);
 	param->paramkind = PARAM_EXTERN;
 	param->paramid = index + 1;

@@ -41,6 +41,7 @@ typedef struct RgRoutePlan
 	char	   *names[RG_PLAN_MAX_VALUES];
 	Oid			types[RG_PLAN_MAX_VALUES];	/* a keyset's until known:
 											 * UNKNOWNOID */
+	bool		used[RG_PLAN_MAX_VALUES];	/* by the statement */
 
 	SPIPlanPtr	spi;
 	bool		read_only;		/* a SELECT that locks and changes nothing */
