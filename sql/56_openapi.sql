@@ -57,6 +57,8 @@ BEGIN
 			WHEN 'model_not_allowed' THEN f.completed
 			WHEN 'too_many_tokens' THEN f.completed
 			WHEN 'model_unavailable' THEN f.completed
+			WHEN 'completion_refused' THEN f.completed
+			WHEN 'provider_busy' THEN f.completed
 			WHEN 'internal' THEN true
 			WHEN 'overloaded' THEN true
 			WHEN 'unavailable' THEN true

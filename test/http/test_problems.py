@@ -531,7 +531,7 @@ def test_the_catalog_is_what_is_provoked(postgres):
 
 # Where codes stand in the source: a word in quotes, in a statement that refuses
 
-C_STATEMENT = re.compile(r"refuse|violate|\bcode\b|\.code|errdetail|SAY\(|reasons\[\]|_CODE_?\w*\s+\"|answer_unauthenticated|answer_problem")
+C_STATEMENT = re.compile(r"refuse(?!d)|violate|\bcode\b|\.code|errdetail|SAY\(|reasons\[\]|_CODE_?\w*\s+\"|answer_unauthenticated|answer_problem")
 WORD = re.compile(r'"([a-z]+(?:_[a-z0-9]+)+|internal|timeout|refused|forbidden|conflict|unavailable|overloaded|unauthenticated)"')
 SQL_RAISE = re.compile(r"ERRCODE = 'RG\d{3}', DETAIL = '([a-z0-9_]+)'")
 SQL_CALL = re.compile(r"fail\(\s*\d{3},\s*'([a-z0-9_]+)'(\s*\|\|)?")
