@@ -22,6 +22,7 @@
 #include "utils/memutils.h"
 #include "utils/plancache.h"
 
+#include "file_out.h"
 #include "held.h"
 #include "route_plan.h"
 
@@ -382,6 +383,7 @@ static void
 check_result(RgRoutePlan *plan, const RgRoute *route)
 {
 	TupleDesc	desc = result_desc(plan);
+	RgFileColumns columns;
 	int			nparameters = rg_parameters_count(plan->parameters);
 
 	if (desc == NULL)
@@ -395,6 +397,8 @@ check_result(RgRoutePlan *plan, const RgRoute *route)
 	}
 	if (route->result != RG_JSON_NONE)
 		rg_json_check_columns(desc);
+	if (route->result == RG_JSON_FILE)
+		rg_file_columns(desc, &columns);
 	for (int i = 0; i < route->nkeys; i++)
 		find_key(plan, desc, route->keyset[i], key_start(route, i), nparameters + i);
 	if (route->nkeys > 0 && plan->limit_index < 0)
