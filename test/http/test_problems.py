@@ -257,7 +257,7 @@ def busy(w, start, pool):
 def in_flight(w, pool):
     headers = {KEY: str(uuid.uuid4())}
     first = pool.submit(w.post, "once", headers, b"{}")
-    wait_until(lambda: w.postgres.sql(SLEEPING)[0][0] > 0, what="the statement")
+    wait_until(lambda: w.gateway.sleeping(w.postgres), what="the statement")
     answer = w.post("once", headers, b"{}")
     assert first.result().status == 200
     return answer
@@ -294,7 +294,7 @@ def over_budget(w):
 
 def overloaded(w, narrow, pool):
     first = pool.submit(narrow.get, SLEEP.format(2))
-    wait_until(lambda: w.postgres.sql(SLEEPING)[0][0] > 0, what="the statement")
+    wait_until(lambda: narrow.sleeping(w.postgres), what="the statement")
     answer = narrow.get(SLEEP.format(0.1))
     first.result()
     return answer
@@ -302,14 +302,12 @@ def overloaded(w, narrow, pool):
 
 def outcome_unknown(w, narrow, pool):
     first = pool.submit(narrow.ask, "POST", SLEEP.format(2))
-    wait_until(lambda: w.postgres.sql(SLEEPING)[0][0] > 0, what="the statement")
-    w.postgres.sql(SLEEPING.replace("count(*)", "pg_terminate_backend(pid)"))
+    wait_until(lambda: narrow.sleeping(w.postgres), what="the statement")
+    for pid in narrow.backends(w.postgres, "wait_event = 'PgSleep'"):
+        w.postgres.sql(f"SELECT pg_terminate_backend({pid})")
     answer = first.result()
     wait_until(narrow.is_ready, what="a new connection")
     return answer
-
-
-SLEEPING = "SELECT count(*) FROM pg_stat_activity WHERE usename = 'relay_gateway' AND wait_event = 'PgSleep'"
 
 
 def without_database(w, start):
