@@ -9,6 +9,21 @@ RETURNING json_build_object('number', number, 'token', token)::text
 $$;
 COMMENT ON FUNCTION completion_open(uuid) IS 'Called by serve(): the stream of events of a completion of shape events.';
 
+-- Whoever follows the stream of a completion that nobody goes on with is not left waiting.
+CREATE FUNCTION completion_abandon(reservation uuid) RETURNS void
+LANGUAGE sql VOLATILE STRICT SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+WITH abandoned AS (
+    UPDATE relay_guard.event_stream SET last_id = last_id + 1, changed_at = clock_timestamp(), ended_at = clock_timestamp()
+    WHERE name = 'completion/' || reservation AND ended_at IS NULL RETURNING number, last_id
+), told AS (
+    INSERT INTO relay_guard.event (stream, id, event, data)
+    SELECT number, last_id, 'error', '{"code":"upstream_failed","message":"the answer was broken off"}' FROM abandoned
+)
+SELECT relay_guard.event_note(number) FROM abandoned
+$$;
+COMMENT ON FUNCTION completion_abandon(uuid) IS
+'Called by the worker that ends reservations: ends the stream of events of a completion that went on, with an event error.';
+
 -- For gateways.
 
 CREATE FUNCTION completion_settle(reservation uuid, input_tokens bigint, output_tokens bigint) RETURNS text

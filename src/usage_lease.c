@@ -97,7 +97,10 @@ read_leases(void)
 		take_lease(i);
 }
 
-/* One that has been extended, settled or released since the round says so. */
+/*
+ * One that has been extended, settled or released since the round says so.  The
+ * gateway that had a completion is gone, and its stream ends.
+ */
 static void
 expire(void)
 {
@@ -105,7 +108,8 @@ expire(void)
 	Datum		values[] = {UUIDPGetDatum(&leases[current].reservation)};
 	char	   *outcome;
 
-	if (SPI_execute_with_args("SELECT outcome FROM relay_guard.budget_expire($1)",
+	if (SPI_execute_with_args("SELECT outcome, CASE outcome WHEN 'expired' THEN relay_guard.completion_abandon($1) END"
+							  " FROM relay_guard.budget_expire($1)",
 							  lengthof(types), types, values, NULL, false, 0) != SPI_OK_SELECT)
 		elog(ERROR, "a reservation cannot be ended");
 	outcome = SPI_processed == 1 ? SPI_getvalue(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1) : NULL;

@@ -113,7 +113,9 @@ COMPLETED = anything("id", "object", "choices", id=text(), object=text(const="ch
                      model=text(), choices=array(OBJECT), usage=or_null(OBJECT))
 
 REPLY = {"type": "object", "required": ["reply", "model", "finish_reason", "usage"], "properties": {
-    "reply": text(), "model": text(), "finish_reason": or_null(text()), "usage": or_null(OBJECT)}}
+    "reply": text(), "model": text(), "finish_reason": or_null(text()),
+    "usage": {"type": "object", "required": ["input_tokens", "output_tokens"], "properties": {
+        "input_tokens": whole(minimum=0), "output_tokens": whole(minimum=0)}}}}
 
 LIST = {"type": "object", "required": ["object", "data"], "properties": {
     "object": text(const="list"),

@@ -282,6 +282,35 @@ def test_no_parameter_is_logged(talkative, log, calls, canaries):
     assert b"canary" not in text.lower()
 
 
+COMPLETION = """
+    CREATE ROLE completes;
+    INSERT INTO relay_guard.upstream (name, url, auth) VALUES ('logged', 'http://127.0.0.1:9', 'bearer');
+    INSERT INTO relay_guard.model (name, provider, input_price, output_price, max_input_tokens, max_output_tokens)
+    VALUES ('logged', 'logged', 1, 1, 1000, 1000);
+    INSERT INTO relay_guard.route (method, path, query, auth, result, shape, request_body, run_as)
+    VALUES ('POST', '/chat', 'SELECT request.body AS body', 'none', 'completion', 'events', '{"type": "object"}', 'completes');
+"""
+
+
+def test_no_key_of_a_provider_is_logged_and_no_chat(talkative, log, canaries):
+    """The key goes to the gateway, in the frame that serve() answers, and nowhere else."""
+    connection = talkative.connect()
+    run(connection, COMPLETION)
+    key = canaries.new("key")
+    run(connection, "SELECT relay_guard.upstream_secret_set('logged', %s)", key)
+    said = canaries.new("message")
+    body = b'{"messages": [{"role": "user", "content": "%s"}]}' % said.encode()
+    header = b"\0\0\0\1content-type\0application/json\0"
+    frame = b"POST\0/chat\0\0" + bytes(16) + b"r-1\0" + header + body
+    (reply,), = run(connection, "SELECT relay_guard.serve(%s::bytea)", frame)
+    assert f'"authorization","Bearer {key}"'.encode() in bytes(reply) and said.encode() in bytes(reply)
+    shown, = run(connection, "SELECT stream::text FROM relay_guard.serve('POST', '/chat', headers => "
+                             "'{content-type,application/json}', body => %s::bytea)", body)[0]
+    assert key not in shown and '["authorization", "****"]' in shown
+    assert canaries.leaked(log.read()) == []
+    assert canaries.leaked(stored(talkative)) == []
+
+
 def test_no_argument_of_the_fast_path_is_logged(talkative, log, canaries):
     connection = wire(talkative)
     for function in ("encrypt(text, bytea)", "decrypt_text(bytea, bytea)", "reencrypt(bytea, bytea)"):

@@ -64,6 +64,23 @@ def test_the_trace_goes_on(proxied, app):
     assert app.requests[-1].header("tracestate") is None and trace not in app.requests[-1].header("traceparent")
 
 
+def test_a_service_that_gave_a_key_is_shown_it_and_nothing_of_who_asks(proxied, postgres, app, secret):
+    postgres.sql(f"INSERT INTO relay_guard.upstream (name, url, auth) VALUES ('keyed', 'http://127.0.0.1:{app.port}', 'bearer')")
+    postgres.sql("SELECT relay_guard.upstream_secret_set('keyed', 'sk-of-the-service')")
+    postgres.sql("INSERT INTO relay_guard.route (method, path, query, auth, result, upstream, run_as) "
+                 "VALUES ('GET', '/ok/keyed', 'SELECT 1 AS n', 'user', 'proxy', 'keyed', 'relay_app')", user="relay_owner")
+    try:
+        alice = token(postgres, "alice", ", role => 'user'")
+        answer = proxied.get("/ok/keyed", alice)
+    finally:
+        postgres.sql("DELETE FROM relay_guard.route WHERE upstream = 'keyed'; DELETE FROM relay_guard.upstream WHERE name = 'keyed'")
+    seen = app.requests[-1]
+    assert answer.status == 200 and seen.header("Authorization") == "Bearer sk-of-the-service"
+    assert not {name for name in seen.names() if name.startswith("x-relay")}
+    shown = b"".join(name.encode() + value.encode() for name, value in answer.headers) + answer.body
+    assert b"sk-of" not in shown and alice["Authorization"] not in str(seen.headers)
+
+
 def test_the_identity_is_signed(proxied, postgres, app, secret):
     postgres.sql("UPDATE relay_guard.route SET auth = 'optional' WHERE upstream = 'app'")
     try:

@@ -175,6 +175,13 @@ VALUES ('GET', '/c/events/{id}', 'SELECT relay_guard.completion_stream(request.i
 SELECT status, stream - 'token' - 'number' AS stream FROM relay_guard.serve('GET', '/c/events/' || :'id', headers => ARRAY['authorization', 'Bearer ' || :'alice']);
 SELECT status, stream FROM relay_guard.serve('GET', '/c/events/' || :'id', headers => ARRAY['authorization', 'Bearer ' || :'bob']);
 SELECT status, stream FROM relay_guard.serve('GET', '/c/events/' || gen_random_uuid(), headers => ARRAY['authorization', 'Bearer ' || :'alice']);
+-- one that is broken off ends, once
+SELECT stream ->> 'reservation' AS id, stream #>> '{events,number}' AS number, stream #>> '{events,token}' AS token
+FROM rg_ask('{"messages": [{"role": "user", "content": "Hi"}]}', '/c/events', :'alice') \gset
+SELECT relay_guard.completion_events(:number, :'token', '{a,1}', false) AS last;
+SELECT relay_guard.completion_abandon(:'id');
+SELECT relay_guard.completion_abandon(:'id');
+SELECT last_id, ended, id, event, data FROM relay_guard.event_read(:number, :'token', -1, 10);
 SELECT event_open AS other FROM relay_guard.event_open('other');
 SELECT relay_guard.completion_events(number, token, '{a,1}', false) FROM relay_guard.event_stream WHERE name = 'other';
 
