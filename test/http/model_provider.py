@@ -15,8 +15,8 @@ class Provider:
 
     say: pieces of text; times: how often all of them; every: seconds before each; usage: [input, output], or null
     for none; finish: the reason; status, headers, message, body: a refusal; hang: before the head; silence: seconds
-    behind the pieces; cut: no end; whole: though a stream is asked for; error: in a chunk's place; raw, fill: bytes
-    before all events; done: false leaves [DONE] out."""
+    behind the pieces; cut: no end; early: an end before the reason; whole: though a stream is asked for; error: in a
+    chunk's place; raw, fill: bytes before all events; done: false leaves [DONE] out."""
 
     def __init__(self):
         self.listener = socket.create_server(("127.0.0.1", 0), backlog=512)
@@ -102,6 +102,9 @@ class Provider:
         if "error" in script:
             self.data(client, json.dumps({"error": script["error"]}))
         if script.get("cut"):
+            return
+        if script.get("early"):
+            client.sendall(b"0\r\n\r\n")
             return
         self.event(client, body, [{"index": 0, "delta": {}, "finish_reason": script.get("finish", "stop")}])
         usage = self.use(script)

@@ -9,7 +9,7 @@ import time
 import pytest
 
 from conftest import Connection, running, wait_until
-from model_provider import KEY, PATH, Provider, Stream, add_provider, chat, parse_events, remove_provider
+from model_provider import KEY, PATH, Provider, Stream, add_provider, chat, remove_provider
 
 USER = "completion-user"
 
@@ -195,8 +195,12 @@ def leave(stream):
     stream.connection.reset()
 
 
+def end_its_side(stream):
+    stream.connection.socket.shutdown(socket.SHUT_WR)
+
+
 # budget: "streaming client leaves: unbilled" (litellm#14457, #6633)
-@pytest.mark.parametrize("how", [leave, lambda stream: stream.connection.socket.shutdown(socket.SHUT_WR)], ids=["reset", "half-closed"])
+@pytest.mark.parametrize("how", [leave, end_its_side])
 @pytest.mark.parametrize("shape", ["openai", "events"])
 def test_a_client_that_leaves_ends_the_stream_and_pays_for_what_was_made(front, world, provider, token, bill, shape, how):
     stream = open_stream(front, *chat(shape, token=token, say=["abcdef", "ghi", "jk"], silence=9))
@@ -212,11 +216,16 @@ def test_a_client_that_leaves_ends_the_stream_and_pays_for_what_was_made(front, 
         assert error[1] == "error" and json.loads(error[2])["code"] == "client_left"
 
 
-def test_an_answer_as_a_whole_is_paid_for_though_its_client_has_left(front, provider, token, bill):
-    connection = front.connect()
+@pytest.mark.parametrize("how", ["reset", "half-closed"])
+def test_an_answer_as_a_whole_is_paid_for_though_its_client_has_left(front, provider, token, bill, how):
+    connection, before = front.connect(), len(provider.bodies)
     connection.request(*chat(stream=False, token=token, hang=0.5, usage=[5, 6]))
-    wait_until(lambda: provider.active > 0)
-    connection.reset()
+    wait_until(lambda: len(provider.bodies) > before)
+    if how == "reset":
+        connection.reset()
+    else:
+        connection.socket.shutdown(socket.SHUT_WR)
+        assert connection.is_closed()
     assert bill.ends() == [("settle", 5, 6)]
 
 
@@ -287,8 +296,8 @@ def test_a_reason_is_cut(front, token):
 
 
 # stream: "error after the 200 as HTML" (nginx#1505, any-llm#847)
-@pytest.mark.parametrize("script", [{"cut": True}, {"silence": 3}, {"error": {"message": KEY}}, {"raw": "data: {\n\n"}, {"raw": "data: ", "fill": 1100000},
-                                    {"raw": "data: 7\n\n"}], ids=["cut", "silent", "error", "no-json", "long-line", "no-object"])
+@pytest.mark.parametrize("script", [{"cut": True}, {"early": True}, {"silence": 3}, {"error": {"message": KEY}}, {"raw": "data: {\n\n"}, {"raw": "data: ", "fill": 1100000},
+                                    {"raw": "data: 7\n\n"}], ids=["cut", "early", "silent", "error", "no-json", "long-line", "no-object"])
 @pytest.mark.parametrize("shape", ["openai", "events"])
 def test_what_breaks_after_the_200_is_told_in_the_stream(front, world, token, bill, shape, script):
     stream = open_stream(front, *chat(shape, token=token, **script)).rest()
@@ -487,7 +496,7 @@ def test_a_stream_that_outlasts_its_lease_keeps_it(start, world, short):
 def test_a_gateway_that_is_stopped_says_so_in_the_stream_and_settles(start, world, provider):
     gateway, user = start(WORKERS=1, DRAIN_TIMEOUT="5s"), "stopped"
     token = new_token(world, user)
-    before = provider.active
+    before = len(provider.bodies)
     with Billed(world, user) as bill:
         openai = open_stream(gateway, *chat(token=token, silence=9)).until("lo")
         events = open_stream(gateway, *chat("events", token=token, silence=9)).until("lo")
@@ -496,13 +505,15 @@ def test_a_gateway_that_is_stopped_says_so_in_the_stream_and_settles(start, worl
         wait_until(lambda: reserved(world, user) == 3)
         without_client = gateway.connect()
         without_client.request(*chat("reply", token=token, hang=0.8, usage=[7, 8]))
-        wait_until(lambda: provider.active >= before + 4)
+        wait_until(lambda: len(provider.bodies) == before + 4)
         without_client.reset()
         stopped = threading.Thread(target=gateway.end)
         stopped.start()
         assert json.loads(openai.rest().data()[-1])["error"]["code"] == "unavailable" and openai.whole
         assert events.rest().events()[-1]["event"] == "error" and events.whole
         assert whole.read().json()["reply"] == "Hello"
+        for connection in openai.connection, events.connection, whole:
+            connection.close()
         stopped.join()
         settled = bill.ends(4, seconds=0.5)
         assert [kind for kind, *_ in settled] == ["settle"] * 4 and settled[2:] == [("settle", 5, 6), ("settle", 7, 8)]
