@@ -21,7 +21,7 @@ CREATE TABLE route (
     cache_tags   text[] NOT NULL DEFAULT '{}' CHECK (array_position(cache_tags, NULL) IS NULL AND cardinality(cache_tags) <= 8),
     upstream     text CHECK (upstream <> ''),
     shape        text CHECK (shape IN ('openai', 'reply', 'events')),
-    result       text NOT NULL DEFAULT 'rows' CHECK (result IN ('rows', 'row', 'value', 'none', 'stream', 'proxy', 'completion')),
+    result       text NOT NULL DEFAULT 'rows' CHECK (result IN ('rows', 'row', 'value', 'none', 'file', 'stream', 'proxy', 'completion')),
     result_key   text CHECK (result_key <> ''),
     status       int NOT NULL DEFAULT 200 CHECK (status BETWEEN 200 AND 299),
     keyset       name[] NOT NULL DEFAULT '{}' CHECK (array_position(keyset, NULL) IS NULL AND cardinality(keyset) <= 8),
@@ -37,9 +37,10 @@ CREATE TABLE route (
     UNIQUE (method, path),
     CHECK (result = 'rows' OR cardinality(keyset) = 0),
     CHECK (result_key IS NOT NULL OR cardinality(keyset) = 0),
-    CHECK (idempotency = 'none' OR (method <> 'GET' AND result NOT IN ('stream', 'proxy', 'completion'))),
-    CHECK (cache_seconds IS NULL OR (method = 'GET' AND result IN ('rows', 'row', 'value') AND status = 200)),
+    CHECK (idempotency = 'none' OR (method <> 'GET' AND result NOT IN ('file', 'stream', 'proxy', 'completion'))),
+    CHECK (cache_seconds IS NULL OR (method = 'GET' AND result IN ('rows', 'row', 'value', 'file') AND status = 200)),
     CHECK (cache_seconds IS NOT NULL OR cardinality(cache_tags) = 0),
+    CHECK (result <> 'file' OR (result_key IS NULL AND status = 200)),
     CHECK ((result = 'proxy') = (upstream IS NOT NULL)),
     CHECK ((result = 'completion') = (shape IS NOT NULL)),
     CHECK (result <> 'completion' OR (method = 'POST' AND result_key IS NULL AND status = 200)),
@@ -63,7 +64,7 @@ COMMENT ON COLUMN route.cache_seconds IS 'How long the gateway may answer with t
 COMMENT ON COLUMN route.cache_tags IS 'Names under which cache_invalidate() ends that earlier; {user_id}, {workspace_id} and parameters stand for their values.';
 COMMENT ON COLUMN route.upstream IS 'The row of upstream that a route of result proxy passes its requests to.';
 COMMENT ON COLUMN route.shape IS 'How a route of result completion answers: openai, what the provider answers; reply, one object; events, a stream of events that is kept.';
-COMMENT ON COLUMN route.result IS 'rows: an array, under result_key where there is one; row: one object, 404 without; value: the first column; none; stream: the events of the stream that the row names; proxy: the upstream answers, and the row goes with the request; completion: a language model answers the request of OpenAI''s chat completions that is the row''s one column.';
+COMMENT ON COLUMN route.result IS 'rows: an array, under result_key where there is one; row: one object, 404 without; value: the first column; none; file: the bytes of the column content, 404 without; stream: the events of the stream that the row names; proxy: the upstream answers, and the row goes with the request; completion: a language model answers the request of OpenAI''s chat completions that is the row''s one column.';
 COMMENT ON COLUMN route.status IS 'Status of success; 204 sends no body.';
 COMMENT ON COLUMN route.keyset IS 'Result columns that order the rows; their values on the page before are request.after_<column>.';
 COMMENT ON COLUMN route.keyset_start IS 'What request.after_<column> is on the first page, such as infinity; NULL when this is NULL.';

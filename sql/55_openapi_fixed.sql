@@ -260,6 +260,10 @@ RETURN json_strip_nulls($json$ {
 "WWW-Authenticate": {"description": "What is wrong with the credentials (RFC 6750).", "schema": {"type": "string", "examples": ["Bearer realm=\"relay\", error=\"invalid_token\""]}},
 "Idempotent-Replayed": {"description": "The request was carried out before; this is its answer again.", "schema": {"type": "string", "const": "true"}},
 "Location": {"description": "Where to go on.", "schema": {"type": "string", "format": "uri-reference"}},
+"Content-Disposition": {"description": "Whether to show or to save it, and its name (RFC 6266).", "schema": {"type": "string"}},
+"Last-Modified": {"description": "When it was changed.", "schema": {"type": "string"}},
+"Accept-Ranges": {"description": "Range may ask for a part of it.", "schema": {"type": "string", "const": "bytes"}},
+"Content-Range": {"description": "Which bytes these are, of how many.", "schema": {"type": "string", "pattern": "^bytes ([0-9]+-[0-9]+|\\*)/[0-9]+$"}},
 "ETag": {"description": "What If-None-Match may ask for.", "schema": {"type": "string"}}
 } $json$);
 COMMENT ON FUNCTION openapi_header_list() IS 'openapi(): headers of answers.';

@@ -40,7 +40,8 @@ BEGIN
 			WHEN 'idempotency_in_flight' THEN r.idempotency <> 'none'
 			WHEN 'idempotency_answer_not_kept' THEN r.idempotency <> 'none'
 			WHEN 'idempotency_key_reused' THEN r.idempotency <> 'none'
-			WHEN 'not_found' THEN r.result IN ('row', 'value', 'proxy', 'stream', 'completion')
+			WHEN 'not_found' THEN r.result IN ('row', 'value', 'file', 'proxy', 'stream', 'completion')
+			WHEN 'range_not_satisfiable' THEN r.result = 'file' AND r.method = 'GET'
 			WHEN 'invalid_last_event_id' THEN r.result = 'stream'
 			WHEN 'events_expired' THEN r.result = 'stream'
 			WHEN 'conflict' THEN r.method IN ('POST', 'PUT', 'PATCH') AND NOT f.proxied AND NOT f.completed
@@ -57,6 +58,8 @@ BEGIN
 			WHEN 'model_not_allowed' THEN f.completed
 			WHEN 'too_many_tokens' THEN f.completed
 			WHEN 'model_unavailable' THEN f.completed
+			WHEN 'completion_refused' THEN f.completed
+			WHEN 'provider_busy' THEN f.completed
 			WHEN 'internal' THEN true
 			WHEN 'overloaded' THEN true
 			WHEN 'unavailable' THEN true
@@ -107,6 +110,7 @@ BEGIN
 	|| CASE WHEN status IN (429, 503) OR (status = 409 AND r.idempotency <> 'none') THEN '{Retry-After}'::text[] ELSE '{}' END
 	|| CASE WHEN status = 429 AND (r.quota <> '{}' OR r.budget IS NOT NULL OR r.result = 'completion') THEN '{x-should-retry}'::text[] ELSE '{}' END
 	|| CASE WHEN status < 500 AND r.idempotency <> 'none' THEN '{Idempotent-Replayed}'::text[] ELSE '{}' END
+	|| CASE WHEN status = 416 THEN '{Content-Range}'::text[] ELSE '{}' END
 	|| CASE WHEN status = 401 OR (status = 403 AND r.scopes <> '{}') THEN '{WWW-Authenticate}'::text[] ELSE '{}' END;
 END
 $$;
@@ -166,8 +170,10 @@ BEGIN
 			ELSE relay_guard.status_title(r.status) END)),
 		(2, 'headers', relay_guard.openapi_headers('{X-Request-ID}' || relay_guard.openapi_limit_headers(r)
 			|| CASE r.idempotency WHEN 'none' THEN '{}' ELSE '{Idempotent-Replayed}'::text[] END
-			|| CASE WHEN r.cache_seconds IS NULL THEN '{}' ELSE '{ETag}'::text[] END)),
+			|| CASE WHEN r.cache_seconds IS NULL THEN '{}' ELSE '{ETag}'::text[] END
+			|| CASE r.result WHEN 'file' THEN '{Content-Disposition,Last-Modified,Accept-Ranges}'::text[] ELSE '{}' END)),
 		(3, 'content', CASE WHEN r.result = 'proxy' THEN json '{"*/*": {}}'
+			WHEN r.result = 'file' THEN json '{"*/*": {"schema": {"type": "string", "format": "binary"}}}'
 			WHEN r.result = 'stream' OR r.shape = 'events' THEN
 				json '{"text/event-stream": {"schema": {"type": "string", "description": "Server-sent events, each with its id."}}}'
 			WHEN r.shape = 'openai' THEN
@@ -189,8 +195,13 @@ BEGIN
 	RETURN QUERY
 	SELECT CASE r.result WHEN 'proxy' THEN '2XX' ELSE r.status::text END, relay_guard.openapi_success(r)
 	UNION ALL
+	SELECT '206', jsonb_set(jsonb_set(relay_guard.openapi_success(r)::jsonb, '{description}', '"The bytes that Range asks for"'),
+		'{headers,Content-Range}', '{"$ref": "#/components/headers/Content-Range"}')::json
+	WHERE r.result = 'file' AND r.method = 'GET'
+	UNION ALL
 	SELECT '304', json_build_object('description', 'What If-None-Match names is current',
-		'headers', relay_guard.openapi_headers('{X-Request-ID}' || relay_guard.openapi_limit_headers(r) || '{ETag}'))
+		'headers', relay_guard.openapi_headers('{X-Request-ID}' || relay_guard.openapi_limit_headers(r) || '{ETag}'
+			|| CASE r.result WHEN 'file' THEN '{Content-Disposition,Last-Modified,Accept-Ranges}'::text[] ELSE '{}' END))
 	WHERE r.cache_seconds IS NOT NULL
 	UNION ALL
 	SELECT '204', json_build_object('description', 'The stream has ended, and there is nothing left of it',
@@ -237,7 +248,12 @@ BEGIN
 		UNION ALL
 		SELECT 104, jsonb '{"name": "Last-Event-ID", "in": "header", "required": false,
 			"description": "the id of the last event that was received: those after it follow", "schema": {"type": "string", "pattern": "^[0-9]+$"}}'
-		WHERE r.result = 'stream') p(place, parameter));
+		WHERE r.result = 'stream'
+		UNION ALL
+		SELECT f.place, jsonb_build_object('name', f.name, 'in', 'header', 'required', false, 'description', f.what, 'schema', '{"type": "string"}'::jsonb)
+		FROM (VALUES (105, 'Range', 'one range of bytes, as in bytes=0-499: 206 with these alone'),
+			(106, 'If-Range', 'an ETag or a Last-Modified that was answered before: Range counts only if that is still so')) f(place, name, what)
+		WHERE r.result = 'file' AND r.method = 'GET') p(place, parameter));
 END
 $$;
 COMMENT ON FUNCTION openapi_parameters(route) IS 'openapi(): what a route takes in path, query and headers.';

@@ -23,7 +23,7 @@ COMMENT ON COLUMN webhook_endpoint.name IS 'What people call it; its secrets are
 COMMENT ON COLUMN webhook_endpoint.url IS 'Where it listens. Gateways send to https and to public addresses, unless they are told otherwise.';
 COMMENT ON COLUMN webhook_endpoint.types IS 'The types of messages it gets; {}: all.';
 COMMENT ON COLUMN webhook_endpoint.workspace IS 'Whose messages it gets; NULL: everybody''s, and those of no workspace.';
-COMMENT ON COLUMN webhook_endpoint.timeout IS 'How long an attempt may take, from the connection to the answer''s end.';
+COMMENT ON COLUMN webhook_endpoint.timeout IS 'How long an attempt may take, from the name''s resolution to the answer''s head.';
 COMMENT ON COLUMN webhook_endpoint.disabled_at IS 'From when on it gets no more messages, and those that wait are not sent; webhook_enable() ends that.';
 COMMENT ON COLUMN webhook_endpoint.disabled_reason IS 'Why, where the endpoint itself has asked for it with the status 410.';
 
@@ -33,7 +33,7 @@ CREATE TABLE webhook_message (
     type       text NOT NULL CHECK (type ~ '^[A-Za-z0-9_]+(\.[A-Za-z0-9_]+)*$' AND octet_length(type) <= 255),
     body       bytea NOT NULL CHECK (octet_length(body) <= 262144),
     workspace  text CHECK (octet_length(workspace) BETWEEN 1 AND 255),
-    request_id text,
+    request_id text CHECK (request_id ~ '^[A-Za-z0-9._-]{1,128}$'),
     created_at timestamptz NOT NULL DEFAULT clock_timestamp()
 );
 CREATE INDEX webhook_message_created_at ON webhook_message (created_at);
@@ -41,7 +41,7 @@ COMMENT ON TABLE webhook_message IS 'What webhook_send() was given. It holds wha
 COMMENT ON COLUMN webhook_message.public_id IS 'The header webhook-id of every attempt to every endpoint, by which receivers notice what came twice.';
 COMMENT ON COLUMN webhook_message.body IS 'The bytes that are sent: a JSON object of type, timestamp and data.';
 COMMENT ON COLUMN webhook_message.workspace IS 'Whose it is; NULL: of no workspace.';
-COMMENT ON COLUMN webhook_message.request_id IS 'The request that caused it, for the header x-request-id.';
+COMMENT ON COLUMN webhook_message.request_id IS 'The request that caused it, for the header x-request-id; NULL: none, or one whose id would be no header.';
 
 -- While an attempt is under way next_at is when its lease ends: whoever looks for what is
 -- due finds what was lost, too.
@@ -142,12 +142,13 @@ LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 #variable_conflict use_column
 DECLARE
     moment CONSTANT timestamptz := clock_timestamp();
+    body bytea;
     request text;
     endpoints uuid[];
     number bigint;
 BEGIN
     PERFORM relay_guard.webhook_payload_used();
-    IF $2 IS NULL OR $1 IS NULL OR $1 !~ '^[A-Za-z0-9_]+(\.[A-Za-z0-9_]+)*$' THEN
+    IF $2 IS NULL OR $1 IS NULL OR $1 !~ '^[A-Za-z0-9_]+(\.[A-Za-z0-9_]+)*$' OR octet_length($1) > 255 THEN
         RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value',
             MESSAGE = 'a webhook needs a type and a payload',
             DETAIL = 'A type is made of letters, digits and underscores, in parts that full stops separate, such as order.paid.';
@@ -160,9 +161,15 @@ BEGIN
     IF endpoints = '{}' THEN
         RETURN;
     END IF;
+    body := relay_guard.webhook_body($1, moment, $2);
+    IF octet_length(body) > 262144 THEN
+        RAISE EXCEPTION USING ERRCODE = 'program_limit_exceeded',
+            MESSAGE = 'the body of a webhook would be larger than 256 kB',
+            HINT = 'Send what receivers need to ask for the rest.';
+    END IF;
     SELECT n.public_id, n.request_id INTO message, request FROM relay_guard.webhook_message_new() n;
     INSERT INTO relay_guard.webhook_message (public_id, type, body, workspace, request_id, created_at)
-    VALUES ($4, $1, relay_guard.webhook_body($1, moment, $2), $3, request, moment) RETURNING id INTO number;
+    VALUES (message, $1, body, $3, CASE WHEN request ~ '^[A-Za-z0-9._-]{1,128}$' THEN request END, moment) RETURNING id INTO number;
     INSERT INTO relay_guard.webhook_delivery (message, endpoint) SELECT number, e FROM unnest(endpoints) e;
 END
 $$;

@@ -39,6 +39,7 @@ rg_answer_begin(RgAnswer *answer)
 	answer->quotas_held = false;
 	answer->nquotas = 0;
 	initStringInfo(&answer->headers);
+	answer->body_lines = NULL;
 	initStringInfo(&answer->order);
 	initStringInfo(&answer->out);
 	enlargeStringInfo(&answer->out, FIRST_SIZE);
@@ -68,6 +69,7 @@ rg_answer_clear(RgAnswer *answer)
 {
 	answer->out.len = BODY_OFFSET;
 	answer->content_type = NULL;
+	answer->body_lines = NULL;
 }
 
 bool
@@ -115,7 +117,7 @@ rg_answer_limited(RgAnswer *answer, const RgRequest *request)
 void
 rg_answer_held(RgAnswer *answer)
 {
-	answer->content_type = "application/json";
+	answer->content_type = answer->route->result == RG_JSON_FILE ? NULL : "application/json";
 	answer->signals |= RG_SIGNAL_HELD;
 	answer->cacheable = true;
 }
@@ -163,6 +165,8 @@ append_headers(RgAnswer *answer)
 		appendStringInfoString(out, answer->content_type);
 		appendBinaryStringInfo(out, "\r\n", 2);
 	}
+	if (answer->body_lines != NULL)
+		appendBinaryStringInfo(out, answer->body_lines->data, answer->body_lines->len);
 	appendStringInfoString(out, answer->cacheable ? "Cache-Control: private, no-cache\r\n" :
 						   "Cache-Control: no-store\r\n");
 	rg_answer_limit_lines(answer, out);

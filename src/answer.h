@@ -20,6 +20,8 @@ typedef struct RgAnswer
 	int			status;
 	StringInfoData out;			/* the frame, as a bytea */
 	StringInfoData headers;		/* lines that this answer adds */
+	StringInfo	body_lines;		/* lines that belong to the body, which the
+								 * gateway keeps with it; NULL: none */
 	StringInfoData order;		/* what the gateway is to do, JSON; empty:
 								 * send the answer */
 	bool		order_secret;	/* its first header's value is for the gateway

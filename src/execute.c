@@ -13,6 +13,7 @@
 
 #include "cursor.h"
 #include "execute.h"
+#include "file_out.h"
 
 static void
 open_body(RgAnswer *answer)
@@ -105,9 +106,18 @@ run_deferred_triggers(void)
 	AfterTriggerSetState(all_immediate);
 }
 
-void
-rg_execute(RgRoutePlan *plan, const RgRequest *request, ParamListInfo params,
-		   uint64 limit, RgAnswer *answer)
+/* Whatever the statement left that belongs to its session or to its end. */
+static void
+end_statement(RgAnswer *answer)
+{
+	run_deferred_triggers();
+	LockReleaseSession(USER_LOCKMETHOD);
+	answer->status = answer->redirect ? 303 : answer->route->status;
+}
+
+static void
+execute_json(RgRoutePlan *plan, const RgRequest *request, ParamListInfo params,
+			 uint64 limit, RgAnswer *answer)
 {
 	RgRoute    *route = answer->route;
 	RgJsonOut	out;
@@ -123,14 +133,33 @@ rg_execute(RgRoutePlan *plan, const RgRequest *request, ParamListInfo params,
 		open_body(answer);
 	run_statement(plan, params, &out.pub);
 	check_key_types(answer->route, plan, &out);
-	run_deferred_triggers();
-	LockReleaseSession(USER_LOCKMETHOD);
-
-	answer->status = answer->redirect ? 303 : route->status;
+	end_statement(answer);
 	if (out.nrows == 0 && (route->result == RG_JSON_ROW || route->result == RG_JSON_VALUE))
 		rg_answer_missing(answer, request);
 	else if (route->result != RG_JSON_NONE)
 		close_body(answer, plan, &out);
+}
+
+static void
+execute_file(RgRoutePlan *plan, const RgRequest *request, ParamListInfo params, RgAnswer *answer)
+{
+	RgFileOut	out;
+
+	rg_file_out_init(&out, answer);
+	run_statement(plan, params, &out.pub);
+	end_statement(answer);
+	if (!out.found)
+		rg_answer_missing(answer, request);
+}
+
+void
+rg_execute(RgRoutePlan *plan, const RgRequest *request, ParamListInfo params,
+		   uint64 limit, RgAnswer *answer)
+{
+	if (answer->route->result == RG_JSON_FILE)
+		execute_file(plan, request, params, answer);
+	else
+		execute_json(plan, request, params, limit, answer);
 	if (answer->status == 204 || answer->status == 303)
 		rg_answer_clear(answer);
 }

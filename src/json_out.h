@@ -19,7 +19,8 @@ typedef enum RgJsonResult
 	RG_JSON_ROWS,				/* {…},{…}: the caller writes the brackets */
 	RG_JSON_ROW,				/* {…}: a second row is error 21000 */
 	RG_JSON_VALUE,				/* the first column of the only row, bare */
-	RG_JSON_NONE				/* nothing: rows are only counted */
+	RG_JSON_NONE,				/* nothing: rows are only counted */
+	RG_JSON_FILE				/* no JSON: file_out.h, not here */
 } RgJsonResult;
 
 /*

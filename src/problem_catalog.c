@@ -120,6 +120,9 @@ static const RgProblemKind kinds[] = {
 	{415, "unsupported_media_type", "the body is not JSON",
 	"Send the body as JSON, with Content-Type: application/json."},
 
+	{416, "range_not_satisfiable", "the file ends before the range begins that is asked for",
+	"Ask for bytes that the file has, as many as Content-Range says."},
+
 	{417, "malformed_request", "something else than 100-continue is expected",
 	"Leave the header Expect out."},
 

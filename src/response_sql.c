@@ -28,6 +28,19 @@ check_line(RgSlice name, RgSlice value)
 				errmsg("the value of a header must be printable ASCII without blanks around it"));
 }
 
+/* The columns of a file say these, and what they say is safe. */
+static void
+check_file(const RgRoute *route, RgSlice name)
+{
+	if (route->result == RG_JSON_FILE &&
+		((name.len == 13 && pg_strncasecmp(name.data, "last-modified", 13) == 0) ||
+		 (name.len == 19 && pg_strncasecmp(name.data, "content-disposition", 19) == 0)))
+		ereport(ERROR,
+				errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				errmsg("a route of result file cannot set the header \"%.*s\"", (int) name.len, name.data),
+				errhint("Return file_name or modified as a column."));
+}
+
 PG_FUNCTION_INFO_V1(relay_guard_response_header);
 
 /* response_header(name, value): nothing where no answer is being made */
@@ -41,6 +54,7 @@ relay_guard_response_header(PG_FUNCTION_ARGS)
 	check_line(name, value);
 	if (serving == NULL)
 		PG_RETURN_VOID();
+	check_file(serving->answer->route, name);
 	if (serving->answer->headers.len + name.len + value.len + 4 > MAX_LINES)
 		ereport(ERROR,
 				errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),

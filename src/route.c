@@ -39,7 +39,7 @@ static const char *const auth_names[] = {
 	"none", "optional", "anonymous", "user", "admin",
 	"api_key"
 };
-static const char *const result_names[] = {"rows", "row", "value", "none", "stream", "proxy", "completion"};
+static const char *const result_names[] = {"rows", "row", "value", "none", "file", "stream", "proxy", "completion"};
 static const char *const idempotency_names[] = {"none", "optional", "required"};
 
 static int
@@ -81,7 +81,7 @@ read_result(RgRoute *route, Datum value)
 {
 	int			result = name_index(value, result_names, lengthof(result_names));
 
-	route->order = result <= RG_JSON_NONE ? RG_ORDER_NONE : RG_ORDER_STREAM + result - RG_JSON_NONE - 1;
+	route->order = result <= RG_JSON_FILE ? RG_ORDER_NONE : RG_ORDER_STREAM + result - RG_JSON_FILE - 1;
 	if (route->order == RG_ORDER_NONE)
 		route->result = (RgJsonResult) result;
 	else

@@ -22,6 +22,7 @@
 #include "utils/memutils.h"
 #include "utils/plancache.h"
 
+#include "file_out.h"
 #include "held.h"
 #include "route_plan.h"
 
@@ -398,6 +399,7 @@ static void
 check_result(RgRoutePlan *plan, const RgRoute *route)
 {
 	TupleDesc	desc = result_desc(plan);
+	RgFileColumns columns;
 	int			nparameters = rg_parameters_count(plan->parameters);
 
 	if (desc == NULL)
@@ -412,6 +414,8 @@ check_result(RgRoutePlan *plan, const RgRoute *route)
 	if (route->result != RG_JSON_NONE)
 		rg_json_check_columns(desc);
 	check_completion(plan, route, desc);
+	if (route->result == RG_JSON_FILE)
+		rg_file_columns(desc, &columns);
 	for (int i = 0; i < route->nkeys; i++)
 		find_key(plan, desc, route->keyset[i], key_start(route, i), nparameters + i);
 	if (route->nkeys > 0 && plan->limit_index < 0)

@@ -35,7 +35,8 @@ void
 rg_route_responses_check(const RgRoute *route, HeapTuple tuple, TupleDesc desc)
 {
 	char	   *responses = responses_of(tuple, desc);
-	bool		has_body = route->result != RG_JSON_NONE && route->status != 204;
+	bool		has_body = route->result != RG_JSON_NONE && route->result != RG_JSON_FILE &&
+	route->status != 204;
 	char		problem[700];
 
 	if (responses == NULL ||

@@ -3,6 +3,7 @@ import contextlib
 import ctypes
 import os
 import pathlib
+import random
 import signal
 
 import pytest
@@ -56,6 +57,18 @@ def kill_process(server, pid):
     wait_for(lambda: parent_of(pid) is None)
     wait_for(lambda: restarted(server))
     assert server.value("SELECT pg_postmaster_start_time()") == started
+
+
+def kill_one_of(server, processes):
+    """The same of one of those that a query names, of which one may have ended by itself meanwhile."""
+    def is_killed():
+        pids = [pid for pid, in server.run(processes)]
+        with contextlib.suppress(ProcessLookupError):
+            if pids:
+                kill_process(server, random.choice(pids))
+                return True
+        return False
+    wait_for(is_killed)
 
 
 def restarted(server):

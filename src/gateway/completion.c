@@ -5,7 +5,6 @@
 #include "completion.h"
 
 #include <sodium.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <strings.h>
 
@@ -19,7 +18,6 @@
 
 #define LEFT 499				/* in the log alone: the client did not wait */
 #define LIFETIME INT64_C(3600000000)
-#define ID_LINE "X-Completion-ID: %s\r\n"
 
 static RgWorker *worker;
 static RgCompletion *calls = NULL;
@@ -135,14 +133,11 @@ has_name(RgSlice line, const char *name)
 		strncasecmp(line.data, name, strlen(name)) == 0;
 }
 
-/*
- * serve()'s lines, but for those that depend on what the provider answers, behind one
- * that names the completion: as the ledger does, and its events.
- */
+/* serve()'s lines, but for those that depend on what the provider answers. */
 static RgSlice
-put_own_lines(char *at, RgSlice lines, const char *reservation)
+put_own_lines(char *at, RgSlice lines)
 {
-	RgSlice		own = {at, sprintf(at, ID_LINE, reservation)};
+	RgSlice		own = {at, 0};
 
 	while (lines.len > 0)
 	{
@@ -175,8 +170,7 @@ static bool
 keep_texts(RgCompletion *call, RgSlice route, RgSlice lines)
 {
 	const RgExchange *exchange = &call->exchange;
-	char	   *at = malloc(exchange->method.len + exchange->path.len + route.len + lines.len +
-							sizeof ID_LINE + RG_RESERVATION_LEN);
+	char	   *at = malloc(exchange->method.len + exchange->path.len + route.len + lines.len + 1);
 
 	call->texts = at;
 	if (at == NULL)
@@ -184,7 +178,7 @@ keep_texts(RgCompletion *call, RgSlice route, RgSlice lines)
 	call->exchange.method = put_text(&at, exchange->method);
 	call->exchange.path = put_text(&at, exchange->path);
 	call->route = put_text(&at, route);
-	call->own = put_own_lines(at, lines, call->order.reservation);
+	call->own = put_own_lines(at, lines);
 	return true;
 }
 

@@ -84,6 +84,17 @@ begin_answer(RgCompletion *call)
 	return false;
 }
 
+/* A provider may answer before it has read everything. */
+static void
+drop_request(RgCompletion *call)
+{
+	curl_off_t	sent = 0;
+
+	curl_easy_getinfo(call->transfer.curl, CURLINFO_SIZE_UPLOAD_T, &sent);
+	if (sent >= 0 && (size_t) sent == call->order.body.len)
+		rg_provider_order_drop_body(&call->order);
+}
+
 /* What it says before its answer (1xx) means nothing here. */
 static bool
 end_head(RgCompletion *call)
@@ -92,6 +103,7 @@ end_head(RgCompletion *call)
 	if (call->status < 200)
 		return true;
 	call->headed = true;
+	drop_request(call);
 	extend(call);
 	read_retry_after(call);
 	return begin_answer(call);
@@ -297,14 +309,14 @@ end_whole(RgCompletion *call)
 		fail(call, CURLE_WEIRD_SERVER_REPLY);
 		return;
 	}
-	call->whole = true;
+	call->whole = !chunk.failed;
 	note_chunk(call, &chunk);
-	passed = pass_whole(call, &chunk);
+	passed = !chunk.failed && pass_whole(call, &chunk);
 	rg_completion_chunk_free(&chunk);
 	if (passed)
 		rg_completion_finish(call);
 	else
-		fail(call, CURLE_OUT_OF_MEMORY);
+		fail(call, CURLE_WEIRD_SERVER_REPLY);
 }
 
 /* Some providers end a stream without [DONE]; none ends one without a reason. */

@@ -13,13 +13,14 @@ static const char exposed[] =
 "X-RateLimit-Limit-Requests, X-RateLimit-Remaining-Requests, "
 "X-RateLimit-Reset-Requests, X-RateLimit-Limit-Tokens, "
 "X-RateLimit-Remaining-Tokens, X-RateLimit-Reset-Tokens, X-Should-Retry, "
-"X-Completion-ID, Idempotent-Replayed, ETag, Location, WWW-Authenticate\r\n";
+"X-Completion-ID, Idempotent-Replayed, ETag, Location, Accept-Ranges, "
+"Content-Disposition, Content-Range, WWW-Authenticate\r\n";
 
 static const char preflight[] =
 "Access-Control-Allow-Methods: GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS\r\n"
 "Access-Control-Allow-Headers: Accept, Accept-Language, Authorization, Cache-Control, "
-"Content-Language, Content-Type, Idempotency-Key, If-None-Match, Last-Event-ID, "
-"X-API-Key, X-CSRF-Token, X-Request-ID, X-Requested-With, traceparent, tracestate";
+"Content-Language, Content-Type, Idempotency-Key, If-None-Match, If-Range, Last-Event-ID, "
+"Range, X-API-Key, X-CSRF-Token, X-Request-ID, X-Requested-With, traceparent, tracestate";
 
 static bool
 is_separator(char c)

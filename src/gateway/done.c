@@ -5,14 +5,13 @@
 #include "completion.h"
 #include "db_error.h"
 #include "deny.h"
-#include "header_lines.h"
 #include "health.h"
-#include "http1.h"
 #include "keys.h"
 #include "log.h"
 #include "metrics.h"
 #include "proxy.h"
 #include "proxy_fallback.h"
+#include "rate_lines.h"
 #include "represent.h"
 #include "response.h"
 #include "request.h"
@@ -72,33 +71,6 @@ log_error(const RgExchange *exchange, const RgDbError *error, RgLogLevel level)
 		   "hint", error->hint, "context", error->context, NULL);
 }
 
-static bool
-is_framing(RgSlice name)
-{
-	return rg_http_name_is(name, "content-length") || rg_http_name_is(name, "connection") ||
-		rg_http_name_is(name, "transfer-encoding");
-}
-
-/* Whatever ends up in an answer's head must not be able to end it. */
-static bool
-check_headers(RgSlice lines, RgReplyTraits *traits)
-{
-	RgHeader	header;
-
-	memset(traits, 0, sizeof *traits);
-	while (lines.len > 0)
-	{
-		if (!rg_header_line_take(&lines, &header) || is_framing(header.name))
-			return false;
-		if (rg_http_name_is(header.name, "content-type"))
-			traits->type = header.value;
-		traits->cache_control |= rg_http_name_is(header.name, "cache-control");
-		traits->cookie |= rg_http_name_is(header.name, "set-cookie");
-		traits->encoded |= rg_http_name_is(header.name, "content-encoding");
-	}
-	return true;
-}
-
 /*
  * The lines about limits that serve() gives a refusal.  The errors of other
  * classes name a constraint there, which is not for clients.
@@ -110,7 +82,7 @@ error_headers(const RgDbError *error)
 	RgReplyTraits traits;
 
 	if (error->sqlstate == NULL || strncmp(error->sqlstate, "RG", 2) != 0 ||
-		!check_headers(lines, &traits) || traits.cache_control)
+		!rg_reply_traits(lines, &traits) || traits.cache_control)
 		return none;
 	return lines;
 }
@@ -161,6 +133,25 @@ answer_malformed(RgConn *conn, const RgExchange *exchange)
 	answer_internal(conn, exchange);
 }
 
+/* What was asked for begins behind the end of the file. */
+static void
+answer_beyond(RgConn *conn, const RgExchange *exchange, const RgReply *reply, size_t size)
+{
+	static char lines[RG_RATE_LINES_MAX + 512];
+	RgText		text = {lines, sizeof lines, 0};
+	RgProblem	problem = {
+		.status = 416,.code = RG_SLICE("range_not_satisfiable"),
+		.detail = RG_SLICE("the file ends before that range begins")
+	};
+
+	rg_text_put(&text, RG_SLICE("Content-Range: bytes */"));
+	rg_text_number(&text, size);
+	rg_text_put(&text, RG_SLICE("\r\n"));
+	rg_reply_put_other_lines(&text, reply->headers);
+	rg_respond_problem(conn, exchange, &problem, reply->route,
+					   rg_slice(lines, text.len <= text.cap ? text.len : 0));
+}
+
 static void
 send_reply(RgConn *conn, RgJob *job, const RgReply *reply, const RgReplyTraits *traits)
 {
@@ -169,10 +160,12 @@ send_reply(RgConn *conn, RgJob *job, const RgReply *reply, const RgReplyTraits *
 		.route = reply->route,.cacheable = traits->cache_control
 	};
 
-	if (rg_represent_reply(job, reply, traits, &response))
-		rg_respond(conn, &job->exchange, &response);
-	else
+	if (!rg_represent_reply(job, reply, traits, &response))
 		answer_malformed(conn, &job->exchange);
+	else if (response.status == 416)
+		answer_beyond(conn, &job->exchange, reply, response.body.len);
+	else
+		rg_respond(conn, &job->exchange, &response);
 }
 
 static void
@@ -182,7 +175,7 @@ answer_reply(RgConn *conn, RgJob *job, RgSlice frame)
 	RgReplyTraits traits;
 
 	if (!rg_reply_parse(frame, &reply) || reply.status < 200 ||
-		!check_headers(reply.headers, &traits))
+		!rg_reply_traits(reply.headers, &traits))
 	{
 		answer_malformed(conn, &job->exchange);
 		return;

@@ -33,12 +33,12 @@ is_listed(RgSlice name, const char *const *names)
 }
 
 void
-rg_header_lines_put_others(RgText *text, RgSlice lines, const char *const *names)
+rg_header_lines_put(RgText *text, RgSlice lines, const char *const *names, bool listed)
 {
 	const char *line = lines.data;
 	RgHeader	header;
 
 	for (; lines.len > 0 && rg_header_line_take(&lines, &header); line = lines.data)
-		if (!is_listed(header.name, names))
+		if (is_listed(header.name, names) == listed)
 			rg_text_put(text, rg_slice(line, lines.data - line));
 }

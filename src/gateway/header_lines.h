@@ -17,7 +17,7 @@
 extern bool rg_header_line_take(RgSlice *lines, RgHeader *header)
 			__attribute__((warn_unused_result));
 
-/* Puts those lines whose names, in lower case and ended by NULL, are not listed. */
-extern void rg_header_lines_put_others(RgText *text, RgSlice lines, const char *const *names);
+/* Puts those lines whose names are listed, in lower case and ended by NULL, or the others. */
+extern void rg_header_lines_put(RgText *text, RgSlice lines, const char *const *names, bool listed);
 
 #endif

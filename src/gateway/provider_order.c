@@ -182,6 +182,13 @@ rg_provider_order_tells(const RgProviderOrder *order, RgSlice text)
 }
 
 void
+rg_provider_order_drop_body(RgProviderOrder *order)
+{
+	json_object_del(order->json, "body");
+	order->body = rg_slice(NULL, 0);
+}
+
+void
 rg_provider_order_free(RgProviderOrder *order)
 {
 	const json_t *headers = json_object_get(order->json, "headers");

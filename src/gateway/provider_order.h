@@ -50,6 +50,9 @@ extern bool rg_provider_order_header(const RgProviderOrder *order, int index,
 /* Whether a text holds what one of the headers does: the key, say. */
 extern bool rg_provider_order_tells(const RgProviderOrder *order, RgSlice text);
 
+/* The request has been sent: its body, which may be long, is not kept any more. */
+extern void rg_provider_order_drop_body(RgProviderOrder *order);
+
 /* Wipes the headers, which are how the provider knows us. */
 extern void rg_provider_order_free(RgProviderOrder *order);
 

@@ -167,7 +167,7 @@ keep_texts(RgProxy *proxy, RgSlice route, RgSlice lines)
 	memcpy(proxy->route, route.data, route.len);
 	proxy->route[route.len] = '\0';
 	own.data = proxy->route + route.len + 1;
-	rg_header_lines_put_others(&own, lines, later);
+	rg_header_lines_put(&own, lines, later, false);
 	proxy->own = rg_slice(own.data, own.len);
 	return true;
 }

@@ -8,6 +8,7 @@
 #include "represent.h"
 
 #include "accept_encoding.h"
+#include "byte_range.h"
 #include "gzip.h"
 #include "json_text.h"
 #include "log.h"
@@ -18,8 +19,9 @@
 static RgResponseCache *cache = NULL;	/* NULL: off */
 static bool gzip_on = false;
 
-/* Lines of the answer that is being made. */
-static char lines[256];
+/* Lines of the answer that is being made, and the ETag among them. */
+static char lines[4096];
+static RgSlice etag_sent;
 
 void
 rg_represent_init(const RgConfig *config)
@@ -107,11 +109,14 @@ static void
 put_lines(RgResponse *response, const char *etag, bool gzip, bool varies)
 {
 	RgText		text = {lines, sizeof lines, 0};
+	const size_t start = strlen("ETag: ");
 
+	etag_sent = rg_slice(NULL, 0);
 	if (etag != NULL)
 	{
 		rg_text_put(&text, RG_SLICE("ETag: "));
 		put_etag(&text, etag, gzip);
+		etag_sent = rg_slice(lines + start, text.len - start);
 		rg_text_put(&text, RG_SLICE("\r\n"));
 	}
 	if (varies)
@@ -166,6 +171,18 @@ represent_once(RgSlice body, bool varies, bool gzip, RgResponse *response)
 	put_lines(response, NULL, gzip, varies);
 }
 
+static bool
+may_be_compressed(const RgReplyTraits *traits)
+{
+	return gzip_on && !traits->cookie && !traits->encoded && rg_gzip_type(traits->type);
+}
+
+static bool
+is_cacheable(const RgReply *reply, const RgReplyTraits *traits)
+{
+	return (reply->signals & RG_SIGNAL_CACHEABLE) != 0 && !traits->cookie && !traits->encoded;
+}
+
 static void
 count_miss(uint64_t evictions_before)
 {
@@ -178,38 +195,123 @@ count_miss(uint64_t evictions_before)
 
 /* The job has the new body in the place of the one that was offered. */
 static void
-keep_body(RgJob *job, const RgRequest *request, const RgReply *reply)
+keep_body(RgJob *job, const RgRequest *request, const RgReply *reply, bool file)
 {
+	char		kept[sizeof lines / 2];
+	RgText		text = {kept, sizeof kept, 0};
 	uint64_t	evictions;
 
-	if (cache == NULL)
+	if (file)
+		rg_reply_put_file_lines(&text, reply->headers);
+	if (cache == NULL || text.len > text.cap)
 		return;
 	evictions = rg_response_cache_counts(cache).evictions;
 	rg_held_body_release(job->held);
-	job->held = rg_response_cache_add(cache, request, reply->validator, reply->body);
+	job->held = rg_response_cache_add(cache, request, reply->validator, reply->body,
+									  rg_slice(kept, text.len));
 	count_miss(evictions);
 }
 
-static bool
-represent_cacheable(RgJob *job, const RgReply *reply, bool varies, bool gzip,
-					RgResponse *response)
+static void
+add_lines(RgResponse *response, RgSlice more)
 {
-	RgRequest	request;
-	RgContent	passing;
-	RgSlice		if_none_match;
+	RgText		text = {lines, sizeof lines, response->lines.len};
 
-	if (!rg_request_parse(rg_slice(job->frame, job->len), &request))
-		return false;
-	if_none_match = rg_request_header(&request, "if-none-match");
-	if (reply->signals & RG_SIGNAL_HELD && job->held == NULL)
-		return false;
-	if (reply->signals & RG_SIGNAL_HELD)
+	rg_text_put(&text, more);
+	response->lines = rg_slice(lines, text.len);
+}
+
+/* A body that was held comes with the lines that belong to it. */
+static void
+represent_cacheable(RgJob *job, const RgRequest *request, const RgReply *reply,
+					const RgReplyTraits *traits, bool gzip, RgResponse *response)
+{
+	RgContent	passing;
+	RgSlice		if_none_match = rg_request_header(request, "if-none-match");
+	bool		held = (reply->signals & RG_SIGNAL_HELD) != 0;
+
+	if (held)
 		rg_metrics_count(RG_COUNT_CACHE_HITS, 1);
 	else
-		keep_body(job, &request, reply);
+		keep_body(job, request, reply, traits->file);
 	if (job->held == NULL)
 		rg_content_init(&passing, reply->body, false);
-	represent(job->held ? &job->held->content : &passing, if_none_match, varies, gzip, response);
+	represent(job->held ? &job->held->content : &passing, if_none_match,
+			  may_be_compressed(traits), gzip, response);
+	if (held)
+		add_lines(response, job->held->lines);
+}
+
+/* Part of a body is what was meant only if the client has the rest of the same one. */
+static bool
+is_of_this_body(RgSlice if_range, const RgReplyTraits *traits)
+{
+	return if_range.data == NULL || (if_range.len > 0 && (rg_slice_equal(if_range, etag_sent) ||
+														  rg_slice_equal(if_range, traits->modified)));
+}
+
+static void
+put_content_range(const RgByteRange *range, size_t size, RgText *text)
+{
+	rg_text_put(text, RG_SLICE("Content-Range: bytes "));
+	rg_text_number(text, range->first);
+	rg_text_char(text, '-');
+	rg_text_number(text, range->first + range->len - 1);
+	rg_text_char(text, '/');
+	rg_text_number(text, size);
+	rg_text_put(text, RG_SLICE("\r\n"));
+}
+
+static void
+take_range(RgSlice wanted, RgResponse *response)
+{
+	char		line[96];
+	RgText		text = {line, sizeof line, 0};
+	RgByteRange range;
+
+	switch (rg_byte_range(wanted, response->body.len, &range))
+	{
+		case RG_RANGE_ALL:
+			break;
+		case RG_RANGE_PART:
+			put_content_range(&range, response->body.len, &text);
+			add_lines(response, rg_slice(line, text.len));
+			response->status = 206;
+			response->body = rg_slice(response->body.data + range.first, range.len);
+			break;
+		case RG_RANGE_BEYOND:
+			response->status = 416;
+	}
+}
+
+/* Of a body that was held those lines tell that belong to it. */
+static bool
+read_traits(const RgJob *job, const RgReply *reply, RgReplyTraits *traits)
+{
+	if ((reply->signals & RG_SIGNAL_HELD) == 0)
+		return true;
+	return job->held != NULL && (job->held->lines.len == 0 || rg_reply_traits(job->held->lines, traits));
+}
+
+static bool
+represent_found(RgJob *job, const RgRequest *request, const RgReply *reply,
+				RgReplyTraits traits, RgResponse *response)
+{
+	RgSlice		range = {NULL, 0};
+	bool		gzip;
+
+	if (!read_traits(job, reply, &traits))
+		return false;
+	if (traits.file && !job->exchange.head_only)	/* Range is for GET alone */
+		range = rg_request_header(request, "range");
+	gzip = job->exchange.gzip && range.data == NULL;
+	if (is_cacheable(reply, &traits))
+		represent_cacheable(job, request, reply, &traits, gzip, response);
+	else
+		represent_once(reply->body, may_be_compressed(&traits), gzip, response);
+	if (range.data != NULL && response->status == 200 &&
+		is_of_this_body(rg_request_header(request, "if-range"), &traits))
+		take_range(range, response);
 	return true;
 }
 
@@ -217,15 +319,17 @@ bool
 rg_represent_reply(RgJob *job, const RgReply *reply, const RgReplyTraits *traits,
 				   RgResponse *response)
 {
-	const RgExchange *exchange = &job->exchange;
-	bool		varies = gzip_on && !traits->cookie && !traits->encoded && rg_gzip_type(traits->type);
+	RgRequest	request;
 
 	if (!job->safe || response->status != 200)
 		return (reply->signals & RG_SIGNAL_HELD) == 0;
-	if (reply->signals & RG_SIGNAL_CACHEABLE && !traits->cookie && !traits->encoded)
-		return represent_cacheable(job, reply, varies, exchange->gzip, response);
-	represent_once(reply->body, varies, exchange->gzip, response);
-	return true;
+	if (!is_cacheable(reply, traits) && !traits->file)
+	{
+		represent_once(reply->body, may_be_compressed(traits), job->exchange.gzip, response);
+		return true;
+	}
+	return rg_request_parse(rg_slice(job->frame, job->len), &request) &&
+		represent_found(job, &request, reply, *traits, response);
 }
 
 void

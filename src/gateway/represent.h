@@ -1,6 +1,6 @@
 /*
  * represent.h
- *		How an answer is sent: from memory, as 304, compressed.
+ *		How an answer is sent: from memory, as 304, in part, compressed.
  *
  * What is compressed: answers 200 to GET and HEAD of text or JSON from
  * RG_GZIP_MIN bytes on, where the client takes gzip.  The length of a compressed
@@ -16,18 +16,10 @@
 #include "config.h"
 #include "http1.h"
 #include "job.h"
+#include "reply_traits.h"
 #include "response.h"
 #include "response_cache.h"
 #include "static_files.h"
-
-/* What the header lines of a reply say. */
-typedef struct RgReplyTraits
-{
-	bool		cache_control;	/* there is one */
-	bool		cookie;			/* there is a Set-Cookie */
-	bool		encoded;		/* there is a Content-Encoding */
-	RgSlice		type;			/* Content-Type */
-} RgReplyTraits;
 
 /* Makes the worker's cache, unless RESPONSE_CACHE=0. */
 extern void rg_represent_init(const RgConfig *config);
@@ -46,8 +38,9 @@ extern void rg_represent_accepts(RgExchange *exchange, const RgRequest *request,
 /*
  * Completes the response to a GET or HEAD of status 200, whose headers and, unless
  * it is the body that was offered, body are those of the reply.  False when there
- * is no such body.  The response is good until the next call, and until the job is
- * freed.
+ * is no such body.  Of a file the response may be the part that Range asks for, 206, or
+ * 416, with all of the body, for the caller to make a problem of.  It is good until the
+ * next call, and until the job is freed.
  */
 extern bool rg_represent_reply(RgJob *job, const RgReply *reply, const RgReplyTraits *traits,
 							   RgResponse *response)

@@ -30,7 +30,7 @@ static const RgSlice none = {NULL, 0};
 static const char *const forwarded[] = {
 	"authorization", "cookie", "content-type", "origin", "referer", "sec-fetch-site",
 	"x-csrf-token", "x-api-key", "idempotency-key", "if-none-match",
-	"last-event-id", "user-agent"
+	"last-event-id", "user-agent", "range", "if-range"
 };
 
 static void

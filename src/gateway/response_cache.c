@@ -171,23 +171,30 @@ rg_response_cache_find(RgResponseCache *cache, const RgRequest *request)
 	return held;
 }
 
-/* The body stands right behind. */
-static RgHeldBody *
-make_body(RgResponseCache *cache, RgSlice validator, RgSlice body)
+static RgSlice
+copy_to(char *room, RgSlice bytes)
 {
-	RgHeldBody *held = malloc(sizeof *held + body.len);
+	if (bytes.len > 0)
+		memcpy(room, bytes.data, bytes.len);
+	return rg_slice(room, bytes.len);
+}
+
+/* The body stands right behind, and behind that the lines. */
+static RgHeldBody *
+make_body(RgResponseCache *cache, RgSlice validator, RgSlice body, RgSlice lines)
+{
+	RgHeldBody *held = malloc(sizeof *held + body.len + lines.len);
 	char	   *copy = (char *) (held + 1);
 
 	if (held == NULL)
 		return NULL;
 	memset(held, 0, sizeof *held);
-	if (body.len > 0)
-		memcpy(copy, body.data, body.len);
+	held->lines = copy_to(copy + body.len, lines);
 	memcpy(held->validator, validator.data, validator.len);
 	held->cache = cache;
-	held->size = sizeof *held + body.len + OVERHEAD;
+	held->size = sizeof *held + body.len + lines.len + OVERHEAD;
 	held->pins = 1;
-	rg_content_init(&held->content, rg_slice(copy, body.len), true);
+	rg_content_init(&held->content, copy_to(copy, body), true);
 	return held;
 }
 
@@ -209,14 +216,14 @@ list(RgHeldBody *held)
 
 RgHeldBody *
 rg_response_cache_add(RgResponseCache *cache, const RgRequest *request,
-					  RgSlice validator, RgSlice body)
+					  RgSlice validator, RgSlice body, RgSlice lines)
 {
 	RgHeldBody *held;
 
 	if (validator.len == 0 || validator.len > RG_VALIDATOR_MAX ||
 		body.len > cache->limit / LARGEST)
 		return NULL;
-	held = make_body(cache, validator, body);
+	held = make_body(cache, validator, body, lines);
 	if (held == NULL)
 		return NULL;
 	make_key(cache, request, held->key);
@@ -234,7 +241,7 @@ rg_held_body_release(RgHeldBody *held)
 	if (held == NULL)
 		return;
 	cache = held->cache;
-	size = sizeof *held + held->content.body.len + held->content.gzip.len + OVERHEAD;
+	size = sizeof *held + held->content.body.len + held->lines.len + held->content.gzip.len + OVERHEAD;
 	cache->counts.bytes += size - held->size;
 	held->size = size;
 	if (--held->pins == 0 && !held->listed)

@@ -25,6 +25,7 @@ typedef struct RgResponseCache RgResponseCache;
 typedef struct RgHeldBody
 {
 	RgContent	content;
+	RgSlice		lines;			/* of a head, that belong to it */
 	char		validator[RG_VALIDATOR_MAX + 1];
 
 	/* private */
@@ -57,11 +58,11 @@ extern RgHeldBody *rg_response_cache_find(RgResponseCache *cache, const RgReques
 			__attribute__((warn_unused_result));
 
 /*
- * Keeps a copy of the body in the place of an older one; NULL when it is too
- * large for that (an eighth of the limit) or memory is short.
+ * Keeps a copy of the body and of the lines that belong to it in the place of an older
+ * one; NULL when it is too large for that (an eighth of the limit) or memory is short.
  */
 extern RgHeldBody *rg_response_cache_add(RgResponseCache *cache, const RgRequest *request,
-										 RgSlice validator, RgSlice body)
+										 RgSlice validator, RgSlice body, RgSlice lines)
 			__attribute__((warn_unused_result));
 
 /* NULL is nothing.  What was compressed meanwhile is counted now. */

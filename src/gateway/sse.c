@@ -133,7 +133,7 @@ stream_headers(RgSlice lines)
 
 	rg_text_put(&text, RG_SLICE("Content-Type: text/event-stream\r\n"
 								"Cache-Control: no-store, no-transform\r\nX-Accel-Buffering: no\r\n"));
-	rg_header_lines_put_others(&text, lines, own);
+	rg_header_lines_put(&text, lines, own, false);
 	return rg_slice(buffer, text.len <= text.cap ? text.len : 0);
 }
 

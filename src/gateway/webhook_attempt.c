@@ -376,6 +376,7 @@ judge_status(RgWebhookAttempt *attempt)
 	char		reason[64];
 
 	attempt->result = result_of_status(attempt->status);
+	*attempt->reason = '\0';	/* of another of its addresses */
 	if (attempt->result == RG_WEBHOOK_DELIVERED)
 		return;
 	curl_easy_getinfo(attempt->transfer.curl, CURLINFO_RETRY_AFTER, &retry_after);

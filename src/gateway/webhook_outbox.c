@@ -16,6 +16,7 @@
 
 #define TIMEOUT INT64_C(10000000)
 #define RETRY_AFTER INT64_C(1000000)
+#define LAST_DELAY INT64_C(30000000)
 
 /* Columns of webhook_claim() */
 enum
@@ -57,15 +58,26 @@ error_of(const PGresult *result)
  * Asking
  */
 
+/* A standby, or a role without the right, fills its log with refusals otherwise. */
 static void
-note_health(RgWebhookOutbox *outbox, bool answered, const PGresult *result)
+note_failure(RgWebhookOutbox *outbox, const PGresult *result)
 {
-	if (answered == outbox->refused)
-		rg_log(RG_LOG_WARNING, answered ? "webhooks are sent again"
-			   : "the database gives no webhooks to be sent", "error", error_of(result), NULL);
-	outbox->refused = !answered;
-	if (!answered)
-		outbox->retry_at = rg_now() + RETRY_AFTER;
+	if (outbox->delay == 0)
+		rg_log(RG_LOG_WARNING, "the database gives no webhooks to be sent",
+			   "error", error_of(result), NULL);
+	if (result == NULL || outbox->delay == 0)
+		outbox->delay = RETRY_AFTER;
+	else if (outbox->delay < LAST_DELAY)
+		outbox->delay *= 2;
+	outbox->retry_at = rg_now() + outbox->delay;
+}
+
+static void
+note_answer(RgWebhookOutbox *outbox)
+{
+	if (outbox->delay > 0)
+		rg_log(RG_LOG_WARNING, "webhooks are sent again", NULL);
+	outbox->delay = 0;
 }
 
 static void
@@ -91,7 +103,10 @@ on_claimed(void *arg, const PGresult *result)
 	bool		answered = has_rows(result, Columns);
 
 	outbox->asking = false;
-	note_health(outbox, answered, result);
+	if (answered)
+		note_answer(outbox);
+	else
+		note_failure(outbox, result);
 	outbox->wanted |= answered && PQntuples(result) >= outbox->asked_for;
 	for (int row = 0; answered && row < PQntuples(result); row++)
 		begin_row(result, row, outbox->asked_at + RG_WEBHOOK_LEASE);
@@ -113,7 +128,7 @@ rg_webhook_ask(RgWebhookOutbox *outbox, int most)
 	if (rg_ask(&outbox->lane, TIMEOUT, claim_query, 1, params, on_claimed, outbox))
 		return;
 	outbox->asking = false;
-	note_health(outbox, false, NULL);
+	note_failure(outbox, NULL);
 }
 
 /*

@@ -17,9 +17,10 @@ typedef struct RgWebhookOutbox
 	bool		connected;		/* there is one, or it is being made */
 	bool		wanted;			/* something may be due */
 	bool		asking;
-	bool		refused;		/* the last answer was none; logged once */
 	int			asked_for;
 	int64_t		asked_at;
+	int64_t		delay;			/* after the last failure; 0: there was an
+								 * answer */
 	int64_t		retry_at;		/* nothing is asked before */
 } RgWebhookOutbox;
 

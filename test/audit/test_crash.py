@@ -5,7 +5,7 @@ import threading
 import time
 
 import pytest
-from crashes import heir, kill_process, kill_server  # noqa: F401
+from crashes import heir, kill_one_of, kill_process, kill_server  # noqa: F401
 from journal import Journal, audited, check_proofs, exported_problems, new_ratchet, problems, run, whole
 from sealing import seal
 from servers import as_server, sqlstate, wait_for
@@ -102,8 +102,7 @@ def test_kill_9_of_the_sealer(crashing):
     for _ in range(ROUNDS):
         journal.start(crashing, 2)
         time.sleep(random.uniform(0.1, 0.4))
-        wait_for(lambda: crashing.run(SEALER))
-        kill_process(crashing, crashing.value(SEALER))
+        kill_one_of(crashing, SEALER)
         journal.stop()
         journal.check(crashing)
         whole(crashing)

@@ -6,7 +6,7 @@ import time
 import pytest
 from acting import User
 from books import Books, check_accounts, ledger
-from crashes import heir, kill_process, kill_server  # noqa: F401
+from crashes import heir, kill_one_of, kill_server  # noqa: F401
 from load import Asker, Crowd, forenoon, start_clients, with_limits
 from servers import run, wait_for
 from using_up import USED_UP, Filler, check_rebuilt, forgets_commits, inherited
@@ -26,12 +26,11 @@ def kill_all(server):
 
 
 def kill_backend(server):
-    kill_process(server, random.choice(server.run(BACKENDS))[0])
+    kill_one_of(server, BACKENDS)
 
 
 def kill_worker(server):
-    wait_for(lambda: server.run(WORKER))
-    kill_process(server, server.value(WORKER))
+    kill_one_of(server, WORKER)
 
 
 @pytest.fixture

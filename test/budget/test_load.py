@@ -43,11 +43,12 @@ def limited(make_limited):
 
 
 def meanwhile(seconds, act=None):
-    """Waits, or does that again and again for so long."""
-    end = time.monotonic() + seconds
-    while time.monotonic() < end:
+    """Waits, or does that again and again for so long, and five times at least."""
+    end, acts = time.monotonic() + seconds, 0
+    while time.monotonic() < end or act and acts < 5:
         if act:
             act()
+            acts += 1
         time.sleep(0.05)
 
 

@@ -1,12 +1,11 @@
 """The worker of the ledger: leases that run out, totals, and telling of budgets that reached a limit."""
 import json
-import os
 import signal
 import time
 
 import pytest
 from accounts import EXTEND, SETTLE, Client, budget, fresh, install, problems, spend_in_ledger
-from crashes import heir, kill_process, kill_server  # noqa: F401
+from crashes import heir, kill_one_of, kill_server  # noqa: F401
 from servers import run, sqlstate, wait_for
 
 SETTINGS = {"relay_guard.databases": "postgres, second", "relay_guard.usage_interval": 1,
@@ -214,12 +213,10 @@ def test_worker_that_is_ended_or_killed_is_replaced(make_server, heir):
     for how in (signal.SIGTERM, signal.SIGKILL):
         with Client(server) as client:
             held = client.reserve(50, "3 s")
-            found = []
-            wait_for(lambda: found.extend(workers(server)) or found)
             if how == signal.SIGKILL:
-                kill_process(server, found[0])
+                kill_one_of(server, WORKER)
             else:
-                os.kill(found[0], how)
+                wait_for(lambda: server.run(f"SELECT pg_terminate_backend(pid) FROM ({WORKER}) AS worker"))
         wait_for(lambda: is_expired(server, held.reservation, 50))
     assert problems(server) == []
     server.stop("immediate")

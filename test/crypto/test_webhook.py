@@ -5,7 +5,7 @@ import hmac
 
 import psycopg2
 import pytest
-from servers import key_line, run
+from servers import key_line, run, wait_for
 
 SIGN = """SELECT "webhook-signature", "x-signature" FROM relay_guard.webhook_sign('hooks', 'msg_1', 'hello', 'epoch')"""
 OLD = 1     # ids of keys
@@ -265,10 +265,27 @@ def test_nor_where_the_statement_does_not_show_that_it_sends(outbox):
                   CREATE OR REPLACE FUNCTION public.sent(type text, payload jsonb) RETURNS text LANGUAGE sql
                   AS $$ SELECT relay_guard.webhook_send(type, payload) $$""")
     for statement in ("SELECT public.keep('three', 'whole but secret')", "SELECT public.keep('two', 'short but secret')",
-                      """SELECT public.sent('no type', '{"card": "tenants may see it"}')"""):
+                      """SELECT public.sent('no type', '{"card": "tenants may see it"}')""",
+                      """SELECT public.sent('order.paid', '{"card": "tenants may see it"}')::int"""):
         with pytest.raises(psycopg2.Error):
             outbox.run(statement)
     log = outbox.log()
     assert 'webhook endpoint "three" does not exist' in log and "is shorter than 32 bytes" in log and "a webhook needs a type" in log
     for secret in "whole but secret", "short but secret", "tenants may see it":
         assert secret not in log
+
+
+def test_the_worker_deletes_what_was_kept_long_enough(outbox):
+    outbox.run(SEND)
+    for *_, attempt, delivery in claimed(outbox):
+        outbox.run("SELECT relay_guard.webhook_done(%s, %s, 200)", delivery, attempt)
+    outbox.run("UPDATE relay_guard.webhook_message SET created_at = now() - interval '3 days'")
+    assert outbox.value("SELECT relay_guard.webhook_expire()") == 0
+    outbox.run(SEND)    # younger, and to be sent
+    outbox.options |= {"relay_guard.databases": "postgres", "relay_guard.webhook_keep_days": 2}
+    outbox.restart()
+    try:
+        wait_for(lambda: outbox.run("SELECT state, count(*) FROM relay_guard.webhook_history GROUP BY 1") == [("pending", 2)])
+    finally:
+        del outbox.options["relay_guard.databases"], outbox.options["relay_guard.webhook_keep_days"]
+        outbox.restart()

@@ -8,6 +8,8 @@
 #include "fuzz.h"
 
 #include "base64url.h"
+#include "file_header.h"
+#include "gateway/byte_range.h"
 #include "gateway/db_error.h"
 #include "gateway/request_id.h"
 #include "json_text.h"
@@ -192,6 +194,39 @@ check_request_id(RgSlice text)
 	require(rg_json_escape(NULL, 0, text) == text.len && rg_url_plain(text, RG_URL_QUERY));
 }
 
+/* Whatever a file is called, it is one header line; a type that is taken ends none. */
+static void
+check_file(RgSlice text, uint8_t choice)
+{
+	char		line[RG_FILE_DISPOSITION_MAX];
+	RgText		out = {line, sizeof line, 0};
+
+	if (rg_file_type_valid(text))
+		require(text.len <= RG_FILE_TYPE_MAX && memchr(text.data, '\r', text.len) == NULL &&
+				memchr(text.data, '\n', text.len) == NULL && memchr(text.data, '\0', text.len) == NULL);
+	if (!rg_utf8_valid(text))
+		return;
+	rg_file_disposition_put(&out, choice & 1, text);
+	require(out.len <= sizeof line && out.len != 1);
+	for (size_t i = 0; i + 2 < out.len; i++)
+		require(line[i] >= ' ' && line[i] <= '~');
+	require(out.len == 0 || memcmp(line + out.len - 2, "\r\n", 2) == 0);
+}
+
+/* A part is within the file. */
+static void
+check_range(RgSlice text, uint8_t choice)
+{
+	char		header[64] = "bytes=";
+	size_t		len = text.len < sizeof header - 6 ? text.len : sizeof header - 6;
+	size_t		size = choice;
+	RgByteRange range;
+
+	memcpy(header + 6, text.data, len);
+	if (rg_byte_range(rg_slice(header, 6 + len), size, &range) == RG_RANGE_PART)
+		require(range.len > 0 && range.first < size && range.len <= size - range.first);
+}
+
 int
 LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
@@ -210,5 +245,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	check_uuid(text);
 	check_db_error(text);
 	check_request_id(text);
+	check_file(text, choice);
+	check_range(text, choice);
 	return 0;
 }

@@ -13,9 +13,10 @@ PATH = "/test/completion/"
 class Provider:
     """OpenAI's chat completions over bare sockets. The content of the first message is a script, JSON:
 
-    say: pieces of text; times: how often all of them; every: seconds before each; usage: [input, output], or null for none; finish: the
-    reason; status, headers, message, body: a refusal; hang: before the head; silence: seconds behind the pieces;
-    cut: no end; error: in a chunk's place; raw, fill: bytes before all events; done: false leaves [DONE] out."""
+    say: pieces of text; times: how often all of them; every: seconds before each; usage: [input, output], or null
+    for none; finish: the reason; status, headers, message, body: a refusal; hang: before the head; silence: seconds
+    behind the pieces; cut: no end; whole: though a stream is asked for; error: in a chunk's place; raw, fill: bytes
+    before all events; done: false leaves [DONE] out."""
 
     def __init__(self):
         self.listener = socket.create_server(("127.0.0.1", 0), backlog=512)
@@ -61,7 +62,7 @@ class Provider:
             self.wait(client, script["hang"])
         if "status" in script:
             self.refuse(client, script)
-        elif body.get("stream"):
+        elif body.get("stream") and not script.get("whole"):
             self.stream(client, body, script)
         else:
             self.whole(client, body, script)

@@ -52,6 +52,7 @@ ROUTES = [
     route("POST", "once", "SELECT request.text FROM pg_sleep(1.5)", "user", idempotency="required", request_body=BODY),
     route("POST", "large", "SELECT repeat('x', 2000000)", "user", idempotency="required"),
     route("POST", "body", "SELECT request.body", request_body=BODY),
+    route("GET", "file", "SELECT 'five!'::bytea AS content", result="file"),
     route("GET", "stream", "SELECT 'problem' AS stream", result="stream"),
     route("POST", "append", "SELECT relay_guard.event_append('problem-ended', 'a', 'b')"),
     *(route("GET", name, "SELECT 1 AS n", result="proxy", upstream=f"problem_{name}") for name in ("away", "plain", "cut", "hang")),
@@ -256,7 +257,7 @@ def busy(w, start, pool):
 def in_flight(w, pool):
     headers = {KEY: str(uuid.uuid4())}
     first = pool.submit(w.post, "once", headers, b"{}")
-    wait_until(lambda: w.postgres.sql(SLEEPING)[0][0] > 0, what="the statement")
+    wait_until(lambda: w.gateway.sleeping(w.postgres), what="the statement")
     answer = w.post("once", headers, b"{}")
     assert first.result().status == 200
     return answer
@@ -293,7 +294,7 @@ def over_budget(w):
 
 def overloaded(w, narrow, pool):
     first = pool.submit(narrow.get, SLEEP.format(2))
-    wait_until(lambda: w.postgres.sql(SLEEPING)[0][0] > 0, what="the statement")
+    wait_until(lambda: narrow.sleeping(w.postgres), what="the statement")
     answer = narrow.get(SLEEP.format(0.1))
     first.result()
     return answer
@@ -301,14 +302,12 @@ def overloaded(w, narrow, pool):
 
 def outcome_unknown(w, narrow, pool):
     first = pool.submit(narrow.ask, "POST", SLEEP.format(2))
-    wait_until(lambda: w.postgres.sql(SLEEPING)[0][0] > 0, what="the statement")
-    w.postgres.sql(SLEEPING.replace("count(*)", "pg_terminate_backend(pid)"))
+    wait_until(lambda: narrow.sleeping(w.postgres), what="the statement")
+    for pid in narrow.backends(w.postgres, "wait_event = 'PgSleep'"):
+        w.postgres.sql(f"SELECT pg_terminate_backend({pid})")
     answer = first.result()
     wait_until(narrow.is_ready, what="a new connection")
     return answer
-
-
-SLEEPING = "SELECT count(*) FROM pg_stat_activity WHERE usename = 'relay_gateway' AND wait_event = 'PgSleep'"
 
 
 def without_database(w, start):
@@ -410,6 +409,7 @@ PROVOKED = {
     (413, "body_too_complex"): lambda w: w.post("body", body=b"[" + b"0," * 250000 + b"0]"),
     (414, "malformed_request"): ask("GET", "/" + "x" * 9000),
     (415, "unsupported_media_type"): lambda w: w.post("body", {"Content-Type": "text/plain"}, b"{}"),
+    (416, "range_not_satisfiable"): lambda w: w.problem("file", headers={"Range": "bytes=5-"}),
     (417, "malformed_request"): unsafe(GET + b"\nExpect: the unexpected"),
     (421, "unknown_host"): lambda w, narrow: w.raw(b"GET / HTTP/1.1\r\nHost: elsewhere\r\n\r\n", narrow),
     (422, "missing_parameter"): lambda w: w.problem("number"),
@@ -531,7 +531,7 @@ def test_the_catalog_is_what_is_provoked(postgres):
 
 # Where codes stand in the source: a word in quotes, in a statement that refuses
 
-C_STATEMENT = re.compile(r"refuse|violate|\bcode\b|\.code|errdetail|SAY\(|reasons\[\]|_CODE_?\w*\s+\"|answer_unauthenticated|answer_problem")
+C_STATEMENT = re.compile(r"refuse(?!d)|violate|\bcode\b|\.code|errdetail|SAY\(|reasons\[\]|_CODE_?\w*\s+\"|answer_unauthenticated|answer_problem")
 WORD = re.compile(r'"([a-z]+(?:_[a-z0-9]+)+|internal|timeout|refused|forbidden|conflict|unavailable|overloaded|unauthenticated)"')
 SQL_RAISE = re.compile(r"ERRCODE = 'RG\d{3}', DETAIL = '([a-z0-9_]+)'")
 SQL_CALL = re.compile(r"fail\(\s*\d{3},\s*'([a-z0-9_]+)'(\s*\|\|)?")

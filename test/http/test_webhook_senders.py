@@ -1,4 +1,7 @@
 """Gateways that send webhooks: whom they trust, how they end, and several at once."""
+import collections
+import contextlib
+import math
 import os
 import signal
 import socket
@@ -13,6 +16,9 @@ import pytest
 from conftest import clean_environment, gateway_binary, wait_until
 from upstream_app import add_upstream
 from webhook_receiver import Receiver, failures, make_certificate, nothing_waits, outbox, receiver  # noqa: F401
+
+
+ROUNDS = 60 if os.environ.get("RG_LONG") else 4
 
 
 @pytest.fixture(scope="module")
@@ -262,6 +268,67 @@ def test_a_report_waits_for_the_database(start, outbox, receiver, postgres):
     postgres.start()
     wait_until(lambda: outbox.delivery(name)[0] == "delivered", what="the report")
     assert len(receiver.of(20)) == 1 and outbox.delivery(name)[1] == 1
+
+
+def test_whatever_dies_each_committed_message_arrives(start, outbox, receiver, postgres):
+    """Workers, again and again, and the database once; a message comes once for each attempt at most."""
+    senders = [start(WEBHOOKS="on", WORKERS=2) for _ in range(2)]
+    name, _ = outbox.endpoint(receiver.url())
+    seen, stopped = len(receiver.messages), threading.Event()
+
+    def send(sender, numbers):
+        for number in numbers:
+            if stopped.is_set():
+                return
+            with contextlib.suppress(AssertionError, AttributeError, OSError):
+                outbox.send(number, via=sender)
+            time.sleep(0.02)
+
+    threads = [threading.Thread(target=send, args=(senders[i % 2], range(1000 * i + 1000, 1000 * i + 2000))) for i in range(4)]
+    for thread in threads:
+        thread.start()
+    for round in range(ROUNDS):
+        time.sleep(0.4)
+        os.kill(sorted(senders[round % 2].workers())[-1], signal.SIGKILL)
+        if round == ROUNDS // 2:
+            postgres.stop("immediate")
+            postgres.start()
+    stopped.set()
+    for thread in threads:
+        thread.join()
+
+    def all_arrived():
+        outbox.hurry()
+        outbox.lose_leases()
+        time.sleep(0.2)
+        return all(row[0] == "delivered" for row in outbox.deliveries())
+    wait_until(all_arrived, seconds=30, what="all deliveries")
+    came = collections.Counter(message.id for message in receiver.messages[seen:])
+    attempts = dict(outbox.sql("SELECT message, attempts FROM relay_guard.webhook_history"))
+    assert len(attempts) > 20 and set(came) == set(attempts)
+    assert all(1 <= count <= attempts[id] for id, count in came.items())
+
+
+def test_a_database_that_refuses_is_not_asked_again_and_again(start, outbox, receiver, postgres):
+    """Such as a standby: each question is a line in its log."""
+    right = "EXECUTE ON FUNCTION relay_guard.webhook_claim(int, interval)"
+    postgres.sql(f"REVOKE {right} FROM relay_gateway")
+    asked = (postgres.dir / "log").read_text().count("permission denied for function webhook_claim")
+    try:
+        sender = start(WEBHOOKS="on", WORKERS=1)
+        name, _ = outbox.endpoint(receiver.url())
+        wait_until(lambda: "the database gives no webhooks to be sent" in sender.errors(), what="the first question")
+        begun = time.monotonic()
+        while time.monotonic() - begun < 2.6:
+            outbox.send(500, via=sender)
+            time.sleep(0.05)
+    finally:
+        passed = time.monotonic() - begun
+        postgres.sql(f"GRANT {right} TO relay_gateway")
+    wait_until(lambda: all(row[0] == "delivered" for row in outbox.deliveries(name)), what="delivery")
+    asked = (postgres.dir / "log").read_text().count("permission denied for function webhook_claim") - asked
+    # at 0, 1, 3, 7 seconds
+    assert 2 <= asked <= 1 + math.log2(passed + 1.2) and sender.errors().count("webhooks are sent again") == 1
 
 
 def test_it_can_be_turned_off(start, outbox, receiver):

@@ -267,6 +267,18 @@ SELECT relay_guard.webhook_send('of.alice', '{}') IS NOT NULL AS sent;
 COMMIT;
 SELECT request_id FROM relay_guard.webhook_history WHERE type = 'of.alice';
 
+-- an id that would be more than a header is none
+BEGIN;
+SELECT relay_guard.assume('alice', request_id => E'req\r\nx-forged: 1') IS NOT NULL AS assumed;
+SELECT relay_guard.webhook_send('forged', '{}') IS NOT NULL AS sent;
+COMMIT;
+SELECT request_id IS NULL AS none FROM relay_guard.webhook_history WHERE type = 'forged';
+-- as much as a gateway may have to hold for each that is under way
+SELECT relay_guard.webhook_send('large', to_jsonb(repeat('x', 262144 - 65))) IS NOT NULL AS sent;
+SELECT octet_length(body) FROM relay_guard.webhook_message WHERE type = 'large';
+SELECT relay_guard.webhook_send('large', to_jsonb(repeat('x', 262144 - 64)));
+SELECT relay_guard.webhook_send(repeat('x', 256), '{}');
+
 -- what is over is deleted after thirty days; what waits is not, unless its endpoint is disabled
 TRUNCATE relay_guard.webhook_message CASCADE;
 SELECT count(relay_guard.webhook_send(t, '{}')) FROM unnest('{delivered,failed,waiting}'::text[]) t;

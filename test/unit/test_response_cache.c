@@ -31,7 +31,8 @@ request_of(const char *path, const char *query, const char *name, const char *va
 static RgHeldBody *
 add_sized(const RgRequest *request, const char *validator, size_t len)
 {
-	return rg_response_cache_add(cache, request, rg_slice_of(validator), rg_slice(body, len));
+	return rg_response_cache_add(cache, request, rg_slice_of(validator), rg_slice(body, len),
+								 rg_slice(NULL, 0));
 }
 
 static void
