@@ -56,28 +56,42 @@ refuse_size(RgViolation *violation)
 	return false;
 }
 
+/* Steps on until the text ends, or is deeper or has more values than it may. */
+static size_t
+count_values(Scan *scan, size_t most)
+{
+	size_t		values = 1;
+
+	while (scan->at < scan->end && scan->depth <= RG_JSON_MAX_DEPTH && values <= most)
+	{
+		char		c = step(scan);
+
+		values += c == ',' || c == '[' || c == '{';
+	}
+	return values;
+}
+
 /*
  * Every value costs some 100 bytes once parsed, and every level a stack frame
- * of the parsers, here and in PostgreSQL: so both are counted first.  Whatever
- * the text is, a parser opens no more than what is counted.
+ * of the parsers, here and in PostgreSQL: so both are counted first.
  */
 static bool
 check_bounds(RgSlice text, RgViolation *violation)
 {
 	Scan		scan = {text.data, text.data + text.len, 0};
-	size_t		values = 1;
+	size_t		values = count_values(&scan, RG_JSON_MAX_VALUES);
 
-	while (scan.at < scan.end)
-	{
-		char		c = step(&scan);
+	if (scan.depth > RG_JSON_MAX_DEPTH)
+		return refuse_depth(violation);
+	return values <= RG_JSON_MAX_VALUES || refuse_size(violation);
+}
 
-		values += c == ',' || c == '[' || c == '{';
-		if (scan.depth > RG_JSON_MAX_DEPTH)
-			return refuse_depth(violation);
-		if (values > RG_JSON_MAX_VALUES)
-			return refuse_size(violation);
-	}
-	return true;
+bool
+rg_json_bounded(RgSlice text, size_t most_values)
+{
+	Scan		scan = {text.data, text.data + text.len, 0};
+
+	return count_values(&scan, most_values) <= most_values && scan.depth <= RG_JSON_MAX_DEPTH;
 }
 
 static const char *

@@ -27,6 +27,12 @@ extern struct json_t *rg_json_parse(RgSlice text, RgViolation *violation)
 			__attribute__((warn_unused_result));
 
 /*
+ * Is the text no deeper, and made of no more values, than that?  It need not be JSON;
+ * whatever it is, a parser opens no more than what is counted.
+ */
+extern bool rg_json_bounded(RgSlice text, size_t most_values);
+
+/*
  * Walks the members of the object that text is, which rg_json_parse() has
  * accepted: *offset starts at 0; *value becomes the text of the next member's
  * value, in the order of the document.  False after the last.

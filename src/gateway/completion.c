@@ -96,7 +96,11 @@ log_left(const RgExchange *exchange, RgSlice route)
 	rg_response_log(exchange, &response, 0);
 }
 
-/* Of an answer as a whole the rest is waited for: it costs all the same. */
+/*
+ * Of an answer as a whole the rest is waited for: it costs all the same.  So is the usage
+ * of a stream that has said why it ends, for whoever leaves just then would not pay for
+ * what the model has thought unseen.
+ */
 void
 rg_completion_left(RgCompletion *call)
 {
@@ -105,7 +109,9 @@ rg_completion_left(RgCompletion *call)
 		.detail = RG_SLICE("the client left, and the model was stopped")
 	};
 
-	if ((call->order.stream || !call->asked) && end(call, RG_COUNT_COMPLETIONS_LEFT))
+	bool		stops = call->order.stream && call->finish_reason[0] == '\0';
+
+	if ((stops || !call->asked) && end(call, RG_COUNT_COMPLETIONS_LEFT))
 		rg_completion_end_badly(call, &problem);
 }
 

@@ -138,12 +138,11 @@ rg_completion_on_header(char *data, size_t size, size_t count, void *arg)
 static void
 note_finish(RgCompletion *call, RgSlice reason)
 {
-	size_t		len = reason.len < RG_FINISH_REASON_MAX ? reason.len : RG_FINISH_REASON_MAX - 1;
-
-	if (len == 0)
+	reason = rg_completion_take_piece(&reason, RG_FINISH_REASON_MAX - 1);
+	if (reason.len == 0)
 		return;
-	memcpy(call->finish_reason, reason.data, len);
-	call->finish_reason[len] = '\0';
+	memcpy(call->finish_reason, reason.data, reason.len);
+	call->finish_reason[reason.len] = '\0';
 }
 
 static void
@@ -151,7 +150,10 @@ note_chunk(RgCompletion *call, const RgCompletionChunk *chunk)
 {
 	call->produced += chunk->produced;
 	if (chunk->usage.known)
+	{
 		call->usage = chunk->usage;
+		call->counted = call->produced;
+	}
 	note_finish(call, chunk->finish_reason);
 }
 

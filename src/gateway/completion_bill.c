@@ -36,6 +36,7 @@ output_used(const RgCompletion *call)
 	return lesser(rg_completion_estimate(call->produced), order->max_output_tokens);
 }
 
+/* Some providers tell a usage before the end: what came behind it is estimated. */
 RgCompletionUsage
 rg_completion_used(const RgCompletion *call)
 {
@@ -43,7 +44,11 @@ rg_completion_used(const RgCompletion *call)
 		.input = call->order.input_tokens,.output = output_used(call)
 	};
 
-	return call->usage.known ? call->usage : used;
+	if (!call->usage.known)
+		return used;
+	used = call->usage;
+	used.output += rg_completion_estimate(call->produced - call->counted);
+	return used;
 }
 
 static bool

@@ -61,6 +61,7 @@ typedef struct RgCompletion
 	/* What it came to */
 	RgCompletionUsage usage;	/* as the provider says */
 	size_t		produced;		/* bytes */
+	size_t		counted;		/* of these the usage knows */
 	bool		whole;			/* an answer as a whole was understood */
 	char		finish_reason[RG_FINISH_REASON_MAX];	/* "": it goes on */
 

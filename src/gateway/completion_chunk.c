@@ -6,7 +6,13 @@
 
 #include <jansson.h>
 
+#include "json_body.h"
+
 #define BYTES_A_TOKEN 3
+
+/* What is parsed costs far more memory and time than it has bytes. */
+#define MAX_CHUNK_VALUES 50000
+#define MAX_WHOLE_VALUES 500000 /* with the probabilities of many tokens */
 #define MAX_DEPTH 16
 
 static RgSlice
@@ -87,12 +93,13 @@ read_choices(const json_t *root, const char *part, RgCompletionChunk *chunk)
 }
 
 static bool
-read_json(RgSlice text, const char *part, RgCompletionChunk *chunk)
+read_json(RgSlice text, const char *part, size_t most_values, RgCompletionChunk *chunk)
 {
 	const json_t *error;
 
 	memset(chunk, 0, sizeof *chunk);
-	chunk->json = json_loadb(text.data, text.len, JSON_ALLOW_NUL, NULL);
+	if (rg_json_bounded(text, most_values))
+		chunk->json = json_loadb(text.data, text.len, JSON_ALLOW_NUL, NULL);
 	if (!json_is_object(chunk->json))
 	{
 		rg_completion_chunk_free(chunk);
@@ -108,13 +115,13 @@ read_json(RgSlice text, const char *part, RgCompletionChunk *chunk)
 bool
 rg_completion_chunk_read(RgSlice text, RgCompletionChunk *chunk)
 {
-	return read_json(text, "delta", chunk);
+	return read_json(text, "delta", MAX_CHUNK_VALUES, chunk);
 }
 
 bool
 rg_completion_whole_read(RgSlice text, RgCompletionChunk *chunk)
 {
-	return read_json(text, "message", chunk);
+	return read_json(text, "message", MAX_WHOLE_VALUES, chunk);
 }
 
 void

@@ -38,7 +38,8 @@ typedef struct RgCompletionChunk
 
 /*
  * Read a chunk of a stream ("delta") and a whole answer ("message").  False when
- * that is no JSON object; then there is nothing to free.
+ * that is no JSON object, or one of more values than any answer has; then there is
+ * nothing to free.
  */
 extern bool rg_completion_chunk_read(RgSlice text, RgCompletionChunk *chunk)
 			__attribute__((warn_unused_result));

@@ -55,7 +55,10 @@ rg_completion_timeout_problem(void)
 	return problem;
 }
 
-/* What is wrong with the request, in the provider's words, unless they hold the key. */
+/*
+ * What is wrong with the request, in the provider's words, unless they hold the key, or
+ * its beginning where they were cut.
+ */
 static RgProblem
 refused(const RgCompletion *call)
 {
@@ -64,7 +67,8 @@ refused(const RgCompletion *call)
 	size_t		len = rg_completion_message(rg_growing_slice(&call->body), message);
 
 	problem.detail = rg_slice(message, len);
-	if (len == 0 || rg_provider_order_tells(&call->order, problem.detail))
+	if (len == 0 || rg_provider_order_tells(&call->order, problem.detail) ||
+		rg_provider_order_tells(&call->order, rg_growing_slice(&call->body)))
 		problem.detail = RG_SLICE("the provider of the model does not take the request");
 	return problem;
 }

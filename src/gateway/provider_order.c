@@ -9,6 +9,7 @@
 
 #include "proxy_order.h"
 
+#define MAX_ANSWERS 128			/* of one request, each with all the tokens */
 #define MIN_KEY 8				/* bytes of a word of a header that may be a
 								 * key */
 
@@ -60,9 +61,9 @@ check_headers(const RgProviderOrder *order)
 }
 
 static bool
-is_count(int64_t tokens)
+is_count(int64_t tokens, int64_t most)
 {
-	return tokens >= 0 && tokens <= RG_COMPLETION_MAX_TOKENS;
+	return tokens >= 0 && tokens <= most;
 }
 
 /* A client follows its events only as they come from the provider. */
@@ -79,7 +80,8 @@ check(const RgProviderOrder *order)
 		strlen(order->reservation) == RG_RESERVATION_LEN &&
 		order->connect_ms > 0 && order->answer_ms > 0 && order->idle_ms > 0 &&
 		order->max_response >= 0 && order->lease_ms > 0 &&
-		is_count(order->input_tokens) && is_count(order->max_output_tokens) &&
+		is_count(order->input_tokens, RG_COMPLETION_MAX_TOKENS) &&
+		is_count(order->max_output_tokens, MAX_ANSWERS * RG_COMPLETION_MAX_TOKENS) &&
 		check_events(order) && check_headers(order);
 }
 

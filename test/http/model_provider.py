@@ -14,9 +14,10 @@ class Provider:
     """OpenAI's chat completions over bare sockets. The content of the first message is a script, JSON:
 
     say: pieces of text; times: how often all of them; every: seconds before each; usage: [input, output], or null
-    for none; finish: the reason; status, headers, message, body: a refusal; hang: before the head; silence: seconds
-    behind the pieces; cut: no end; early: an end before the reason; whole: though a stream is asked for; error: in a
-    chunk's place; raw, fill: bytes before all events; done: false leaves [DONE] out."""
+    for none; finish: the reason; pause: seconds behind it; status, headers, message, body: a refusal; hang: before
+    the head; silence: seconds behind the pieces; cut: no end; early: an end before the reason; whole: though a stream
+    is asked for; error: in a chunk's place; raw, fill: bytes before all events; many: values in front of all others;
+    done: false leaves [DONE] out."""
 
     def __init__(self):
         self.listener = socket.create_server(("127.0.0.1", 0), backlog=512)
@@ -93,6 +94,8 @@ class Provider:
         self.head(client, 200, "Content-Type: text/event-stream; charset=utf-8", "Transfer-Encoding: chunked")
         if "raw" in script:
             self.chunk(client, script["raw"].encode() + b"x" * script.get("fill", 0))
+        if "many" in script:
+            self.data(client, '{"choices":[],"many":[%s0]}' % ("[]," * script["many"]))
         for piece in script.get("say", ["Hel", "lo"]) * script.get("times", 1):
             if script.get("every"):
                 self.wait(client, script["every"])
@@ -107,6 +110,8 @@ class Provider:
             client.sendall(b"0\r\n\r\n")
             return
         self.event(client, body, [{"index": 0, "delta": {}, "finish_reason": script.get("finish", "stop")}])
+        if "pause" in script:
+            time.sleep(script["pause"])
         usage = self.use(script)
         if usage and body.get("stream_options", {}).get("include_usage"):
             self.event(client, body, [], usage)
@@ -130,7 +135,8 @@ class Provider:
             raise
 
     def whole(self, client, body, script):
-        answer = script.get("raw") or json.dumps(
+        many = '{"choices":[],"many":[%s0]}' % ("[]," * script.get("many", 0))
+        answer = script.get("raw") or ("many" in script and many) or json.dumps(
             {"id": "chatcmpl-1", "object": "chat.completion", "created": 1, "model": body["model"], "usage": self.use(script),
              "choices": [{"index": 0, "message": {"role": "assistant", "content": "".join(script.get("say", ["Hel", "lo"]))},
                           "finish_reason": script.get("finish", "stop")}]})

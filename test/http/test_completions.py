@@ -18,6 +18,7 @@ USER = "completion-user"
 def provider():
     provider = Provider()
     yield provider
+    provider.listener.shutdown(socket.SHUT_RDWR)    # closing it would not wake who accepts
     provider.listener.close()
 
 

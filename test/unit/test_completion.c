@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "gateway/provider_order.h"
+#include "json_body.h"
 #include "tap.h"
 
 #define ID "01234567-0123-0123-0123-0123456789ab"
@@ -46,6 +47,35 @@ test_chunks(void)
 	rg_completion_chunk_free(&chunk);
 	ok(!rg_completion_chunk_read(RG_SLICE("[]"), &chunk) && !rg_completion_chunk_read(RG_SLICE(""), &chunk) &&
 	   !rg_completion_chunk_read(RG_SLICE("{\"choices\":"), &chunk), "what is no object is none");
+}
+
+/* "[[],[],…]" in an object */
+static bool
+is_read(int count, bool (*read) (RgSlice text, RgCompletionChunk *chunk))
+{
+	static char body[2000000];
+	RgCompletionChunk chunk;
+	size_t		len = sprintf(body, "{\"a\":[0");
+	bool		taken;
+
+	for (int i = 0; i < count; i++)
+		len += sprintf(body + len, ",[]");
+	len += sprintf(body + len, "]}");
+	taken = read(rg_slice(body, len), &chunk);
+	if (taken)
+		rg_completion_chunk_free(&chunk);
+	return taken;
+}
+
+static void
+test_bounds(void)
+{
+	char		body[256];
+
+	ok(is_read(20000, rg_completion_chunk_read) && !is_read(60000, rg_completion_chunk_read), "a chunk has so many values");
+	ok(is_read(240000, rg_completion_whole_read) && !is_read(260000, rg_completion_whole_read), "an answer as a whole has more");
+	memset(body, '[', sizeof body);
+	ok(!rg_json_bounded(rg_slice(body, 65), 1000) && rg_json_bounded(rg_slice(body, 64), 1000), "nothing is nested without end");
 }
 
 static bool
@@ -218,6 +248,7 @@ int
 main(void)
 {
 	test_chunks();
+	test_bounds();
 	test_usage();
 	test_messages();
 	test_pieces();

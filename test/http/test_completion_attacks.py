@@ -1,0 +1,104 @@
+"""Providers and clients that mean ill, or are broken: what is charged, what is told, and what it costs the gateway."""
+import json
+import time
+
+import pytest
+
+from conftest import running, wait_until
+from model_provider import KEY, Provider, add_provider, chat, remove_provider
+from test_completions import Billed, ask, leave, new_token, open_stream, problem
+
+USER = "attacked-user"
+
+
+def early_usage(output):
+    return 'data: {"choices":[],"usage":{"prompt_tokens":7,"completion_tokens":%d}}\n\n' % output
+
+
+@pytest.fixture(scope="module")
+def provider():
+    provider = Provider()
+    yield provider
+    provider.listener.close()
+
+
+@pytest.fixture(scope="module")
+def world(postgres, provider):
+    add_provider(postgres, f"http://127.0.0.1:{provider.port}/v1")
+    yield postgres
+    remove_provider(postgres)
+
+
+@pytest.fixture(scope="module")
+def front(postgres, world):
+    with running(postgres.url("relay_gateway"), WORKERS=1) as gateway:
+        wait_until(gateway.is_ready, what="readiness")
+        yield gateway
+
+
+@pytest.fixture(scope="module")
+def token(world):
+    return new_token(world, USER)
+
+
+@pytest.fixture
+def bill(world):
+    with Billed(world, USER) as billed:
+        yield billed
+
+
+# A usage of the beginning is not that of the end
+def test_what_comes_behind_the_usage_is_charged_too(front, token, bill):
+    open_stream(front, *chat(token=token, raw=early_usage(2), say=["abcdef"] * 10, cut=True)).rest()
+    assert bill.ends() == [("settle", 7, 22)]
+
+
+# Whoever has the answer, but leaves before the usage, does not get what the model thought unseen for nothing
+@pytest.mark.parametrize("shape", ["openai", "events"])
+def test_leaving_between_the_reason_and_the_usage_is_charged_by_the_usage(front, token, bill, shape):
+    stream = open_stream(front, *chat(shape, token=token, usage=[7, 900], pause=0.5))
+    stream.until("stop" if shape == "openai" else "lo")
+    time.sleep(0.1)
+    leave(stream)
+    assert bill.ends() == [("settle", 7, 900)]
+
+
+def test_a_key_that_is_cut_is_not_told_either(front, token):
+    answer = ask(front, *chat(token=token, status=400, message="x" * 285 + " " + KEY))
+    assert problem(answer) == (400, "completion_refused") and KEY[:8] not in answer.body.decode()
+
+
+def test_a_long_reason_to_end_is_cut_between_characters(front, token, bill):
+    stream = open_stream(front, *chat("events", token=token, finish="\u00e9" * 70)).rest()
+    assert json.loads(stream.events()[-1]["data"])["finish_reason"] == "\u00e9" * 31
+    bill.ends()
+
+
+# Else the order is malformed, and what nobody has asked for is charged
+def test_as_many_tokens_as_a_model_and_n_allow_can_be_ordered(front, world, token, bill):
+    world.sql("""UPDATE relay_guard.model SET max_output_tokens = 1000000000 WHERE name = 'fake';
+                 UPDATE relay_guard.budget_policy SET hard = 1000000000000 WHERE name = 'fake'""")
+    try:
+        assert ask(front, *chat(stream=False, token=token, more={"n": 128})).status == 200
+        assert bill.ends() == [("settle", 7, 9)]
+    finally:
+        world.sql("""UPDATE relay_guard.model SET max_output_tokens = 1000 WHERE name = 'fake';
+                     UPDATE relay_guard.budget_policy SET hard = 1000000000 WHERE name = 'fake'""")
+
+
+def peak_memory(gateway):
+    """Bytes."""
+    worker, = gateway.workers()
+    with open(f"/proc/{worker}/status") as status:
+        return int(next(line for line in status if line.startswith("VmHWM")).split()[1]) * 1024
+
+
+# 8 MB of empty lists are some 300 MB of values
+def test_an_answer_of_too_many_values_is_none(front, world, token, bill):
+    world.sql("UPDATE relay_guard.upstream SET max_response = 8000000 WHERE name = 'fake'")
+    before = peak_memory(front)
+    answer = ask(front, *chat("reply", token=token, many=2600000))
+    assert problem(answer) == (502, "upstream_failed") and bill.ends()[0][0] == "settle"
+    stream = open_stream(front, *chat("openai", token=token, many=300000)).rest()
+    assert '"upstream_failed"' in stream.text.decode()
+    assert peak_memory(front) - before < 64 << 20
