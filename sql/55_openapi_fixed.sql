@@ -110,9 +110,9 @@ BEGIN
 		'description', coalesce(relay_guard.status_title(status), 'No request that can be served') || ': ' || p.codes,
 		'headers', relay_guard.openapi_headers('{X-Request-ID}' || headers),
 		'content', CASE WHEN openai THEN json_build_object('application/json', json_build_object(
-			'schema', json_build_object('allOf', json_build_array(
-				json_build_object('$ref', '#/components/schemas/OpenAIError'),
-				json_build_object('type', 'object', 'properties', json_build_object('error',
+			'schema', json_build_object('type', 'object', 'required', json '["error"]', 'properties', json_build_object('error',
+				json_build_object('allOf', json_build_array(
+					json_build_object('$ref', '#/components/schemas/OpenAIError'),
 					json_build_object('type', 'object', 'properties', json_build_object('code', json_build_object('enum', p.list))))))),
 			'examples', p.examples))
 		ELSE json_build_object('application/problem+json', json_build_object(
@@ -203,19 +203,14 @@ RETURN json_strip_nulls($json$ {
 "OpenAIError": {
 	"type": "object",
 	"description": "Why a request was refused, as OpenAI's API tells it.",
-	"required": ["error"],
-	"properties": {"error": {
-		"type": "object",
-		"required": ["message", "type", "param", "code"],
-		"additionalProperties": false,
-		"properties": {
-			"message": {"type": "string", "description": "What is wrong here and what to do about it, for people."},
-			"type": {"type": "string", "enum": ["invalid_request_error", "authentication_error", "permission_error", "not_found_error",
-				"rate_limit_error", "insufficient_quota", "server_error"]},
-			"param": {"type": ["string", "null"], "description": "Which value is wrong, as in messages[0].content."},
-			"code": {"type": "string", "pattern": "^[a-z0-9_]+$", "description": "What happened, for programs."}
-		}
-	}}
+	"required": ["message", "type", "param", "code"],
+	"properties": {
+		"message": {"type": "string", "description": "What is wrong here and what to do about it, for people."},
+		"type": {"type": "string", "enum": ["invalid_request_error", "authentication_error", "permission_error", "not_found_error",
+			"rate_limit_error", "insufficient_quota", "server_error"]},
+		"param": {"type": ["string", "null"], "description": "Which value is wrong, as in messages[0].content."},
+		"code": {"type": "string", "pattern": "^[a-z0-9_]+$", "description": "What happened, for programs."}
+	}
 },
 "Health": {
 	"type": "object",

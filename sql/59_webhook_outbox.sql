@@ -23,7 +23,7 @@ COMMENT ON COLUMN webhook_endpoint.name IS 'What people call it; its secrets are
 COMMENT ON COLUMN webhook_endpoint.url IS 'Where it listens. Gateways send to https and to public addresses, unless they are told otherwise.';
 COMMENT ON COLUMN webhook_endpoint.types IS 'The types of messages it gets; {}: all.';
 COMMENT ON COLUMN webhook_endpoint.workspace IS 'Whose messages it gets; NULL: everybody''s, and those of no workspace.';
-COMMENT ON COLUMN webhook_endpoint.timeout IS 'How long an attempt may take, from the connection to the answer''s end.';
+COMMENT ON COLUMN webhook_endpoint.timeout IS 'How long an attempt may take, from the name''s resolution to the answer''s head.';
 COMMENT ON COLUMN webhook_endpoint.disabled_at IS 'From when on it gets no more messages, and those that wait are not sent; webhook_enable() ends that.';
 COMMENT ON COLUMN webhook_endpoint.disabled_reason IS 'Why, where the endpoint itself has asked for it with the status 410.';
 

@@ -69,7 +69,7 @@ const content = answer => Object.entries(resolve(answer).content ?? {})[0] ?? []
 
 function isProblem(answer) {
 	const [type, media] = content(answer);
-	return type === "application/problem+json" || media?.schema?.allOf?.[0]?.$ref === "#/components/schemas/OpenAIError";
+	return type === "application/problem+json" || media?.schema?.properties?.error?.allOf?.[0]?.$ref === "#/components/schemas/OpenAIError";
 }
 
 // Schemas

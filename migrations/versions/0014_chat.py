@@ -63,7 +63,7 @@ NEVER_MISSING = {"404": None}
 MODEL = described("which of GET /v1/models; without it the one whose output costs least",
                   or_null(text(minLength=1, maxLength=128)))
 ROLES = ["system", "developer", "user", "assistant", "tool", "function"]
-MESSAGES = array(anything("role", role=text(enum=ROLES), content={"type": ["string", "array", "null"]}),
+MESSAGES = array(anything("role", role=text(enum=ROLES), content={"type": ["string", "array", "null"], "items": OBJECT}),
                  minItems=1, maxItems=2000)
 
 # What has no price of its own: no service tiers, no searches, no audio

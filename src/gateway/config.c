@@ -19,6 +19,7 @@
 #include "env_file.h"
 #include "http1.h"
 #include "keys_fetch.h"
+#include "lane.h"
 #include "log.h"
 #include "session_config.h"
 #include "tls.h"
@@ -72,8 +73,8 @@ static const Setting settings[] = {
 	"how the gateway's role connects; empty: as libpq's environment says"},
 	{"DB_READ_CONNECTIONS", NUMBER, FIELD(read_connections), "2", 1, 8,
 	"connections of a worker for GET and HEAD"},
-	{"DB_WRITE_CONNECTIONS", NUMBER, FIELD(write_connections), "0", 0, 16,
-	"connections of a worker for the other methods; 0 for 16 of all workers, and 2 at least"},
+	{"DB_WRITE_CONNECTIONS", NUMBER, FIELD(write_connections), "0", 0, RG_LANE_MAX,
+	"connections of a worker for the other methods; 0 for 32 of all workers: 2 to 16 each"},
 	{"DB_SLOW_CONNECTIONS", NUMBER, FIELD(slow_connections), "2", 1, 8,
 	"connections of a worker for routes that are marked slow"},
 	{"DB_PIPELINE_DEPTH", NUMBER, FIELD(pipeline_depth), "16", 1, 32,
@@ -359,8 +360,10 @@ derive_workers(RgConfig *config)
 static void
 derive_write_connections(RgConfig *config)
 {
-	int64_t		share = 16 / config->workers;
+	int64_t		share = 32 / config->workers;
 
+	if (share > RG_LANE_MAX)
+		share = RG_LANE_MAX;
 	if (config->write_connections == 0)
 		config->write_connections = share < 2 ? 2 : share;
 }

@@ -74,7 +74,7 @@ class Postgres:
         with open(self.data / "postgresql.conf", "a") as conf:
             conf.write((ROOT / "test/server.conf").read_text())
             conf.write(f"relay_guard.keyring_file = '{self.keyring}'\n"
-                       "relay_guard.databases = 'relay'\nmax_connections = 120\n")
+                       "relay_guard.databases = 'relay'\nmax_connections = 200\n")
 
     @property
     def data(self):

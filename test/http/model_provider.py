@@ -13,9 +13,10 @@ PATH = "/test/completion/"
 class Provider:
     """OpenAI's chat completions over bare sockets. The content of the first message is a script, JSON:
 
-    say: pieces of text; times: how often all of them; every: seconds before each; usage: [input, output], or null for none; finish: the
-    reason; pause: seconds behind it; status, headers, message, body: a refusal; hang: before the head; silence: seconds behind the pieces;
-    cut: no end; error: in a chunk's place; raw, fill: bytes before all events; many: values in front of all others;
+    say: pieces of text; times: how often all of them; every: seconds before each; usage: [input, output], or null
+    for none; finish: the reason; pause: seconds behind it; status, headers, message, body: a refusal; hang: before
+    the head; silence: seconds behind the pieces; cut: no end; early: an end before the reason; whole: though a stream
+    is asked for; error: in a chunk's place; raw, fill: bytes before all events; many: values in front of all others;
     done: false leaves [DONE] out."""
 
     def __init__(self):
@@ -62,7 +63,7 @@ class Provider:
             self.wait(client, script["hang"])
         if "status" in script:
             self.refuse(client, script)
-        elif body.get("stream"):
+        elif body.get("stream") and not script.get("whole"):
             self.stream(client, body, script)
         else:
             self.whole(client, body, script)
@@ -104,6 +105,9 @@ class Provider:
         if "error" in script:
             self.data(client, json.dumps({"error": script["error"]}))
         if script.get("cut"):
+            return
+        if script.get("early"):
+            client.sendall(b"0\r\n\r\n")
             return
         self.event(client, body, [{"index": 0, "delta": {}, "finish_reason": script.get("finish", "stop")}])
         if "pause" in script:

@@ -48,11 +48,9 @@ class Document:
         """The codes that the operation names for a status; None where that has no problems."""
         named = operation["responses"].get(str(status))
         content = self.resolve(named)["content"] if named else {}
-        parts = [part for media in content.values() for part in media.get("schema", {}).get("allOf", [])]
-        if not parts:
-            return None
-        said = parts[1]["properties"]
-        return set(said.get("error", {"properties": said})["properties"]["code"]["enum"])
+        schemas = [media.get("schema", {}) for media in content.values()]
+        parts = [part for schema in schemas for part in schema.get("properties", {}).get("error", schema).get("allOf", [])]
+        return set(parts[1]["properties"]["code"]["enum"]) if parts else None
 
     def closed(self, schema):
         """The schema with nothing beside what it names."""

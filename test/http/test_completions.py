@@ -9,7 +9,7 @@ import time
 import pytest
 
 from conftest import Connection, running, wait_until
-from model_provider import KEY, PATH, Provider, Stream, add_provider, chat, parse_events, remove_provider
+from model_provider import KEY, PATH, Provider, Stream, add_provider, chat, remove_provider
 
 USER = "completion-user"
 
@@ -18,6 +18,7 @@ USER = "completion-user"
 def provider():
     provider = Provider()
     yield provider
+    provider.listener.shutdown(socket.SHUT_RDWR)    # closing it would not wake who accepts
     provider.listener.close()
 
 
@@ -33,6 +34,16 @@ def front(postgres, world):
     with running(postgres.url("relay_gateway"), WORKERS=1, DRAIN_TIMEOUT="5s", http_proxy="http://127.0.0.1:9") as gateway:
         wait_until(gateway.is_ready, what="readiness")
         yield gateway
+
+
+@pytest.fixture
+def short(world):
+    """A lease of two seconds."""
+    world.sql("ALTER DATABASE relay SET relay_guard.completion_grace = '1s'")
+    world.sql("UPDATE relay_guard.upstream SET connect_timeout = '0.2 s', answer_timeout = '0.2 s', idle_timeout = '0.6 s' WHERE name = 'fake'")
+    yield
+    world.sql("ALTER DATABASE relay RESET relay_guard.completion_grace")
+    world.sql("UPDATE relay_guard.upstream SET connect_timeout = '1 s', answer_timeout = '1 s', idle_timeout = '1 s' WHERE name = 'fake'")
 
 
 @pytest.fixture(scope="module")
@@ -185,8 +196,12 @@ def leave(stream):
     stream.connection.reset()
 
 
+def end_its_side(stream):
+    stream.connection.socket.shutdown(socket.SHUT_WR)
+
+
 # budget: "streaming client leaves: unbilled" (litellm#14457, #6633)
-@pytest.mark.parametrize("how", [leave, lambda stream: stream.connection.socket.shutdown(socket.SHUT_WR)], ids=["reset", "half-closed"])
+@pytest.mark.parametrize("how", [leave, end_its_side])
 @pytest.mark.parametrize("shape", ["openai", "events"])
 def test_a_client_that_leaves_ends_the_stream_and_pays_for_what_was_made(front, world, provider, token, bill, shape, how):
     stream = open_stream(front, *chat(shape, token=token, say=["abcdef", "ghi", "jk"], silence=9))
@@ -202,11 +217,16 @@ def test_a_client_that_leaves_ends_the_stream_and_pays_for_what_was_made(front, 
         assert error[1] == "error" and json.loads(error[2])["code"] == "client_left"
 
 
-def test_an_answer_as_a_whole_is_paid_for_though_its_client_has_left(front, provider, token, bill):
-    connection = front.connect()
+@pytest.mark.parametrize("how", ["reset", "half-closed"])
+def test_an_answer_as_a_whole_is_paid_for_though_its_client_has_left(front, provider, token, bill, how):
+    connection, before = front.connect(), len(provider.bodies)
     connection.request(*chat(stream=False, token=token, hang=0.5, usage=[5, 6]))
-    wait_until(lambda: provider.active > 0)
-    connection.reset()
+    wait_until(lambda: len(provider.bodies) > before)
+    if how == "reset":
+        connection.reset()
+    else:
+        connection.socket.shutdown(socket.SHUT_WR)
+        assert connection.is_closed()
     assert bill.ends() == [("settle", 5, 6)]
 
 
@@ -277,8 +297,8 @@ def test_a_reason_is_cut(front, token):
 
 
 # stream: "error after the 200 as HTML" (nginx#1505, any-llm#847)
-@pytest.mark.parametrize("script", [{"cut": True}, {"silence": 3}, {"error": {"message": KEY}}, {"raw": "data: {\n\n"}, {"raw": "data: ", "fill": 1100000},
-                                    {"raw": "data: 7\n\n"}], ids=["cut", "silent", "error", "no-json", "long-line", "no-object"])
+@pytest.mark.parametrize("script", [{"cut": True}, {"early": True}, {"silence": 3}, {"error": {"message": KEY}}, {"raw": "data: {\n\n"}, {"raw": "data: ", "fill": 1100000},
+                                    {"raw": "data: 7\n\n"}], ids=["cut", "early", "silent", "error", "no-json", "long-line", "no-object"])
 @pytest.mark.parametrize("shape", ["openai", "events"])
 def test_what_breaks_after_the_200_is_told_in_the_stream(front, world, token, bill, shape, script):
     stream = open_stream(front, *chat(shape, token=token, **script)).rest()
@@ -313,6 +333,23 @@ def test_a_provider_that_does_not_answer_is_504_and_paid_for(front, token, bill,
 def test_an_answer_that_is_none_is_502_and_paid_for(front, token, bill, script):
     answer = ask(front, *chat("reply", token=token, **script))
     assert problem(answer) == (502, "upstream_failed") and bill.ends()[0][0::2] == ("settle", 1000)
+
+
+def test_a_provider_that_was_asked_for_a_stream_and_sends_none_is_502(front, token, bill):
+    assert problem(ask(front, *chat(token=token, whole=True))) == (502, "upstream_failed")
+    (kind, input_tokens, output_tokens), = bill.ends()
+    assert kind == "settle" and input_tokens >= 8 and output_tokens == 0
+
+
+@pytest.mark.skipif("RG_LONG" not in os.environ, reason="takes half a minute")
+@pytest.mark.parametrize("shape", ["openai", "events"])
+def test_silence_is_filled_with_comments(front, world, token, bill, shape):
+    world.sql("UPDATE relay_guard.upstream SET idle_timeout = '30 s' WHERE name = 'fake'")
+    try:
+        stream = open_stream(front, *chat(shape, token=token, silence=17)).rest()
+    finally:
+        world.sql("UPDATE relay_guard.upstream SET idle_timeout = '1 s' WHERE name = 'fake'")
+    assert stream.whole and b"\n\n: ping\n\n" in stream.text and bill.ends() == [("settle", 7, 9)]
 
 
 @pytest.mark.parametrize("url, code", [("http://127.0.0.1:1", "upstream_unreachable"), ("http://nowhere.invalid", "upstream_unreachable"),
@@ -436,58 +473,51 @@ def kill_worker(gateway):
 
 
 # budget: "reservations leak" (litellm#27639, #30460, #40050)
-def test_a_worker_that_dies_leaves_what_was_reserved_to_be_charged(start, world):
+def test_a_worker_that_dies_leaves_what_was_reserved_to_be_charged(start, world, short):
     gateway, user = start(WORKERS=1), "killed"
-    token = new_token(world, user)
-    world.sql("ALTER DATABASE relay SET relay_guard.completion_grace = '1s'")
-    try:
-        wait_until(lambda: world.sql("SHOW relay_guard.completion_grace", user="relay_gateway") == [("1s",)])
-        gateway.end()
-        gateway.start()
-        wait_until(gateway.is_ready)
-        with Billed(world, user) as bill:
-            stream = open_stream(gateway, *chat(token=token, silence=9)).until("lo")
-            kill_worker(gateway)
-            assert not stream.rest().whole
-            (kind, _, _), = bill.ends(seconds=20)
-        assert kind == "expire"
-        spent, held = world.sql(f"SELECT sum(spent), sum(reserved) FROM relay_guard.usage_ledger WHERE user_id = '{user}'")[0]
-        assert spent > 1000 and held == 0
-    finally:
-        world.sql("ALTER DATABASE relay RESET relay_guard.completion_grace")
+    with Billed(world, user) as bill:
+        stream = open_stream(gateway, *chat(token=new_token(world, user), silence=9)).until("lo")
+        kill_worker(gateway)
+        assert not stream.rest().whole
+        (kind, _, _), = bill.ends(seconds=20)
+    assert kind == "expire"
+    spent, held = world.sql(f"SELECT sum(spent), sum(reserved) FROM relay_guard.usage_ledger WHERE user_id = '{user}'")[0]
+    assert spent > 1000 and held == 0
 
 
-def test_a_stream_that_outlasts_its_lease_keeps_it(start, world):
-    user = "long"
-    world.sql("ALTER DATABASE relay SET relay_guard.completion_grace = '1s'")
-    try:
-        gateway = start(WORKERS=1)
-        with Billed(world, user) as bill:
-            open_stream(gateway, *chat(token=new_token(world, user), say=["abc"] * 12, every=0.5)).rest()
-            assert bill.ends() == [("settle", 7, 9)]
-    finally:
-        world.sql("ALTER DATABASE relay RESET relay_guard.completion_grace")
+def test_a_stream_that_outlasts_its_lease_keeps_it(start, world, short):
+    gateway, user = start(WORKERS=1), "long"
+    with Billed(world, user) as bill:
+        open_stream(gateway, *chat(token=new_token(world, user), say=["abc"] * 8, every=0.4)).rest()
+        assert bill.ends() == [("settle", 7, 9)]
+    assert world.sql(f"SELECT count(*) FROM relay_guard.usage_ledger WHERE user_id = '{user}' AND kind = 'extend'")[0][0] >= 2
 
 
 # budget: "spend lost at shutdown" (litellm#34805, #38157, #35531)
-def test_a_gateway_that_is_stopped_says_so_in_the_stream_and_settles(start, world):
+def test_a_gateway_that_is_stopped_says_so_in_the_stream_and_settles(start, world, provider):
     gateway, user = start(WORKERS=1, DRAIN_TIMEOUT="5s"), "stopped"
     token = new_token(world, user)
+    before = len(provider.bodies)
     with Billed(world, user) as bill:
         openai = open_stream(gateway, *chat(token=token, silence=9)).until("lo")
         events = open_stream(gateway, *chat("events", token=token, silence=9)).until("lo")
         whole = gateway.connect()
-        whole.request(*chat("reply", token=token, hang=0.7, usage=[5, 6]))
+        whole.request(*chat("reply", token=token, hang=0.4, usage=[5, 6]))
         wait_until(lambda: reserved(world, user) == 3)
-        time.sleep(0.1)
+        without_client = gateway.connect()
+        without_client.request(*chat("reply", token=token, hang=0.8, usage=[7, 8]))
+        wait_until(lambda: len(provider.bodies) == before + 4)
+        without_client.reset()
         stopped = threading.Thread(target=gateway.end)
         stopped.start()
         assert json.loads(openai.rest().data()[-1])["error"]["code"] == "unavailable" and openai.whole
         assert events.rest().events()[-1]["event"] == "error" and events.whole
         assert whole.read().json()["reply"] == "Hello"
+        for connection in openai.connection, events.connection, whole:
+            connection.close()
         stopped.join()
-        settled = bill.ends(3, seconds=0.5)
-        assert [kind for kind, *_ in settled] == ["settle"] * 3 and settled[2] == ("settle", 5, 6)
+        settled = bill.ends(4, seconds=0.5)
+        assert [kind for kind, *_ in settled] == ["settle"] * 4 and settled[2:] == [("settle", 5, 6), ("settle", 7, 8)]
     assert has_ended(world, completion_id(events))
 
 
@@ -502,10 +532,9 @@ def test_the_limit_of_a_worker_is_503_and_costs_nothing(start, world):
         assert sorted(kind for kind, *_ in bill.ends(2)) == ["release", "settle"]
 
 
-def test_while_the_database_is_away_streams_go_on_and_are_settled_once(start, postgres, world):
+def test_while_the_database_is_away_streams_go_on_and_are_settled_once(start, postgres, world, provider):
     gateway, user = start(WORKERS=1), "away"
     token = new_token(world, user)
-    world.sql("UPDATE relay_guard.upstream SET idle_timeout = '9 s' WHERE name = 'fake'")
     before = len(ends(world, user))
     openai = open_stream(gateway, *chat(token=token, say=["ab"] * 6, every=0.3, usage=[5, 6])).until("ab")
     events = open_stream(gateway, *chat("events", token=token, say=["ab"] * 6, every=0.3, usage=[5, 6])).until("ab")

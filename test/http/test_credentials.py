@@ -98,7 +98,7 @@ def test_keys_and_tokens_are_in_no_log(postgres, gateway):
     token = new_token(postgres, "logged")
     asked = [{"X-API-Key": key}, {"X-API-Key": "rgk_never-registered-but-secret-all-the-same"}, bearer(token)]
     for n, headers in enumerate(asked):
-        gateway.get("/test/as/user" if headers is asked[-1] else "/test/as/api_key", {**headers, "X-Request-ID": f"secret-{n}"})
-    lines = json.dumps(gateway.access_log(*(f"secret-{n}" for n in range(len(asked))))) + gateway.errors() + (postgres.dir / "log").read_text()
+        gateway.get("/test/as/user" if headers is asked[-1] else "/test/as/api_key", {**headers, "X-Request-ID": f"presented-{n}"})
+    lines = json.dumps(gateway.access_log(*(f"presented-{n}" for n in range(len(asked))))) + gateway.errors() + (postgres.dir / "log").read_text()
     for secret in key, token, "never-registered":
         assert secret not in lines

@@ -120,7 +120,7 @@ def test_whoever_asks_after_a_commit_sees_it_on_every_gateway(gateways, postgres
     # Only what was invalidated has changed: without that the bodies are the held ones
     postgres.sql("UPDATE relay.many_value SET v = 100 WHERE id = 1")
     held = [answer.body for answer in everywhere(gateways, "/many/value", times=3)]
-    assert held.count(b"8") > len(held) / 2
+    assert b"8" in held                     # a worker that was not asked since has none to hold
     postgres.sql("SELECT relay_guard.cache_invalidate('*')")
     assert {answer.body for answer in everywhere(gateways, "/many/value")} == {b"100"}
 

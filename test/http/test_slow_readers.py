@@ -74,9 +74,11 @@ def test_the_slowest_reader_is_cut_off_first(launch):
     gateway = launch(MAX_OUTPUT_MEMORY="12M")
     with contextlib.ExitStack() as stack:
         steady, asleep = (stack.enter_context(contextlib.closing(Reader(gateway, 7 * MEGABYTE))) for _ in range(2))
-        deadline = time.monotonic() + 1.5
-        while time.monotonic() < deadline:
+        wait_until(lambda: scrape(gateway).get("relay_connections", state="write") == 2, what="two answers")
+        deadline, reads = time.monotonic() + 1.5, 0
+        while time.monotonic() < deadline or reads < 60:
             steady.read(32768)
+            reads += 1
             time.sleep(0.02)
         assert scrape(gateway).get("relay_readers_cut_off_total", reason="memory") == 0
         third = stack.enter_context(contextlib.closing(Reader(gateway, 7 * MEGABYTE)))
