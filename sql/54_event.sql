@@ -122,12 +122,19 @@ COMMENT ON FUNCTION event_wait(bigint) IS
 'Waits up to 5 s for streams of this database to have news; seen is what the call before returned, 0 for the first. everything: look at all streams, for this does not know.';
 
 -- In each stream the oldest first; a stream that is being appended to is left for the next time.
+-- A completion takes an hour at most: one that has said nothing for longer, and has not ended,
+-- is of a gateway that died when it had settled, and nobody else would tell who follows it.
 CREATE FUNCTION event_expire(rows int DEFAULT 1000) RETURNS int
 LANGUAGE plpgsql VOLATILE STRICT SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
     events int;
     streams int;
+    broken int;
 BEGIN
+    PERFORM relay_guard.completion_abandon(substr(s.name, 12)::uuid) FROM relay_guard.event_stream s
+    WHERE s.ended_at IS NULL AND s.name ~ '^completion/[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$'
+      AND s.changed_at < clock_timestamp() - interval '70 minutes' LIMIT rows;
+    GET DIAGNOSTICS broken = ROW_COUNT;
     WITH old AS (
         SELECT o.stream, max(o.id) AS id
         FROM (SELECT e.stream, e.id FROM relay_guard.event e
@@ -151,7 +158,7 @@ BEGIN
         DELETE FROM relay_guard.event_stream s USING old WHERE s.number = old.number RETURNING 1
     )
     SELECT count(*) INTO streams FROM gone;
-    RETURN greatest(events, streams);
+    RETURN greatest(events, streams, broken);
 END $$;
 COMMENT ON FUNCTION event_expire(int) IS
 'Deletes events older than an hour, and streams that ended or had none for a day; returns how many there were, about as many as it may at most. A worker calls it where relay_guard.databases names the database.';

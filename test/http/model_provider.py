@@ -13,11 +13,11 @@ PATH = "/test/completion/"
 class Provider:
     """OpenAI's chat completions over bare sockets. The content of the first message is a script, JSON:
 
-    say: pieces of text; times: how often all of them; every: seconds before each; usage: [input, output], or null
-    for none; finish: the reason; pause: seconds behind it; status, headers, message, body: a refusal; hang: before
-    the head; think: seconds behind it; silence: seconds behind the pieces; cut: no end; early: an end before the reason; whole: though a stream
-    is asked for; error: in a chunk's place; raw, fill: bytes before all events; many: values in front of all others;
-    done: false leaves [DONE] out."""
+    say: pieces of text; times: how often all of them; every: seconds before each; usage: [input, output], or null for
+    none; finish: the reason; pause: seconds behind it; status, headers, message, body: a refusal; hang: before the
+    head; think: seconds behind it; silence: seconds behind the pieces; cut: no end; early: an end before the reason;
+    whole: though a stream is asked for; error: in a chunk's place; raw, fill: bytes before all events; many: values
+    in front of all others; done: false leaves [DONE] out."""
 
     def __init__(self):
         self.listener = socket.create_server(("127.0.0.1", 0), backlog=512)

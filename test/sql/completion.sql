@@ -187,6 +187,16 @@ SELECT relay_guard.completion_events(:number, :'token', '{a,1}', false) AS last;
 SELECT relay_guard.completion_abandon(:'id');
 SELECT relay_guard.completion_abandon(:'id');
 SELECT last_id, ended, id, event, data FROM relay_guard.event_read(:number, :'token', -1, 10);
+-- as does one whose gateway died when it had settled
+SELECT stream ->> 'reservation' AS id, stream #>> '{events,number}' AS number, stream #>> '{events,token}' AS token
+FROM rg_ask('{"messages": [{"role": "user", "content": "Hi"}]}', '/c/events', :'alice') \gset
+SELECT relay_guard.completion_settle(:'id', 1, 1);
+UPDATE relay_guard.event_stream SET changed_at = clock_timestamp() - interval '65 minutes' WHERE number = :number;
+SELECT relay_guard.event_expire();
+UPDATE relay_guard.event_stream SET changed_at = clock_timestamp() - interval '75 minutes' WHERE number = :number;
+SELECT relay_guard.event_expire();
+SELECT relay_guard.event_expire();
+SELECT last_id, ended, id, event FROM relay_guard.event_read(:number, :'token', -1, 10);
 SELECT event_open AS other FROM relay_guard.event_open('other');
 SELECT relay_guard.completion_events(number, token, '{a,1}', false) FROM relay_guard.event_stream WHERE name = 'other';
 
