@@ -6,12 +6,16 @@
 
 #include <jansson.h>
 
+#define MAX_EXPONENT 324		/* of the least number of binary64, which
+								 * others read */
+
 /* Where a scan of JSON text stands: strings are skipped whole. */
 typedef struct Scan
 {
 	const char *at;
 	const char *end;
 	int			depth;
+	bool		far;			/* a number is out of range */
 } Scan;
 
 /*
@@ -56,19 +60,48 @@ refuse_size(RgViolation *violation)
 	return false;
 }
 
-/* Steps on until the text ends, or is deeper or has more values than it may. */
+/*
+ * Is that the exponent of a number, which PostgreSQL would write out?  1e-16000 is as
+ * valid as 1e-5, and 16 kB long in jsonb's text.
+ */
+static bool
+is_far_exponent(const Scan *scan, char c)
+{
+	const char *at = scan->at;
+	int			exponent = 0;
+
+	if (c != 'e' && c != 'E')
+		return false;
+	if (at < scan->end && (*at == '-' || *at == '+'))
+		at++;
+	for (; at < scan->end && *at >= '0' && *at <= '9' && exponent <= MAX_EXPONENT; at++)
+		exponent = 10 * exponent + (*at - '0');
+	return exponent > MAX_EXPONENT;
+}
+
+/* Steps on until the text ends, or goes beyond a bound. */
 static size_t
 count_values(Scan *scan, size_t most)
 {
 	size_t		values = 1;
 
-	while (scan->at < scan->end && scan->depth <= RG_JSON_MAX_DEPTH && values <= most)
+	while (scan->at < scan->end && !scan->far && scan->depth <= RG_JSON_MAX_DEPTH && values <= most)
 	{
 		char		c = step(scan);
 
+		scan->far = is_far_exponent(scan, c);
 		values += c == ',' || c == '[' || c == '{';
 	}
 	return values;
+}
+
+static bool
+refuse_number(RgViolation *violation)
+{
+	rg_violate(violation, 400, "invalid_json", "a number is out of range");
+	rg_violation_prepend(violation, "body");
+	rg_violation_suggest(violation, "Send numbers with exponents from -324 to 308.");
+	return false;
 }
 
 /*
@@ -78,20 +111,22 @@ count_values(Scan *scan, size_t most)
 static bool
 check_bounds(RgSlice text, RgViolation *violation)
 {
-	Scan		scan = {text.data, text.data + text.len, 0};
+	Scan		scan = {.at = text.data,.end = text.data + text.len};
 	size_t		values = count_values(&scan, RG_JSON_MAX_VALUES);
 
 	if (scan.depth > RG_JSON_MAX_DEPTH)
 		return refuse_depth(violation);
+	if (scan.far)
+		return refuse_number(violation);
 	return values <= RG_JSON_MAX_VALUES || refuse_size(violation);
 }
 
 bool
 rg_json_bounded(RgSlice text, size_t most_values)
 {
-	Scan		scan = {text.data, text.data + text.len, 0};
+	Scan		scan = {.at = text.data,.end = text.data + text.len};
 
-	return count_values(&scan, most_values) <= most_values && scan.depth <= RG_JSON_MAX_DEPTH;
+	return count_values(&scan, most_values) <= most_values && !scan.far && scan.depth <= RG_JSON_MAX_DEPTH;
 }
 
 static const char *
@@ -190,7 +225,7 @@ take_value(Scan *scan)
 bool
 rg_json_next_member(RgSlice text, size_t *offset, RgSlice *value)
 {
-	Scan		scan = {text.data + *offset, text.data + text.len, 0};
+	Scan		scan = {.at = text.data + *offset,.end = text.data + text.len};
 
 	/* Before a member stand blanks and the opening brace or a comma */
 	while (scan.at < scan.end && *scan.at != '"' && *scan.at != '}')

@@ -19,16 +19,17 @@ struct json_t;
 
 /*
  * Parses a body: any JSON value, no member twice, no \u0000, integers of 64
- * bits, depth and number of values bounded before anything is allocated.  The
- * caller calls json_decref().  NULL when it is refused; the violation gives
- * the line and column, never the text.
+ * bits, other numbers of binary64's range, depth and number of values bounded
+ * before anything is allocated.  The caller calls json_decref().  NULL when it
+ * is refused; the violation gives the line and column, never the text.
  */
 extern struct json_t *rg_json_parse(RgSlice text, RgViolation *violation)
 			__attribute__((warn_unused_result));
 
 /*
- * Is the text no deeper, and made of no more values, than that?  It need not be JSON;
- * whatever it is, a parser opens no more than what is counted.
+ * Is the text no deeper than that, made of no more values, and without numbers out
+ * of range?  It need not be JSON; whatever it is, a parser opens no more than what is
+ * counted.
  */
 extern bool rg_json_bounded(RgSlice text, size_t most_values);
 

@@ -100,6 +100,15 @@ def test_as_many_tokens_as_a_model_and_n_allow_can_be_ordered(front, world, toke
                      UPDATE relay_guard.budget_policy SET hard = 1000000000 WHERE name = 'fake'""")
 
 
+# 9 bytes of a request were 16 kB of the provider's, and of the memory of the database
+def test_a_number_does_not_grow_on_its_way(front, provider, token, bill):
+    method, target, headers, body = chat(token=token, more={"a": 5})
+    answer = ask(front, method, target, headers, body.replace(b'"a": 5', b'"a": 1e-16000'))
+    assert problem(answer) == (400, "invalid_json") and "out of range" in answer.json()["detail"]
+    assert ask(front, method, target, headers, body.replace(b'"a": 5', b'"a": 5e-324')).status == 200
+    assert len(json.dumps(provider.bodies[-1])) < 1000 and bill.ends()
+
+
 def peak_memory(gateway):
     """Bytes."""
     worker, = gateway.workers()

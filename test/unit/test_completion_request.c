@@ -94,6 +94,8 @@ test_writing(void)
 	becomes("{\"a\":0.10,\"b\\\"\\u0009\":[1e2, {\"c\":\"}\\\"\"}]," HI "}", false,
 			MODEL "\"a\":0.10,\"b\\\"\\t\":[1e2, {\"c\":\"}\\\"\"}]," HI
 			",\"max_completion_tokens\":9,\"user\":\"u\"}");
+	becomes("{\"a\":[true,5e-324,1E+308,\"1e-999\"]," HI "}", false, MODEL "\"a\":[true,5e-324,1E+308,\"1e-999\"]," HI
+			",\"max_completion_tokens\":9,\"user\":\"u\"}");
 	becomes("{\"n\":2,\"\":1," HI "}", false, MODEL "\"n\":2,\"\":1," HI
 			",\"max_completion_tokens\":9,\"user\":\"u\"}");
 }
@@ -108,6 +110,9 @@ test_refusals(void)
 	refuses("{\"messages\":{}}", "/body/messages");
 	refuses("{\"messages\":[]}", "/body/messages");
 	refuses("{\"messages\":[{\"role\":\"a\"},{\"role\":1}]}", "/body/messages/1");
+	refuses("{\"a\":[true,false,1e-325]," HI "}", "/body");
+	refuses("{\"a\":-1.5E-0000016000," HI "}", "/body");
+	refuses("{\"a\":1e-99999999999999999999," HI "}", "/body");
 	refuses("{\"model\":\"\"," HI "}", "/body/model");
 	refuses("{\"model\":[]," HI "}", "/body/model");
 	refuses("{\"max_tokens\":0," HI "}", "/body/max_tokens");
