@@ -184,6 +184,16 @@ require_room(const RgBudgetAnswer *answer)
 			errhint("Ask for fewer tokens, wait until then, or ask for a larger budget."));
 }
 
+/* Up to what the model takes: more of it the provider would refuse. */
+static int64
+input_to_reserve(const Completion *completion)
+{
+	const RgCompletionRequest *request = &completion->request;
+	int64		room = Max(completion->model->max_input_tokens - request->input_tokens, 0);
+
+	return request->input_tokens + Min(request->hidden_tokens, room);
+}
+
 static void
 reserve(Completion *completion, const RgIdentity *user)
 {
@@ -193,7 +203,7 @@ reserve(Completion *completion, const RgIdentity *user)
 	RgBudgetCall call = {
 		.who = user,
 		.model = completion->model->name,
-		.input_tokens = completion->request.input_tokens,
+		.input_tokens = input_to_reserve(completion),
 		.output_tokens = completion->terms.max_output,
 		.answers = completion->request.answers,
 		.ttl = &ttl,

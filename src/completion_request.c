@@ -14,6 +14,7 @@
 #define BYTES_PER_TOKEN 3
 #define TOKENS_PER_MESSAGE 4
 #define TOKENS_PER_MEDIUM 3000
+#define TOKENS_PER_IMAGE 50000	/* the most that any model counts */
 #define MEDIUM_BYTES_PER_TOKEN 32
 
 /*
@@ -69,15 +70,41 @@ is_of_type(const json_t *part, const char *type)
 	return name != NULL && strcmp(name, type) == 0;
 }
 
+static bool
+is_image(const json_t *part)
+{
+	return is_of_type(part, "image_url");
+}
+
+static bool
+is_medium(const json_t *part)
+{
+	return is_image(part) || is_of_type(part, "input_audio") || is_of_type(part, "file");
+}
+
+/* The member that has its type's name holds it; any other may be taken for text. */
+static int64_t
+thirds_of_medium(const json_t *part)
+{
+	const char *type = json_string_value(json_object_get(part, "type"));
+	int64_t		tokens = TOKENS_PER_MEDIUM;
+	int64_t		bytes = 0;
+	const char *name;
+	json_t	   *member;
+
+	if (!is_image(part))
+		tokens += count_text(json_object_get(part, type)) / MEDIUM_BYTES_PER_TOKEN;
+	json_object_foreach((json_t *) part, name, member)
+		if (strcmp(name, type) != 0 && strcmp(name, "type") != 0)
+		bytes += strlen(name) + count_text(member);
+	return tokens * BYTES_PER_TOKEN + bytes;
+}
+
 /* A sum in thirds of tokens, so that it is rounded up only once. */
 static int64_t
 thirds_of_part(const json_t *part)
 {
-	if (is_of_type(part, "image_url"))
-		return TOKENS_PER_MEDIUM * BYTES_PER_TOKEN;
-	if (is_of_type(part, "input_audio") || is_of_type(part, "file"))
-		return (TOKENS_PER_MEDIUM + count_text(part) / MEDIUM_BYTES_PER_TOKEN) * BYTES_PER_TOKEN;
-	return count_text(part);
+	return is_medium(part) ? thirds_of_medium(part) : count_text(part);
 }
 
 static int64_t
@@ -118,6 +145,34 @@ estimate(const json_t *json)
 	json_array_foreach(json_object_get(json, "messages"), index, message)
 		thirds += thirds_of_message(message);
 	return (thirds + BYTES_PER_TOKEN - 1) / BYTES_PER_TOKEN;
+}
+
+/* Of what a file holds its size tells nothing, and an address even less. */
+static int64_t
+hidden_in_part(const json_t *part)
+{
+	const json_t *detail = json_object_get(json_object_get(part, "image_url"), "detail");
+
+	if (is_of_type(part, "file"))
+		return MAX_TOKENS;
+	if (!is_image(part) || (json_is_string(detail) && strcmp(json_string_value(detail), "low") == 0))
+		return 0;
+	return TOKENS_PER_IMAGE - TOKENS_PER_MEDIUM;
+}
+
+static int64_t
+count_hidden(const json_t *json)
+{
+	int64_t		tokens = 0;
+	json_t	   *message;
+	json_t	   *part;
+	size_t		i;
+	size_t		j;
+
+	json_array_foreach(json_object_get(json, "messages"), i, message)
+		json_array_foreach(json_object_get(message, "content"), j, part)
+		tokens += hidden_in_part(part);
+	return tokens < MAX_TOKENS ? tokens : MAX_TOKENS;
 }
 
 /*
@@ -244,6 +299,7 @@ rg_completion_read(RgSlice text, RgCompletionRequest *request, RgViolation *viol
 		return false;
 	}
 	request->input_tokens = estimate(request->json);
+	request->hidden_tokens = count_hidden(request->json);
 	return true;
 }
 

@@ -10,6 +10,9 @@
  *
  * and 4 for each message; a part of type image_url counts 3000 whatever it holds, one
  * of type input_audio or file 3000 and a thirty-second of the bytes of its texts.
+ * Some models count up to 50000 for an image whose detail is not low, and what a file
+ * comes to only its reader knows: that is hidden, and reserved as well, as far as the
+ * model takes so much.
  *
  * Pure C: shared by the extension and unit tests.
  */
@@ -32,6 +35,7 @@ typedef struct RgCompletionRequest
 	RgSlice		text;			/* the caller's: stays as long as this */
 	const char *model;			/* NULL: none is named */
 	int64_t		input_tokens;	/* estimated */
+	int64_t		hidden_tokens;	/* that images and files may hold beyond that */
 	int64_t		max_output;		/* tokens of each answer; 0: not said */
 	int			answers;
 	bool		stream;

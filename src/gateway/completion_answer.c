@@ -42,6 +42,7 @@ rg_completion_on_connection(void *arg, char *remote, char *local, int remote_por
 	(void) remote_port;
 	(void) local_port;
 	call->asked = true;
+	call->asked_at = rg_now();
 	return CURL_PREREQFUNC_OK;
 }
 
@@ -149,6 +150,8 @@ static void
 note_chunk(RgCompletion *call, const RgCompletionChunk *chunk)
 {
 	call->produced += chunk->produced;
+	if (call->spoke_at == 0 && call->produced > 0)
+		call->spoke_at = rg_now();
 	if (chunk->usage.known)
 	{
 		call->usage = chunk->usage;

@@ -18,11 +18,26 @@
 
 #define EXTEND_TIMEOUT INT64_C(5000000)
 #define SECOND INT64_C(1000000)
+#define ANSWERS_AFTER (2 * SECOND)	/* what does not think has said something */
+#define THINKS_PER_SECOND 100	/* tokens */
 
 static int64_t
 lesser(int64_t a, int64_t b)
 {
 	return a < b ? a : b;
+}
+
+/*
+ * Models think unseen before they say anything, and only the usage tells how much.  Of
+ * whoever leaves before it comes, or makes it fail, that is not to be had for nothing.
+ */
+static int64_t
+thought(const RgCompletion *call)
+{
+	int64_t		spoke_at = call->spoke_at != 0 ? call->spoke_at : rg_now();
+	int64_t		silent = spoke_at - call->asked_at - ANSWERS_AFTER;
+
+	return silent > 0 ? silent * THINKS_PER_SECOND / SECOND : 0;
 }
 
 /* Of a stream what has come; of an answer that has not come as a whole, all of it. */
@@ -31,9 +46,11 @@ output_used(const RgCompletion *call)
 {
 	const RgProviderOrder *order = &call->order;
 
+	int64_t		used = rg_completion_estimate(call->produced);
+
 	if (!order->stream && !call->whole)
 		return order->max_output_tokens;
-	return lesser(rg_completion_estimate(call->produced), order->max_output_tokens);
+	return lesser(used + (order->stream ? thought(call) : 0), order->max_output_tokens);
 }
 
 /* Some providers tell a usage before the end: what came behind it is estimated. */

@@ -43,6 +43,8 @@ typedef struct RgCompletion
 
 	/* The answer */
 	bool		asked;			/* the request is on its way */
+	int64_t		asked_at;
+	int64_t		spoke_at;		/* when the first text came; 0: none has */
 	bool		headed;			/* the head of the answer is there */
 	bool		events;			/* its body is a stream of events */
 	bool		paused;

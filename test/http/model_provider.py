@@ -15,7 +15,7 @@ class Provider:
 
     say: pieces of text; times: how often all of them; every: seconds before each; usage: [input, output], or null
     for none; finish: the reason; pause: seconds behind it; status, headers, message, body: a refusal; hang: before
-    the head; silence: seconds behind the pieces; cut: no end; early: an end before the reason; whole: though a stream
+    the head; think: seconds behind it; silence: seconds behind the pieces; cut: no end; early: an end before the reason; whole: though a stream
     is asked for; error: in a chunk's place; raw, fill: bytes before all events; many: values in front of all others;
     done: false leaves [DONE] out."""
 
@@ -92,6 +92,8 @@ class Provider:
 
     def stream(self, client, body, script):
         self.head(client, 200, "Content-Type: text/event-stream; charset=utf-8", "Transfer-Encoding: chunked")
+        if "think" in script:
+            self.wait(client, script["think"])
         if "raw" in script:
             self.chunk(client, script["raw"].encode() + b"x" * script.get("fill", 0))
         if "many" in script:

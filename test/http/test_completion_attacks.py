@@ -63,6 +63,20 @@ def test_leaving_between_the_reason_and_the_usage_is_charged_by_the_usage(front,
     assert bill.ends() == [("settle", 7, 900)]
 
 
+# Else a model could be made to think at somebody else's cost, as often as one likes
+@pytest.mark.parametrize("say, until", [(["abc"], "abc"), ([], None)], ids=["behind the first words", "before them"])
+def test_leaving_a_model_that_thinks_is_charged_for_the_time(front, world, provider, token, bill, say, until):
+    world.sql("UPDATE relay_guard.upstream SET answer_timeout = '9 s', idle_timeout = '9 s' WHERE name = 'fake'")
+    try:
+        stream = open_stream(front, *chat(token=token, think=3, say=say, silence=9))
+        stream.until(until) if until else time.sleep(3)
+        leave(stream)
+        (kind, _, output_tokens), = bill.ends()
+        assert kind == "settle" and 90 <= output_tokens <= 900
+    finally:
+        world.sql("UPDATE relay_guard.upstream SET answer_timeout = '1 s', idle_timeout = '1 s' WHERE name = 'fake'")
+
+
 def test_a_key_that_is_cut_is_not_told_either(front, token):
     answer = ask(front, *chat(token=token, status=400, message="x" * 285 + " " + KEY))
     assert problem(answer) == (400, "completion_refused") and KEY[:8] not in answer.body.decode()

@@ -92,6 +92,11 @@ SELECT b AS messages, (SELECT tokens FROM rg_asked(jsonb_build_object('messages'
     '[{"role": "u", "tool_calls": [{"id": "a", "function": {"name": "f", "arguments": "{}"}}]}]']::jsonb[]) b;
 SELECT tokens FROM rg_asked('{"tools": [{"type": "function", "function": {"name": "f", "parameters": {"type": "object"}}}]}');
 SELECT tokens FROM rg_asked('{"functions": [1, 2], "response_format": {"type": "text"}}');
+-- what images and files hide is reserved as well, as far as the model takes so much
+SELECT stream ->> 'input_tokens' AS estimated FROM unnest(ARRAY['{"type": "image_url", "image_url": {"url": "https://a", "detail": "low"}}',
+    '{"type": "image_url", "image_url": {"url": "https://a"}}', '{"type": "file", "file": {"file_id": "file-1"}}']::jsonb[]) p,
+    rg_ask(jsonb_build_object('messages', jsonb_build_array(jsonb_build_object('role', 'u', 'content', jsonb_build_array(p)))));
+SELECT input_tokens AS reserved FROM (SELECT id, input_tokens FROM relay_guard.usage_ledger WHERE kind = 'reserve' ORDER BY id DESC LIMIT 3) l ORDER BY id;
 
 -- where no model is named, the one whose output costs least of those that chat
 SELECT stream ->> 'model' AS model FROM rg_ask('{"messages": [{"role": "user", "content": "Hi"}]}');

@@ -60,6 +60,21 @@ counts(const char *message, long long tokens)
 	rg_completion_free(&request);
 }
 
+static void
+hides(const char *parts, long long tokens)
+{
+	char		body[512];
+	RgCompletionRequest request;
+	RgViolation violation;
+	int			len = snprintf(body, sizeof body, "{\"messages\":[{\"role\":\"a\",\"content\":[%s]}]}", parts);
+
+	if (!ok(rg_completion_read(rg_slice(body, len), &request, &violation), "read: %s", parts))
+		return;
+	ok(request.hidden_tokens == tokens, "%lld tokens may be hidden: %s (%lld)", tokens, parts,
+	   (long long) request.hidden_tokens);
+	rg_completion_free(&request);
+}
+
 #define HI "\"messages\":[{\"role\":\"user\"}]"
 #define MODEL "{\"model\":\"m\","
 
@@ -114,9 +129,23 @@ test_estimate(void)
 	counts("{\"role\":\"a\",\"content\":\"\\u00e9\\u00e9\"}", 6);
 	counts("{\"role\":\"a\",\"content\":\"bc\"},{\"role\":\"a\",\"content\":\"bc\"}", 10);
 	counts("{\"role\":\"a\",\"content\":[{\"type\":\"image_url\",\"image_url\":{\"url\":\"data:0123456789\"}}]}", 3005);
+	counts("{\"role\":\"a\",\"content\":[{\"type\":\"image_url\",\"image_url\":{},\"text\":\"01234567890\"}]}", 3010);
 	counts("{\"role\":\"a\",\"content\":[{\"type\":\"text\",\"text\":\"0123456789\"}]}", 12);
 	counts("{\"role\":\"a\",\"content\":[{\"type\":\"unknown\",\"text\":\"0123456789\"}]}", 13);
 	counts("{\"role\":\"a\",\"content\":[{\"type\":\"file\",\"file\":\"01234567890123456789012345678901\"}]}", 3006);
+}
+
+#define IMAGE(detail) "{\"type\":\"image_url\",\"image_url\":{\"url\":\"http://x\"" detail "}}"
+
+static void
+test_hidden(void)
+{
+	hides("{\"type\":\"text\",\"text\":\"a\"}", 0);
+	hides(IMAGE(",\"detail\":\"low\""), 0);
+	hides(IMAGE(""), 47000);
+	hides(IMAGE(",\"detail\":1") "," IMAGE(",\"detail\":\"high\""), 94000);
+	hides("{\"type\":\"input_audio\",\"input_audio\":{\"data\":\"\"}}", 0);
+	hides("{\"type\":\"file\",\"file\":{\"file_id\":\"file-1\"}}," IMAGE(""), 1000000000);
 }
 
 int
@@ -125,5 +154,6 @@ main(void)
 	test_writing();
 	test_refusals();
 	test_estimate();
+	test_hidden();
 	return done();
 }
