@@ -18,7 +18,7 @@ PURE = $(PURE_SOURCES:.c=.o)
 GATEWAY_OBJS = $(patsubst %.c,%.o,$(wildcard src/gateway/*.c)) $(PURE)
 GATEWAY_PURE = $(addprefix src/gateway/,accept_encoding.o address_bucket.o address_public.o byte_range.o chunked.o clock.o completion_chunk.o \
 	completion_shape.o conn_limit.o content.o cors.o db_error.o deny_cache.o fallback_routes.o forwarded.o \
-	growing.o gzip.o header_lines.o http1.o keys_schedule.o metric_series.o metric_text.o origin.o \
+	growing.o gzip.o header_lines.o http1.o keys_schedule.o metric_series.o metric_text.o order_json.o origin.o \
 	provider_order.o proxy_headers.o proxy_order.o proxy_protocol.o reply_traits.o request_id.o \
 	response_cache.o security_headers.o sse_parse.o sse_text.o target.o trace.o)
 GATEWAY_LIBS = -lsodium -lssl -lcrypto -ljansson -levent_core -lpq -lcurl -lz

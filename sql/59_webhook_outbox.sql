@@ -43,8 +43,9 @@ COMMENT ON COLUMN webhook_message.body IS 'The bytes that are sent: a JSON objec
 COMMENT ON COLUMN webhook_message.workspace IS 'Whose it is; NULL: of no workspace.';
 COMMENT ON COLUMN webhook_message.request_id IS 'The request that caused it, for the header x-request-id; NULL: none, or one whose id would be no header.';
 
--- While an attempt is under way next_at is when its lease ends: whoever looks for what is
--- due finds what was lost, too.
+-- While an attempt is under way next_at is when the next one is due if nobody says how it
+-- went, which is not before its lease ends: whoever looks for what is due finds what was
+-- lost, too.
 CREATE TABLE webhook_delivery (
     id              bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     message         bigint NOT NULL REFERENCES webhook_message ON DELETE CASCADE,
@@ -209,23 +210,34 @@ COMMENT ON FUNCTION webhook_give_up_lost(timestamptz) IS 'Gives up what nobody s
 
 -- Locked until the transaction's end: of two that ask at once only one finds room for eight
 -- at an endpoint.  The other does not wait, and whoever has the lock next looks for what is
--- under way in a statement of its own, which sees what the one before has taken.
-CREATE FUNCTION webhook_endpoints_due(moment timestamptz) RETURNS uuid[]
-LANGUAGE plpgsql VOLATILE STRICT SET search_path = pg_catalog, pg_temp SET jit = off AS $$
+-- under way in a statement of its own, which sees what the one before has taken.  No more
+-- are locked than are wanted: the others are for whoever else asks.
+--
+-- Two looks into indexes for an endpoint, however much waits there: a LIMIT, unlike an
+-- EXISTS, is never made a join with all that is due.
+CREATE FUNCTION webhook_endpoints_due(moment timestamptz, besides uuid[], most bigint) RETURNS uuid[]
+LANGUAGE plpgsql VOLATILE STRICT SET search_path = pg_catalog, pg_temp SET jit = off SET enable_seqscan = off AS $$
 BEGIN
     RETURN ARRAY(
         SELECT e.id FROM relay_guard.webhook_endpoint e
-        WHERE e.disabled_at IS NULL
-          AND EXISTS (SELECT FROM relay_guard.webhook_delivery d WHERE d.endpoint = e.id AND d.next_at <= moment)
-        FOR NO KEY UPDATE SKIP LOCKED);
+        CROSS JOIN LATERAL (
+            SELECT d.next_at FROM relay_guard.webhook_delivery d
+            WHERE d.endpoint = e.id AND d.next_at <= moment ORDER BY d.next_at LIMIT 1
+        ) AS first
+        CROSS JOIN LATERAL (
+            SELECT count(*) AS number FROM relay_guard.webhook_delivery u WHERE u.endpoint = e.id AND u.leased_until > moment
+        ) AS under_way
+        WHERE e.disabled_at IS NULL AND under_way.number < 8 AND e.id <> ALL (besides)
+        ORDER BY under_way.number, first.next_at LIMIT most
+        FOR NO KEY UPDATE OF e SKIP LOCKED);
 END
 $$;
-COMMENT ON FUNCTION webhook_endpoints_due(timestamptz) IS
-'Locks the endpoints at which something is due and that nobody else has locked.';
+COMMENT ON FUNCTION webhook_endpoints_due(timestamptz, uuid[], bigint) IS
+'Locks so many endpoints, besides the given ones, at which something is due and that nobody else has locked: first those that have least under way.';
 
 CREATE FUNCTION webhook_candidates(endpoints uuid[], moment timestamptz, OUT delivery bigint, OUT endpoint uuid)
 RETURNS SETOF record
-LANGUAGE plpgsql VOLATILE STRICT SET search_path = pg_catalog, pg_temp SET jit = off AS $$
+LANGUAGE plpgsql VOLATILE STRICT SET search_path = pg_catalog, pg_temp SET jit = off SET enable_seqscan = off AS $$
 #variable_conflict use_column
 BEGIN
     RETURN QUERY
@@ -236,8 +248,9 @@ BEGIN
     ) AS under_way
     CROSS JOIN LATERAL (
         SELECT d.id, d.next_at, row_number() OVER (ORDER BY d.next_at) AS place FROM relay_guard.webhook_delivery d
-        WHERE d.endpoint = e.id AND d.next_at <= moment ORDER BY d.next_at LIMIT greatest(0, 8 - under_way.number)
+        WHERE d.endpoint = e.id AND d.next_at <= moment ORDER BY d.next_at LIMIT 8
     ) AS d
+    WHERE under_way.number + d.place <= 8
     ORDER BY under_way.number + d.place, d.next_at;
 END
 $$;
@@ -284,7 +297,9 @@ DECLARE
     moment CONSTANT timestamptz := clock_timestamp();
     candidate record;
     endpoints uuid[];
+    tried uuid[] := '{}';
     unsigned uuid[] := '{}';
+    wanted bigint := $1;
     claimed int := 0;
 BEGIN
     IF $1 IS NULL OR $1 < 0 OR $2 IS NULL OR $2 NOT BETWEEN interval '1 s' AND interval '1 h' THEN
@@ -292,29 +307,36 @@ BEGIN
             MESSAGE = 'most must be zero or more, and lease between a second and an hour';
     END IF;
     PERFORM relay_guard.webhook_give_up_lost(moment);
-    endpoints := relay_guard.webhook_endpoints_due(moment);
-    FOR candidate IN SELECT * FROM relay_guard.webhook_candidates(endpoints, moment) LOOP
-        EXIT WHEN claimed >= $1;
-        CONTINUE WHEN candidate.endpoint = ANY (unsigned);
-        BEGIN
-            headers := relay_guard.webhook_headers(candidate.delivery);
-        EXCEPTION WHEN SQLSTATE 'RG503' THEN
-            -- The endpoint's others would fare no better
-            unsigned := unsigned || candidate.endpoint;
-            PERFORM relay_guard.webhook_postpone(candidate.delivery, moment, SQLERRM);
-            CONTINUE;
-        END;
-        UPDATE relay_guard.webhook_delivery d SET attempts = d.attempts + 1,
-            next_at = moment + greatest($2, e.timeout), leased_until = moment + greatest($2, e.timeout)
-        FROM relay_guard.webhook_endpoint e, relay_guard.webhook_message m
-        WHERE e.id = d.endpoint AND m.id = d.message AND d.id = (
-            SELECT o.id FROM relay_guard.webhook_delivery o
-            WHERE o.id = candidate.delivery AND o.next_at <= moment FOR UPDATE SKIP LOCKED)
-        RETURNING d.id, d.attempts, e.url, m.body, extract(epoch FROM e.timeout) * 1000
-        INTO delivery, attempt, url, body, timeout_ms;
-        CONTINUE WHEN NOT FOUND;
-        claimed := claimed + 1;
-        RETURN NEXT;
+    LOOP
+        endpoints := relay_guard.webhook_endpoints_due(moment, tried, wanted);
+        FOR candidate IN SELECT * FROM relay_guard.webhook_candidates(endpoints, moment) LOOP
+            EXIT WHEN claimed >= $1;
+            CONTINUE WHEN candidate.endpoint = ANY (unsigned);
+            BEGIN
+                headers := relay_guard.webhook_headers(candidate.delivery);
+            EXCEPTION WHEN SQLSTATE 'RG503' THEN
+                -- The endpoint's others would fare no better
+                unsigned := unsigned || candidate.endpoint;
+                PERFORM relay_guard.webhook_postpone(candidate.delivery, moment, SQLERRM);
+                CONTINUE;
+            END;
+            UPDATE relay_guard.webhook_delivery d SET attempts = d.attempts + 1,
+                next_at = moment + greatest($2, e.timeout, relay_guard.webhook_delay(d.attempts + 1 - d.attempts_before, 0)),
+                leased_until = moment + greatest($2, e.timeout)
+            FROM relay_guard.webhook_endpoint e, relay_guard.webhook_message m
+            WHERE e.id = d.endpoint AND m.id = d.message AND d.id = (
+                SELECT o.id FROM relay_guard.webhook_delivery o
+                WHERE o.id = candidate.delivery AND o.next_at <= moment FOR UPDATE SKIP LOCKED)
+            RETURNING d.id, d.attempts, e.url, m.body, extract(epoch FROM e.timeout) * 1000
+            INTO delivery, attempt, url, body, timeout_ms;
+            CONTINUE WHEN NOT FOUND;
+            claimed := claimed + 1;
+            RETURN NEXT;
+        END LOOP;
+        -- The rest where those that were not signed for stood in the way
+        EXIT WHEN claimed >= $1 OR cardinality(endpoints) < wanted;
+        tried := tried || endpoints;
+        wanted := wanted * 2;
     END LOOP;
 END
 $$;

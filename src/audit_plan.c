@@ -276,6 +276,7 @@ rg_audit_plan(Relation table, const Trigger *trigger)
 	entry = hash_search(entries, &trigger->tgoid, HASH_ENTER, &found);
 	if (!found)
 	{
+		entry->table = RelationGetRelid(table);
 		entry->valid = false;
 		entry->context = NULL;
 	}

@@ -7,6 +7,7 @@
 #include <sodium.h>
 #include <stdio.h>
 
+#include "order_json.h"
 #include "proxy_aim.h"
 #include "worker.h"
 
@@ -45,7 +46,7 @@ add_ordered(RgCompletion *call)
 	const char *name;
 	const char *value;
 
-	for (int i = 0; rg_provider_order_header(&call->order, i, &name, &value); i++)
+	for (int i = 0; rg_order_header(call->order.json, i, &name, &value); i++)
 		if (!add_header(call, name, rg_slice_of(value)))
 			return false;
 	return true;

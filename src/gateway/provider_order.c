@@ -7,58 +7,11 @@
 #include <jansson.h>
 #include <sodium.h>
 
-#include "proxy_order.h"
+#include "order_json.h"
 
 #define MAX_ANSWERS 128			/* of one request, each with all the tokens */
 #define MIN_KEY 8				/* bytes of a word of a header that may be a
 								 * key */
-
-static bool
-is_visible(const char *text, char least)
-{
-	for (; *text != '\0'; text++)
-		if (*text < least || *text > '~')
-			return false;
-	return true;
-}
-
-static bool
-is_url(const char *url)
-{
-	return (strncmp(url, "http://", 7) == 0 || strncmp(url, "https://", 8) == 0) &&
-		is_visible(url, '!');
-}
-
-static bool
-is_header(const char *name, const char *value)
-{
-	return *name != '\0' && is_visible(name, '!') && strchr(name, ':') == NULL &&
-		*value != '\0' && is_visible(value, ' ');
-}
-
-bool
-rg_provider_order_header(const RgProviderOrder *order, int index, const char **name,
-						 const char **value)
-{
-	const json_t *headers = json_object_get(order->json, "headers");
-
-	*name = json_string_value(json_array_get(headers, 2 * index));
-	*value = json_string_value(json_array_get(headers, 2 * index + 1));
-	return *name != NULL && *value != NULL;
-}
-
-static bool
-check_headers(const RgProviderOrder *order)
-{
-	const json_t *headers = json_object_get(order->json, "headers");
-	const char *name;
-	const char *value;
-
-	for (size_t i = 0; i < json_array_size(headers) / 2; i++)
-		if (!rg_provider_order_header(order, i, &name, &value) || !is_header(name, value))
-			return false;
-	return json_array_size(headers) % 2 == 0;
-}
 
 static bool
 is_count(int64_t tokens, int64_t most)
@@ -76,13 +29,13 @@ check_events(const RgProviderOrder *order)
 static bool
 check(const RgProviderOrder *order)
 {
-	return is_url(order->url) && rg_proxy_target_valid(order->target) &&
+	return rg_order_url_valid(order->url) && rg_order_target_valid(order->target) &&
 		strlen(order->reservation) == RG_RESERVATION_LEN &&
 		order->connect_ms > 0 && order->answer_ms > 0 && order->idle_ms > 0 &&
 		order->max_response >= 0 && order->lease_ms > 0 &&
 		is_count(order->input_tokens, RG_COMPLETION_MAX_TOKENS) &&
 		is_count(order->max_output_tokens, MAX_ANSWERS * RG_COMPLETION_MAX_TOKENS) &&
-		check_events(order) && check_headers(order);
+		check_events(order) && rg_order_headers_valid(order->json);
 }
 
 static bool
@@ -172,7 +125,7 @@ rg_provider_order_tells(const RgProviderOrder *order, RgSlice text)
 	const char *name;
 	const char *value;
 
-	for (int i = 0; rg_provider_order_header(order, i, &name, &value); i++)
+	for (int i = 0; rg_order_header(order->json, i, &name, &value); i++)
 	{
 		const char *space = strrchr(value, ' ');
 		const char *word = space != NULL ? space + 1 : value;

@@ -43,10 +43,6 @@ typedef struct RgProviderOrder
 extern bool rg_provider_order_read(RgSlice text, RgProviderOrder *order)
 			__attribute__((warn_unused_result));
 
-/* Its headers in turn, from index 0 on; false after the last. */
-extern bool rg_provider_order_header(const RgProviderOrder *order, int index,
-									 const char **name, const char **value);
-
 /* Whether a text holds what one of the headers does: the key, say. */
 extern bool rg_provider_order_tells(const RgProviderOrder *order, RgSlice text);
 

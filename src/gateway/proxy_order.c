@@ -6,70 +6,15 @@
 
 #include <jansson.h>
 
-#include "http1.h"
-
-static bool
-is_visible(const char *text, char least)
-{
-	for (; *text != '\0'; text++)
-		if (*text < least || *text > '~')
-			return false;
-	return true;
-}
-
-bool
-rg_proxy_target_valid(const char *target)
-{
-	return *target == '/' && is_visible(target, '!') && strchr(target, '#') == NULL;
-}
-
-static bool
-is_url(const char *url)
-{
-	return (strncmp(url, "http://", 7) == 0 || strncmp(url, "https://", 8) == 0) &&
-		is_visible(url, '!');
-}
-
-/* What tells the upstream who asks, or that this may. */
-static bool
-is_header(const char *name, const char *value)
-{
-	bool		known = strncmp(name, "x-relay-", 8) == 0 || strcmp(name, "authorization") == 0;
-
-	return known && is_visible(name, '!') &&
-		strchr(name, ':') == NULL && *value != '\0' && is_visible(value, ' ');
-}
-
-bool
-rg_proxy_order_header(const RgProxyOrder *order, int index, const char **name, const char **value)
-{
-	json_t	   *headers = json_object_get(order->json, "headers");
-
-	*name = json_string_value(json_array_get(headers, 2 * index));
-	*value = json_string_value(json_array_get(headers, 2 * index + 1));
-	return *name != NULL && *value != NULL;
-}
-
-static bool
-check_headers(const RgProxyOrder *order)
-{
-	json_t	   *headers = json_object_get(order->json, "headers");
-	const char *name;
-	const char *value;
-
-	for (size_t i = 0; i < json_array_size(headers) / 2; i++)
-		if (!rg_proxy_order_header(order, i, &name, &value) || !is_header(name, value))
-			return false;
-	return json_array_size(headers) % 2 == 0;
-}
+#include "order_json.h"
 
 static bool
 check(const RgProxyOrder *order)
 {
-	return is_url(order->url) && rg_proxy_target_valid(order->target) &&
-		(*order->prefix == '\0' || rg_proxy_target_valid(order->prefix)) &&
+	return rg_order_url_valid(order->url) && rg_order_target_valid(order->target) &&
+		(*order->prefix == '\0' || rg_order_target_valid(order->prefix)) &&
 		order->connect_ms > 0 && order->answer_ms > 0 && order->idle_ms > 0 &&
-		order->max_response >= 0 && check_headers(order);
+		order->max_response >= 0 && rg_order_headers_valid(order->json);
 }
 
 static bool

@@ -40,13 +40,6 @@ extern bool rg_proxy_order_read(RgSlice text, RgProxyOrder *order)
 extern bool rg_proxy_order_take(struct json_t *json, RgProxyOrder *order)
 			__attribute__((warn_unused_result));
 
-/* Its headers in turn, from index 0 on; false after the last. */
-extern bool rg_proxy_order_header(const RgProxyOrder *order, int index,
-								  const char **name, const char **value);
-
 extern void rg_proxy_order_free(RgProxyOrder *order);
-
-/* Whether that may stand in a request line: visible ASCII from a slash on. */
-extern bool rg_proxy_target_valid(const char *target);
 
 #endif

@@ -2,6 +2,7 @@
  * proxy_request.c
  *		A request to an upstream, as libcurl is told of it.
  */
+#include "order_json.h"
 #include "proxy_transfer.h"
 
 #include <stdio.h>
@@ -39,7 +40,7 @@ add_identity(RgProxy *proxy)
 	const char *name;
 	const char *value;
 
-	for (int i = 0; rg_proxy_order_header(&proxy->order, i, &name, &value); i++)
+	for (int i = 0; rg_order_header(proxy->order.json, i, &name, &value); i++)
 		if (!add_header(proxy, name, rg_slice_of(value)))
 			return false;
 	return true;

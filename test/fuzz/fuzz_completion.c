@@ -7,6 +7,7 @@
 
 #include <jansson.h>
 
+#include "gateway/order_json.h"
 #include "gateway/provider_order.h"
 
 static void
@@ -107,7 +108,7 @@ check_order(RgSlice text)
 		require(order.json == NULL);
 		return;
 	}
-	for (int i = 0; rg_provider_order_header(&order, i, &name, &value); i++)
+	for (int i = 0; rg_order_header(order.json, i, &name, &value); i++)
 		require(strpbrk(name, "\r\n: ") == NULL && strpbrk(value, "\r\n") == NULL);
 	require(strpbrk(order.target, "\r\n #") == NULL && strpbrk(order.url, "\r\n ") == NULL);
 	(void) !rg_provider_order_tells(&order, text);

@@ -8,6 +8,7 @@
 #include <strings.h>
 
 #include "gateway/fallback_routes.h"
+#include "gateway/order_json.h"
 #include "gateway/proxy_headers.h"
 #include "gateway/proxy_order.h"
 #include "upstream_target.h"
@@ -51,7 +52,7 @@ fuzz_target(RgSlice path, RgSlice query, int strip)
 	rg_upstream_target_put(&text, base, path, strip, query);
 	require(text.len < text.cap);
 	out[text.len] = '\0';
-	require(strlen(out) == text.len && rg_proxy_target_valid(out));
+	require(strlen(out) == text.len && rg_order_target_valid(out));
 	require(memcmp(out, base.data, base.len) == 0);
 	mark = strchr(out, '?');
 	check_decoded(rg_slice(out, mark != NULL ? (size_t) (mark - out) : text.len));
@@ -131,7 +132,7 @@ fuzz_order(RgSlice text)
 
 	if (rg_proxy_order_read(text, &order))
 	{
-		require(rg_proxy_target_valid(order.target) && strpbrk(order.url, "\r\n ") == NULL);
+		require(rg_order_target_valid(order.target) && strpbrk(order.url, "\r\n ") == NULL);
 		rg_proxy_order_free(&order);
 	}
 	if (routes == NULL)
@@ -139,7 +140,7 @@ fuzz_order(RgSlice text)
 	route = rg_fallback_route_find(routes, RG_SLICE("GET"), RG_SLICE("/app/x"));
 	if (route != NULL && rg_fallback_order(route, RG_SLICE("/app/x"), RG_SLICE("a=b"), &order))
 	{
-		require(rg_proxy_target_valid(order.target));
+		require(rg_order_target_valid(order.target));
 		rg_proxy_order_free(&order);
 	}
 	rg_fallback_routes_free(routes);

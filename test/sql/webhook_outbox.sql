@@ -161,6 +161,25 @@ SELECT rg_done(200);
 UPDATE relay_guard.webhook_delivery SET state = 'pending', next_at = now() - interval '1 s', leased_until = now() - interval '1 s', attempts = 10, finished_at = NULL;
 SELECT attempt FROM rg_claim();
 SELECT * FROM rg_deliveries;
+-- what gateways lose again and again is not given up within the hour: it waits as what was refused does
+UPDATE relay_guard.webhook_delivery SET state = 'pending', next_at = now(), leased_until = NULL, attempts = 0, attempts_before = 0, finished_at = NULL;
+CREATE FUNCTION rg_lost(OUT attempt int, OUT leased boolean, OUT wait interval, OUT within boolean) RETURNS SETOF record LANGUAGE plpgsql AS $$
+DECLARE
+    delays CONSTANT interval[] := '{2 min,5 min,30 min,2 h,5 h,10 h,14 h,20 h,24 h,2 min}';
+    left_over interval;
+BEGIN
+    LOOP
+        PERFORM rg_due();
+        SELECT c.attempt INTO attempt FROM rg_claim() c;
+        EXIT WHEN attempt IS NULL;
+        wait := delays[attempt];
+        SELECT d.leased_until - clock_timestamp() BETWEEN '110 s' AND '120 s', d.next_at - clock_timestamp() INTO leased, left_over FROM relay_guard.webhook_delivery d;
+        within := left_over BETWEEN wait - interval '10 s' AND wait * 1.1;
+        RETURN NEXT;
+    END LOOP;
+END $$;
+SELECT * FROM rg_lost();
+SELECT * FROM rg_deliveries;
 -- no lease is shorter than the endpoint's timeout, and none is for ever
 SELECT relay_guard.webhook_replay(id) FROM relay_guard.webhook_delivery;
 SELECT attempt FROM rg_claim(1, '1 s');
@@ -191,6 +210,29 @@ SELECT rg_due();
 SELECT url, count(*) FROM rg_claim(100) GROUP BY 1 ORDER BY 1;
 -- a secret that is no whsec_ is for the form without an id alone
 SELECT DISTINCT rg_header('webhook-signature', c) IS NULL AS no_standard, rg_header('x-signature', c) ~ '^sha256=' AS body_alone FROM rg_claimed c WHERE url LIKE '%late%';
+
+-- endpoints without a secret whose backlogs are older do not keep the others from those that ask for little
+INSERT INTO relay_guard.webhook_endpoint (name, url) SELECT 'bare' || n, 'https://bare.example/' FROM generate_series(1, 5) n;
+SELECT count(relay_guard.webhook_send('c', '{}')) FROM generate_series(1, 3);
+UPDATE relay_guard.webhook_delivery SET next_at = CASE WHEN endpoint IN (SELECT id FROM relay_guard.webhook_endpoint WHERE name LIKE 'bare%') THEN now() - interval '1 h' ELSE now() + interval '1 h' END,
+    leased_until = NULL WHERE state = 'pending';
+UPDATE relay_guard.webhook_delivery SET next_at = now() WHERE id = (SELECT max(delivery) FROM relay_guard.webhook_history WHERE endpoint = 'late');
+SELECT url FROM rg_claim(1);
+DELETE FROM relay_guard.webhook_endpoint WHERE name LIKE 'bare%';
+
+-- however much waits, no claim reads it all, whatever is known of it
+CREATE FUNCTION rg_read() RETURNS bigint LANGUAGE sql AS
+$$ SELECT sum(pg_stat_get_xact_tuples_returned(c))::bigint FROM unnest(ARRAY['relay_guard.webhook_delivery'::regclass, 'relay_guard.webhook_delivery_due'::regclass]) c $$;
+BEGIN;
+DELETE FROM relay_guard.webhook_message;
+INSERT INTO relay_guard.webhook_message (public_id, type, body) SELECT 'msg_' || gen_random_uuid(), 'a', '{}' FROM generate_series(1, 5000);
+INSERT INTO relay_guard.webhook_delivery (message, endpoint) SELECT m.id, e.id FROM relay_guard.webhook_message m, relay_guard.webhook_endpoint e WHERE e.name = 'busy';
+ANALYZE relay_guard.webhook_delivery, relay_guard.webhook_endpoint;
+SELECT rg_read() AS before \gset
+SELECT count(*) FROM rg_claim(4);
+SELECT count(*) FROM rg_claim(16);
+SELECT rg_read() - :before BETWEEN 1 AND 200 AS few_read;
+ROLLBACK;
 
 -- what one endpoint's secret signed is nothing to another
 TRUNCATE rg_claimed RESTART IDENTITY; TRUNCATE relay_guard.webhook_message CASCADE;

@@ -5,6 +5,7 @@
  */
 #include <string.h>
 
+#include "gateway/order_json.h"
 #include "gateway/provider_order.h"
 #include "json_body.h"
 #include "tap.h"
@@ -218,8 +219,8 @@ test_orders(void)
 	   order.shape == RG_SHAPE_OPENAI && order.stream && !order.usage_asked && order.connect_ms == 1 &&
 	   order.answer_ms == 2 && order.idle_ms == 3 && order.input_tokens == 4 && order.max_output_tokens == 5 &&
 	   order.lease_ms == 6 && rg_slice_is(order.body, "{}") && strcmp(order.reservation, ID) == 0, "an order");
-	ok(rg_provider_order_header(&order, 0, &name, &value) && strcmp(name, "authorization") == 0 &&
-	   strcmp(value, "Bearer sk-0123456789") == 0 && !rg_provider_order_header(&order, 1, &name, &value),
+	ok(rg_order_header(order.json, 0, &name, &value) && strcmp(name, "authorization") == 0 &&
+	   strcmp(value, "Bearer sk-0123456789") == 0 && !rg_order_header(order.json, 1, &name, &value),
 	   "with its header");
 	ok(rg_provider_order_tells(&order, RG_SLICE("key sk-0123456789 is wrong")) &&
 	   !rg_provider_order_tells(&order, RG_SLICE("key sk-012345678 is wrong")) &&

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 
 #include "gateway/fallback_routes.h"
+#include "gateway/order_json.h"
 #include "tap.h"
 
 #define ORDER "\"order\":{\"kind\":\"proxy\",\"cookies\":false,\"public\":false,\"headers\":[\"x-relay-fallback\",\"1\"]," \
@@ -45,8 +46,8 @@ test_order(void)
 
 	ok(rg_fallback_order(route, RG_SLICE("/app/a%2Fb"), RG_SLICE("x=1"), &order), "an order is made");
 	ok(strcmp(order.target, "/base/a%2Fb?x=1") == 0, "of the path below the base");
-	ok(rg_proxy_order_header(&order, 0, &name, &value) && strcmp(name, "x-relay-fallback") == 0 &&
-	   !rg_proxy_order_header(&order, 1, &name, &value) && !order.cookies && !order.public,
+	ok(rg_order_header(order.json, 0, &name, &value) && strcmp(name, "x-relay-fallback") == 0 &&
+	   !rg_order_header(order.json, 1, &name, &value) && !order.cookies && !order.public,
 	   "with no header but the one that says so");
 	rg_fallback_routes_free(routes);
 	ok(strcmp(order.url, "http://h") == 0, "it outlives the list");
