@@ -44,7 +44,7 @@ refuse_message(RgViolation *violation, size_t index)
  * The estimate
  */
 
-/* Bytes of all strings in a value, names of members included. */
+/* Bytes of all strings and numbers in a value, names of members included. */
 static int64_t
 count_text(const json_t *value)
 {
@@ -55,6 +55,8 @@ count_text(const json_t *value)
 
 	if (json_is_string(value))
 		return json_string_length(value);
+	if (json_is_number(value))
+		return json_dumpb(value, NULL, 0, JSON_ENCODE_ANY);
 	json_array_foreach(value, index, member)
 		bytes += count_text(member);
 	json_object_foreach((json_t *) value, name, member)

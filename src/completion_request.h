@@ -6,7 +6,7 @@
  * The estimate of its input leans upwards, and is what is reserved; what is charged
  * is what the provider counts.  It is a third, rounded up, of the bytes of
  *
- *	all texts of the messages, and of tools, functions and response_format as JSON,
+ *	all texts and numbers of the messages, and of tools, functions and response_format as JSON,
  *
  * and 4 for each message; a part of type image_url counts 3000 whatever it holds, one
  * of type input_audio or file 3000 and a thirty-second of the bytes of its texts.

@@ -131,6 +131,7 @@ test_estimate(void)
 	counts("{\"role\":\"a\"}", 5);
 	counts("{\"role\":\"a\",\"content\":\"bc\"}", 5);
 	counts("{\"role\":\"a\",\"content\":\"bcd\"}", 6);
+	counts("{\"role\":\"a\",\"content\":[12345678,1.5,true,null]}", 8);
 	counts("{\"role\":\"a\",\"content\":\"\\u00e9\\u00e9\"}", 6);
 	counts("{\"role\":\"a\",\"content\":\"bc\"},{\"role\":\"a\",\"content\":\"bc\"}", 10);
 	counts("{\"role\":\"a\",\"content\":[{\"type\":\"image_url\",\"image_url\":{\"url\":\"data:0123456789\"}}]}", 3005);
