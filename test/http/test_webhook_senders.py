@@ -11,6 +11,7 @@ import sys
 import threading
 import time
 
+import psycopg2
 import pytest
 
 from conftest import clean_environment, gateway_binary, wait_until
@@ -195,6 +196,35 @@ def test_a_receiver_that_hangs_holds_up_nobody(start, outbox, receiver, postgres
     receiver.go_on.set()
     wait_until(lambda: all(row[0] == "delivered" for row in outbox.deliveries(slow)), what="the slow one's deliveries")
     receiver.go_on.clear()
+
+
+def test_an_endpoint_that_is_being_deleted_holds_up_nobody(start, outbox, receiver, postgres):
+    """That locks its deliveries: what came of them waits, and not what is told or asked behind it."""
+    sender = start(WEBHOOKS="on", WORKERS=1)
+    gone, _ = outbox.endpoint(receiver.url("/hang"))
+    for _ in range(8):
+        outbox.send(60, via=sender)
+    wait_until(lambda: len(receiver.of(60)) == 8, what="the attempts' begin")
+    outbox.sql("UPDATE relay_guard.webhook_endpoint SET types = '{test.sent}'")
+    other, _ = outbox.endpoint(receiver.url())
+    connection = psycopg2.connect(postgres.url("postgres"))
+    try:
+        connection.cursor().execute(f"DELETE FROM relay_guard.webhook_endpoint WHERE name = '{gone}'")
+        receiver.go_on.set()
+        time.sleep(0.5)
+        begun = time.monotonic()
+        for number in (61, 62, 63):
+            outbox.sql(f"""SELECT relay_guard.webhook_send('other.sent', '{{"n": {number}}}')""")
+            wait_until(lambda: receiver.of(number), what="delivery")
+        assert time.monotonic() - begun < 6
+        wait_until(lambda: outbox.is_over(other), what="the reports", seconds=2)
+    finally:
+        connection.rollback()
+        connection.close()
+        receiver.go_on.clear()
+    wait_until(outbox.is_over, what="the others' reports", seconds=5)
+    assert all(row[:2] == ("delivered", 1) for row in outbox.deliveries())
+    assert all(len(receiver.of(number)) == 1 for number in (61, 62, 63))
 
 
 def test_a_worker_that_is_killed_loses_nothing(start, outbox, receiver):
