@@ -198,6 +198,22 @@ def test_a_receiver_that_hangs_holds_up_nobody(start, outbox, receiver, postgres
     receiver.go_on.clear()
 
 
+def test_a_worker_that_receivers_keep_busy_lets_another_ask(start, outbox, receiver):
+    sender = start(WEBHOOKS="on", WORKERS=2, WEBHOOK_LIMIT=4)
+    outbox.endpoint(receiver.url("/hang"), timeout="60 s")
+    outbox.sql("""SELECT relay_guard.webhook_send('test.sent', '{"n": 70}') FROM generate_series(1, 4)""")
+    wait_until(lambda: len(receiver.of(70)) == 4, what="the attempts' begin")
+    outbox.sql("UPDATE relay_guard.webhook_endpoint SET types = '{test.sent}'")
+    outbox.endpoint(receiver.url())
+    outbox.sql("""SELECT relay_guard.webhook_send('other.sent', '{"n": 71}')""")
+    try:
+        wait_until(lambda: receiver.of(71), what="delivery by the other worker", seconds=12)
+    finally:
+        receiver.go_on.set()
+        wait_until(outbox.is_over, what="the end")
+        receiver.go_on.clear()
+
+
 def test_an_endpoint_that_is_being_deleted_holds_up_nobody(start, outbox, receiver, postgres):
     """That locks its deliveries: what came of them waits, and not what is told or asked behind it."""
     sender = start(WEBHOOKS="on", WORKERS=1)
