@@ -51,6 +51,14 @@ def test_an_operator_lets_it_reach_a_network_of_his_own(secure_sender, outbox, s
     assert outbox.delivery(stranger)[0] == "pending" and "certificate" in outbox.delivery(stranger)[3]
 
 
+def test_no_network_of_his_own_has_a_metadata_service(secure_sender, outbox):
+    sender = secure_sender(WEBHOOK_ALLOW_NETWORKS="100.64.0.0/10, 64:ff9b::/96")
+    names = [outbox.endpoint(url, timeout="1 s")[0] for url in ("https://100.100.100.200/", "https://[64:ff9b::a9fe:a9fe]/")]
+    outbox.send(24, via=sender)
+    wait_until(outbox.is_over, what="the attempts' end")
+    assert all("is not a public address" in outbox.delivery(name)[3] for name in names)
+
+
 def test_a_certificate_of_nobody_is_not_trusted(secure_sender, outbox, secure):
     sender = secure_sender(WEBHOOK_CA_FILE="")
     name, _ = outbox.endpoint(secure.url(host="localhost"))
