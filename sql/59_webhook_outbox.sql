@@ -343,6 +343,8 @@ $$;
 COMMENT ON FUNCTION webhook_claim(int, interval) IS
 'For gateways: at most so many deliveries that are due, each the caller''s until lease has passed, as the request to make now: its headers (name, value, ...), signed for this attempt, and its body. Tell webhook_done() how it went.';
 
+-- It waits for nobody's lock, for who asks reports all attempts one behind the other: an
+-- endpoint with a million messages takes minutes to delete.
 CREATE FUNCTION webhook_done(delivery bigint, attempt int, status int, error text DEFAULT NULL, retry_after int DEFAULT NULL)
 RETURNS text
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
@@ -352,16 +354,19 @@ DECLARE
     leased record;
     delay interval;
     outcome text;
+    free boolean := true;
 BEGIN
     -- Before the delivery: so does who deletes an endpoint
     IF $3 = 410 THEN
         PERFORM FROM relay_guard.webhook_endpoint e
-        WHERE e.id = (SELECT d.endpoint FROM relay_guard.webhook_delivery d WHERE d.id = $1) FOR NO KEY UPDATE;
+        WHERE e.id = (SELECT d.endpoint FROM relay_guard.webhook_delivery d WHERE d.id = $1) FOR NO KEY UPDATE SKIP LOCKED;
+        free := FOUND;
     END IF;
     SELECT d.endpoint, d.attempts - d.attempts_before AS tries INTO leased FROM relay_guard.webhook_delivery d
-    WHERE d.id = $1 AND d.attempts = $2 AND d.leased_until IS NOT NULL FOR UPDATE;
+    WHERE free AND d.id = $1 AND d.attempts = $2 AND d.leased_until IS NOT NULL FOR UPDATE SKIP LOCKED;
     IF NOT FOUND THEN
-        RETURN 'stale';
+        RETURN CASE WHEN EXISTS (SELECT FROM relay_guard.webhook_delivery d
+                                 WHERE d.id = $1 AND d.attempts = $2 AND d.leased_until IS NOT NULL) THEN 'busy' ELSE 'stale' END;
     END IF;
     delay := relay_guard.webhook_delay(leased.tries, $5);
     outcome := CASE WHEN $3 BETWEEN 200 AND 299 THEN 'delivered' WHEN $3 = 410 THEN 'disabled'
@@ -379,7 +384,7 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION webhook_done(bigint, int, int, text, int) IS
-'For gateways: how an attempt ended, the status NULL where there was no answer, retry_after in seconds. Returns what becomes of the delivery: delivered; retry; failed, it is given up; disabled, the endpoint is, too; stale, the attempt is no longer the present one and nothing has changed.';
+'For gateways: how an attempt ended, the status NULL where there was no answer, retry_after in seconds. Returns what becomes of the delivery: delivered; retry; failed, it is given up; disabled, the endpoint is, too; stale, the attempt is no longer the present one and nothing has changed; busy, somebody else has it locked: say it again.';
 
 -- By hand
 

@@ -14,6 +14,7 @@
 #include "varlena_slice.h"
 #include "webhook_secret.h"
 
+/* It is there until the secret is: no secret is left to the next one of that name. */
 static void
 require_endpoint(RgSlice name)
 {
@@ -21,7 +22,7 @@ require_endpoint(RgSlice name)
 	Datum		values[] = {rg_slice_datum(name)};
 
 	SPI_connect();
-	(void) SPI_execute_with_args("SELECT FROM relay_guard.webhook_endpoint WHERE name = $1",
+	(void) SPI_execute_with_args("SELECT FROM relay_guard.webhook_endpoint WHERE name = $1 FOR KEY SHARE",
 								 1, types, values, NULL, false, 1);
 	if (SPI_processed == 0)
 		ereport(ERROR,

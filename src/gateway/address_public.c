@@ -54,6 +54,21 @@ static const Block not_public_v6[] = {
 	{{0x3f, 0xff}, 20},			/* documentation */
 };
 
+/* Clouds' metadata services, and what else tells a machine its credentials. */
+static const Block metadata_v4[] = {
+	{{169, 254, 169, 254}, 32}, /* nearly all */
+	{{169, 254, 170, 2}, 32},	/* Amazon's, of containers … */
+	{{169, 254, 170, 23}, 32},	/* … and of pods */
+	{{100, 100, 100, 200}, 32}, /* Alibaba */
+	{{192, 0, 0, 192}, 32},		/* Oracle */
+	{{168, 63, 129, 16}, 32},	/* Azure */
+};
+static const Block metadata_v6[] = {
+	{{0xfd, 0x00, 0x0e, 0xc2,[14] = 0x02, 0x54}, 128},	/* Amazon … */
+	{{0xfd, 0x00, 0x0e, 0xc2,[15] = 0x23}, 128},	/* … and of pods */
+	{{0xfd, 0x20, 0x00, 0xce,[14] = 0x02, 0x54}, 128},	/* Google */
+};
+
 /* Translated into the IPv4 address in the last four bytes (RFC 6052). */
 static const Block translated_v6 = {{0x00, 0x64, 0xff, 0x9b}, 96};
 
@@ -96,6 +111,16 @@ rg_address_public(const RgAddress *address)
 	if (is_mapped(address) || starts_with(bytes, &translated_v6))
 		return is_public_v4(bytes + 12);
 	return starts_with(bytes, &unicast_v6) && !is_in(bytes, not_public_v6, LEN(not_public_v6));
+}
+
+bool
+rg_address_metadata(const RgAddress *address)
+{
+	const uint8_t *bytes = address->bytes;
+
+	if (is_mapped(address) || starts_with(bytes, &translated_v6))
+		return is_in(bytes + 12, metadata_v4, LEN(metadata_v4));
+	return is_in(bytes, metadata_v6, LEN(metadata_v6));
 }
 
 bool

@@ -25,6 +25,12 @@
  */
 extern bool rg_address_public(const RgAddress *address);
 
+/*
+ * Whether it is a metadata service of a cloud, which tells credentials to whoever is on
+ * the machine: no receiver, whatever network it is in.  None of them is public.
+ */
+extern bool rg_address_metadata(const RgAddress *address);
+
 /* 127.0.0.0/8 and ::1. */
 extern bool rg_address_loopback(const RgAddress *address);
 

@@ -50,13 +50,17 @@ rg_webhook_init(RgWorker *worker)
 		outbox.worker = worker;
 }
 
+static int64_t
+room(void)
+{
+	return outbox.worker->config->webhook_limit - count;
+}
+
 static void
 go_on(void)
 {
-	int64_t		room = outbox.worker->config->webhook_limit - count;
-
-	if (outbox.wanted && !outbox.asking && !draining && room > 0 && rg_now() >= outbox.retry_at)
-		rg_webhook_ask(&outbox, room < MOST ? room : MOST);
+	if (outbox.wanted && !outbox.asking && !draining && room() > 0 && rg_now() >= outbox.retry_at)
+		rg_webhook_ask(&outbox, room() < MOST ? room() : MOST);
 }
 
 void
@@ -171,7 +175,10 @@ report_again(int64_t now)
  * The worker's calls
  */
 
-/* It goes on with one worker until that falls silent: the others need no connection. */
+/*
+ * It goes on with one worker until that falls silent, as one does that receivers keep
+ * busy with all it may have under way: the others need no connection.
+ */
 static bool
 is_my_turn(int64_t now)
 {
@@ -186,7 +193,7 @@ is_my_turn(int64_t now)
 void
 rg_webhook_second(int64_t now)
 {
-	if (outbox.worker == NULL || draining || !is_my_turn(now))
+	if (outbox.worker == NULL || draining || room() <= 0 || !is_my_turn(now))
 		return;
 	atomic_store(&turn->asked, now);
 	rg_webhook_want();

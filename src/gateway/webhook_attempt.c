@@ -141,7 +141,7 @@ may_connect(const RgWebhookAttempt *attempt, const RgAddress *address)
 {
 	if (attempt->plain)
 		return rg_address_loopback(address);
-	return rg_address_public(address) || is_own_network(attempt, address);
+	return rg_address_public(address) || (is_own_network(attempt, address) && !rg_address_metadata(address));
 }
 
 static void

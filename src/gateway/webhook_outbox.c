@@ -8,6 +8,7 @@
 #include "webhook_outbox.h"
 
 #include <stdio.h>
+#include <string.h>
 
 #include "ask.h"
 #include "clock.h"
@@ -154,13 +155,20 @@ put_off(RgWebhookAttempt *attempt, const PGresult *result)
 	attempt->report_at = rg_now() + RETRY_AFTER;
 }
 
+/* Has it taken note? */
+static bool
+is_taken(const PGresult *result)
+{
+	return has_rows(result, 1) && PQntuples(result) == 1 && strcmp(PQgetvalue(result, 0, 0), "busy") != 0;
+}
+
 static void
 on_reported(void *arg, const PGresult *result)
 {
 	RgWebhookAttempt *attempt = arg;
 
 	attempt->reporting = false;
-	if (!has_rows(result, 1) || PQntuples(result) != 1)
+	if (!is_taken(result))
 	{
 		put_off(attempt, result);
 		return;

@@ -186,7 +186,7 @@ def test_counters_outlive_workers_and_reloads(scraped):
     metrics = scrape(gateway)
     assert metrics.get("http_requests_total", **echoed) == 50
     assert metrics.get("relay_process_deaths_total", process="worker") == 1
-    wait_until(lambda: scrape(gateway).get("relay_db_connections", state="idle") == 2 * (2 + 8 + 2),
+    wait_until(lambda: scrape(gateway).get("relay_db_connections", state="idle") == 2 * (2 + 16 + 2),
                what="the connections of two workers, and of no others,")
     wait_until(lambda: scrape(gateway).get("process_cpu_seconds_total") > 0)
     assert scrape(gateway).get("process_resident_memory_bytes") > 1 << 20

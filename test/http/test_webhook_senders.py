@@ -11,6 +11,7 @@ import sys
 import threading
 import time
 
+import psycopg2
 import pytest
 
 from conftest import clean_environment, gateway_binary, wait_until
@@ -48,6 +49,14 @@ def test_an_operator_lets_it_reach_a_network_of_his_own(secure_sender, outbox, s
     message.check(secret)
     assert outbox.delivery(name)[0] == "delivered"
     assert outbox.delivery(stranger)[0] == "pending" and "certificate" in outbox.delivery(stranger)[3]
+
+
+def test_no_network_of_his_own_has_a_metadata_service(secure_sender, outbox):
+    sender = secure_sender(WEBHOOK_ALLOW_NETWORKS="100.64.0.0/10, 64:ff9b::/96")
+    names = [outbox.endpoint(url, timeout="1 s")[0] for url in ("https://100.100.100.200/", "https://[64:ff9b::a9fe:a9fe]/")]
+    outbox.send(24, via=sender)
+    wait_until(outbox.is_over, what="the attempts' end")
+    assert all("is not a public address" in outbox.delivery(name)[3] for name in names)
 
 
 def test_a_certificate_of_nobody_is_not_trusted(secure_sender, outbox, secure):
@@ -195,6 +204,51 @@ def test_a_receiver_that_hangs_holds_up_nobody(start, outbox, receiver, postgres
     receiver.go_on.set()
     wait_until(lambda: all(row[0] == "delivered" for row in outbox.deliveries(slow)), what="the slow one's deliveries")
     receiver.go_on.clear()
+
+
+def test_a_worker_that_receivers_keep_busy_lets_another_ask(start, outbox, receiver):
+    sender = start(WEBHOOKS="on", WORKERS=2, WEBHOOK_LIMIT=4)
+    outbox.endpoint(receiver.url("/hang"), timeout="60 s")
+    outbox.sql("""SELECT relay_guard.webhook_send('test.sent', '{"n": 70}') FROM generate_series(1, 4)""")
+    wait_until(lambda: len(receiver.of(70)) == 4, what="the attempts' begin")
+    outbox.sql("UPDATE relay_guard.webhook_endpoint SET types = '{test.sent}'")
+    outbox.endpoint(receiver.url())
+    outbox.sql("""SELECT relay_guard.webhook_send('other.sent', '{"n": 71}')""")
+    try:
+        wait_until(lambda: receiver.of(71), what="delivery by the other worker", seconds=12)
+    finally:
+        receiver.go_on.set()
+        wait_until(outbox.is_over, what="the end")
+        receiver.go_on.clear()
+
+
+def test_an_endpoint_that_is_being_deleted_holds_up_nobody(start, outbox, receiver, postgres):
+    """That locks its deliveries: what came of them waits, and not what is told or asked behind it."""
+    sender = start(WEBHOOKS="on", WORKERS=1)
+    gone, _ = outbox.endpoint(receiver.url("/hang"))
+    for _ in range(8):
+        outbox.send(60, via=sender)
+    wait_until(lambda: len(receiver.of(60)) == 8, what="the attempts' begin")
+    outbox.sql("UPDATE relay_guard.webhook_endpoint SET types = '{test.sent}'")
+    other, _ = outbox.endpoint(receiver.url())
+    connection = psycopg2.connect(postgres.url("postgres"))
+    try:
+        connection.cursor().execute(f"DELETE FROM relay_guard.webhook_endpoint WHERE name = '{gone}'")
+        receiver.go_on.set()
+        time.sleep(0.5)
+        begun = time.monotonic()
+        for number in (61, 62, 63):
+            outbox.sql(f"""SELECT relay_guard.webhook_send('other.sent', '{{"n": {number}}}')""")
+            wait_until(lambda: receiver.of(number), what="delivery")
+        assert time.monotonic() - begun < 6
+        wait_until(lambda: outbox.is_over(other), what="the reports", seconds=2)
+    finally:
+        connection.rollback()
+        connection.close()
+        receiver.go_on.clear()
+    wait_until(outbox.is_over, what="the others' reports", seconds=5)
+    assert all(row[:2] == ("delivered", 1) for row in outbox.deliveries())
+    assert all(len(receiver.of(number)) == 1 for number in (61, 62, 63))
 
 
 def test_a_worker_that_is_killed_loses_nothing(start, outbox, receiver):

@@ -115,6 +115,29 @@ test_metadata(void)
 		ok(!is_public(services[i]), "the metadata service %s", services[i]);
 }
 
+static bool
+is_metadata(const char *text)
+{
+	RgAddress	address = address_of(text);
+
+	return rg_address_metadata(&address);
+}
+
+/* Which stand in networks that an operator may well call his own. */
+static void
+test_metadata_in_own_networks(void)
+{
+	static const char *const services[] = {"169.254.169.254", "169.254.170.2", "169.254.170.23", "100.100.100.200", "192.0.0.192",
+	"168.63.129.16", "fd00:ec2::254", "fd00:ec2::23", "fd20:ce::254", "::ffff:100.100.100.200", "64:ff9b::169.254.169.254"};
+	static const char *const others[] = {"169.254.169.253", "100.100.100.201", "192.0.0.191", "fd00:ec2::253", "fd00:ec2::1:254",
+	"fd00:ec2:0:1::254", "::169.254.169.254", "10.0.0.1", "8.8.8.8"};
+
+	for (size_t i = 0; i < LEN(services); i++)
+		ok(is_metadata(services[i]) && !is_public(services[i]), "%s tells credentials", services[i]);
+	for (size_t i = 0; i < LEN(others); i++)
+		ok(!is_metadata(others[i]), "%s does not", others[i]);
+}
+
 static void
 test_own_networks(void)
 {
@@ -150,6 +173,7 @@ main(void)
 		test_edges(&blocks[i]);
 	test_written_in_ipv6();
 	test_metadata();
+	test_metadata_in_own_networks();
 	test_own_networks();
 	test_socket_addresses();
 	return done();
