@@ -43,6 +43,12 @@ def free_port():
             return port
 
 
+def close_listener(listener):
+    """With whoever accepts: one that was not woken would accept what comes to the number's next socket."""
+    listener.shutdown(socket.SHUT_RDWR)
+    listener.close()
+
+
 def wait_until(condition, seconds=30, what="it"):
     """As long as a slow machine may need: a test of how long it takes measures that itself."""
     deadline = time.monotonic() + seconds

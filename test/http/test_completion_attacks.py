@@ -4,7 +4,7 @@ import time
 
 import pytest
 
-from conftest import running, wait_until
+from conftest import close_listener, running, wait_until
 from model_provider import KEY, Provider, add_provider, chat, remove_provider
 from test_completions import Billed, ask, leave, new_token, open_stream, problem
 
@@ -19,7 +19,7 @@ def early_usage(output):
 def provider():
     provider = Provider()
     yield provider
-    provider.listener.close()
+    close_listener(provider.listener)
 
 
 @pytest.fixture(scope="module")

@@ -8,7 +8,7 @@ import time
 
 import pytest
 
-from conftest import Connection, running, wait_until
+from conftest import Connection, close_listener, running, wait_until
 from model_provider import KEY, PATH, Provider, Stream, add_provider, chat, remove_provider
 
 USER = "completion-user"
@@ -18,8 +18,7 @@ USER = "completion-user"
 def provider():
     provider = Provider()
     yield provider
-    provider.listener.shutdown(socket.SHUT_RDWR)    # closing it would not wake who accepts
-    provider.listener.close()
+    close_listener(provider.listener)
 
 
 @pytest.fixture(scope="module")

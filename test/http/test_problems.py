@@ -11,7 +11,7 @@ import uuid
 
 import pytest
 
-from conftest import Answer, ROOT, running, wait_until
+from conftest import Answer, ROOT, close_listener, running, wait_until
 from model_provider import Provider, add_provider, chat, remove_provider
 from openapi_document import fetch
 from problems_page import with_tables
@@ -163,7 +163,7 @@ def world(gateway, postgres):
     postgres.sql(UPSTREAMS.format(port=application.port))
     postgres.sql("".join(ROUTES), user="relay_owner")
     yield World(gateway, postgres)
-    application.listener.close()
+    close_listener(application.listener)
     postgres.sql(CLEANUP)
     for name, quota in before:
         postgres.sql(f"UPDATE relay_guard.rate_policy SET quota = {quota} WHERE name = '{name}'")
@@ -455,7 +455,7 @@ def behind(postgres):
     # http, where https should be: it does not know how to show who it is
     add_upstream(postgres, "stranger", url.replace("http", "https"), "/test/problem/stranger")
     yield app
-    app.listener.close()
+    close_listener(app.listener)
     postgres.sql("DELETE FROM relay_guard.route WHERE path LIKE '/test/problem/%' AND result = 'proxy'; DELETE FROM relay_guard.upstream")
 
 
@@ -493,7 +493,7 @@ def model(postgres):
     provider = Provider()
     add_provider(postgres, f"http://127.0.0.1:{provider.port}/v1")
     yield provider
-    provider.listener.close()
+    close_listener(provider.listener)
     remove_provider(postgres)
 
 

@@ -11,7 +11,7 @@ import time
 
 import pytest
 
-from conftest import Gateway, running, wait_until
+from conftest import Gateway, close_listener, running, wait_until
 from upstream_app import NAMED, RAW, SURPLUS, Upstream, add_upstream
 
 
@@ -19,7 +19,7 @@ from upstream_app import NAMED, RAW, SURPLUS, Upstream, add_upstream
 def app():
     upstream = Upstream()
     yield upstream
-    upstream.listener.close()
+    close_listener(upstream.listener)
 
 
 @pytest.fixture(scope="module")
@@ -445,7 +445,7 @@ def tls_app(tmp_path_factory):
     upstream = Upstream(lambda client: context.wrap_socket(client, server_side=True))
     upstream.certificate = certificate
     yield upstream
-    upstream.listener.close()
+    close_listener(upstream.listener)
 
 
 def test_an_application_has_to_show_that_it_is_the_one(proxied, start, postgres, app, tls_app):

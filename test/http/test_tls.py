@@ -11,7 +11,7 @@ import time
 
 import pytest
 
-from conftest import Connection, Gateway, gateway_binary, wait_until
+from conftest import Connection, Gateway, close_listener, gateway_binary, wait_until
 
 MEMORY_OF_ONE = 18 * 1024  # of an idle connection by TLS
 IDLE = 2000 if os.environ.get("RG_LONG") else 400
@@ -426,7 +426,7 @@ def application(postgres, secure):
                 "in": "path", "required": true, "schema": {{"type": "string"}}}}]', 'relay_app');
         SELECT relay_guard.upstream_secret_set('tls_test')""", user="relay_owner")
     yield made
-    made.listener.close()
+    close_listener(made.listener)
 
 
 def test_a_stream_comes_bit_by_bit(secure, application):
