@@ -115,17 +115,6 @@ rg_file_type_inert(RgSlice type)
  * Names
  */
 
-/* The bytes of the character at the start of valid UTF-8. */
-static size_t
-char_length(RgSlice text)
-{
-	size_t		len = 1;
-
-	while (len < text.len && ((unsigned char) text.data[len] & 0xc0) == 0x80)
-		len++;
-	return len;
-}
-
 /* U+0080 to U+009F, U+200E and F, U+202A to U+202E, U+2066 to U+2069 */
 static bool
 is_invisible(const unsigned char *c, size_t len)
@@ -181,7 +170,7 @@ put_name(RgText *text, RgSlice name, bool extended)
 {
 	while (name.len > 0)
 	{
-		RgSlice		c = {name.data, char_length(name)};
+		RgSlice		c = {name.data, rg_utf8_first(name)};
 
 		if (extended)
 			put_extended(text, c);

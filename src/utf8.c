@@ -113,6 +113,16 @@ rg_utf8_length(RgSlice text)
 }
 
 size_t
+rg_utf8_first(RgSlice text)
+{
+	size_t		len = 1;
+
+	while (len < text.len && is_continuation(text.data[len]))
+		len++;
+	return len;
+}
+
+size_t
 rg_utf8_trim(const char *text, size_t len)
 {
 	size_t		start = len;

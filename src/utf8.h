@@ -16,6 +16,9 @@ extern bool rg_utf8_valid(RgSlice text);
 /* The number of code points in valid UTF-8. */
 extern size_t rg_utf8_length(RgSlice text);
 
+/* Bytes of the first character of valid UTF-8 that is not empty. */
+extern size_t rg_utf8_first(RgSlice text);
+
 /*
  * The largest length <= len at which the text does not end inside a
  * character: for cutting messages to size.

@@ -6,12 +6,12 @@
 
 #include <sodium.h>
 #include <stdlib.h>
-#include <strings.h>
 
 #include "clock.h"
 #include "completion_call.h"
 #include "completion_settle.h"
 #include "conn_stream.h"
+#include "header_lines.h"
 #include "log.h"
 #include "response.h"
 #include "worker.h"
@@ -132,32 +132,15 @@ rg_completion_gone(RgConn *conn)
  * The beginning
  */
 
-static bool
-has_name(RgSlice line, const char *name)
-{
-	return line.len > strlen(name) && line.data[strlen(name)] == ':' &&
-		strncasecmp(line.data, name, strlen(name)) == 0;
-}
-
 /* serve()'s lines, but for those that depend on what the provider answers. */
 static RgSlice
 put_own_lines(char *at, RgSlice lines)
 {
-	RgSlice		own = {at, 0};
+	static const char *const later[] = {"content-type", "cache-control", NULL};
+	RgText		own = {at, lines.len, 0};
 
-	while (lines.len > 0)
-	{
-		const char *last = memchr(lines.data, '\n', lines.len);
-		RgSlice		line = rg_slice(lines.data, last ? (size_t) (last + 1 - lines.data) : lines.len);
-
-		if (!has_name(line, "content-type") && !has_name(line, "cache-control"))
-		{
-			memcpy(at + own.len, line.data, line.len);
-			own.len += line.len;
-		}
-		lines = rg_slice(lines.data + line.len, lines.len - line.len);
-	}
-	return own;
+	rg_header_lines_put(&own, lines, later, false);
+	return rg_slice(own.data, own.len);
 }
 
 static RgSlice

@@ -7,6 +7,7 @@
 #include <strings.h>
 
 #include "clock.h"
+#include "http1.h"
 
 #define MAX_HEAD 65536
 #define MAX_WHOLE (8 << 20)		/* bytes of an answer, unless the upstream
@@ -110,12 +111,6 @@ end_head(RgCompletion *call)
 	return begin_answer(call);
 }
 
-static bool
-is_blank(RgSlice line)
-{
-	return line.len == 0 || *line.data == '\r' || *line.data == '\n';
-}
-
 size_t
 rg_completion_on_header(char *data, size_t size, size_t count, void *arg)
 {
@@ -127,7 +122,7 @@ rg_completion_on_header(char *data, size_t size, size_t count, void *arg)
 		return 0;
 	if (call->head_len > MAX_HEAD)
 		return break_off(call, "its head is too long");
-	if (!call->headed && is_blank(line) && !end_head(call))
+	if (!call->headed && rg_http_line_blank(line) && !end_head(call))
 		return 0;
 	return line.len;
 }

@@ -7,6 +7,7 @@
 #include <jansson.h>
 
 #include "json_body.h"
+#include "utf8.h"
 
 #define BYTES_A_TOKEN 3
 
@@ -131,17 +132,6 @@ rg_completion_chunk_free(RgCompletionChunk *chunk)
 	chunk->json = NULL;
 }
 
-/* Bytes of the character that begins there; jansson lets only UTF-8 in. */
-static size_t
-character_length(RgSlice text)
-{
-	size_t		len = 1;
-
-	while (len < text.len && ((unsigned char) text.data[len] & 0xC0) == 0x80)
-		len++;
-	return len;
-}
-
 static bool
 is_control(RgSlice character)
 {
@@ -158,13 +148,13 @@ copy_printable(RgSlice text, char *out)
 
 	for (int i = 0; i < RG_COMPLETION_MAX_MESSAGE && text.len > 0; i++)
 	{
-		RgSlice		character = rg_slice(text.data, character_length(text));
+		RgSlice		character = rg_slice(text.data, rg_utf8_first(text));
 
 		if (is_control(character))
 			character = RG_SLICE(" ");
 		memcpy(out + len, character.data, character.len);
 		len += character.len;
-		text = rg_slice(text.data + character_length(text), text.len - character_length(text));
+		text = rg_slice(text.data + rg_utf8_first(text), text.len - rg_utf8_first(text));
 	}
 	return len;
 }

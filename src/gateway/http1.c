@@ -68,6 +68,12 @@ is_blank(char c)
 	return c == ' ' || c == '\t';
 }
 
+bool
+rg_http_line_blank(RgSlice line)
+{
+	return line.len == 0 || *line.data == '\r' || *line.data == '\n';
+}
+
 /* Most names differ at once: their lengths are not worth asking for. */
 bool
 rg_http_name_is(RgSlice name, const char *lower)

@@ -61,6 +61,9 @@ extern void rg_http_give_up(const char *data, size_t scanned, RgHttpHead *head);
 /* Are the two equal but for the case of ASCII letters?  lower is lower case. */
 extern bool rg_http_name_is(RgSlice name, const char *lower);
 
+/* Is that the empty line behind a head, as libcurl hands lines over? */
+extern bool rg_http_line_blank(RgSlice line);
+
 /* Is c a character of a token (RFC 9110, 5.6.2)? */
 extern bool rg_http_token_char(char c);
 

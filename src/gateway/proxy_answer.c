@@ -8,6 +8,7 @@
 
 #include "clock.h"
 #include "conn_stream.h"
+#include "http1.h"
 #include "proxy_sockets.h"
 #include "response.h"
 #include "worker.h"
@@ -159,12 +160,6 @@ is_status_line(const RgProxy *proxy, RgSlice line)
 	return proxy->head_len == 0 && line.len > 5 && memcmp(line.data, "HTTP/", 5) == 0;
 }
 
-static bool
-is_blank(RgSlice line)
-{
-	return line.len == 0 || *line.data == '\r' || *line.data == '\n';
-}
-
 /* Called for each line; those behind the body, its trailers, are left out. */
 size_t
 rg_proxy_on_header(char *data, size_t size, size_t count, void *arg)
@@ -177,7 +172,7 @@ rg_proxy_on_header(char *data, size_t size, size_t count, void *arg)
 		return 0;
 	if (proxy->headed || is_status_line(proxy, line))
 		return line.len;
-	taken = is_blank(line) ? end_head(proxy) : keep_line(proxy, line);
+	taken = rg_http_line_blank(line) ? end_head(proxy) : keep_line(proxy, line);
 	return taken ? line.len : 0;
 }
 
