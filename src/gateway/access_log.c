@@ -17,6 +17,7 @@
 
 #define MAX_LINE 65536
 #define MAX_PATH 1024			/* logged: whole lines then fit in PIPE_BUF */
+#define CLOSE_WAIT 1000000		/* microseconds for a slow reader at the end */
 
 static int	output = -1;		/* -1: off */
 static size_t piece = SSIZE_MAX;	/* what one write() may hold */
@@ -58,11 +59,12 @@ rg_access_log_open(const char *where)
 }
 
 static bool
-can_write(void)
+can_write(int64_t until)
 {
 	struct pollfd wanted = {.fd = output,.events = POLLOUT};
+	int64_t		left = until - rg_now();
 
-	return poll(&wanted, 1, 0) == 1 && (wanted.revents & POLLOUT);
+	return poll(&wanted, 1, left > 0 ? left / 1000 : 0) == 1 && (wanted.revents & POLLOUT);
 }
 
 /* The longest run of whole lines that one write() may hold. */
@@ -88,14 +90,15 @@ note_health(bool written)
 	healthy = written;
 }
 
-void
-rg_access_log_flush(void)
+/* Waits for the reader of a full pipe until then. */
+static void
+write_out(int64_t until)
 {
 	size_t		at = 0;
 
 	while (at < used)
 	{
-		ssize_t		written = can_write() ? write(output, buffer + at, next_piece(at)) : -1;
+		ssize_t		written = can_write(until) ? write(output, buffer + at, next_piece(at)) : -1;
 
 		if (written < 0)
 			break;
@@ -105,6 +108,21 @@ rg_access_log_flush(void)
 		note_health(true);
 	memmove(buffer, buffer + at, used - at);
 	used -= at;
+}
+
+void
+rg_access_log_flush(void)
+{
+	write_out(0);
+}
+
+void
+rg_access_log_close(void)
+{
+	write_out(rg_now() + CLOSE_WAIT);
+	if (used > 0)
+		note_health(false);
+	used = 0;
 }
 
 bool

@@ -60,10 +60,16 @@ extern void rg_access_log(const RgAccess *access);
 extern void rg_access_log_anchor(RgSlice head);
 
 /*
- * Writes the buffer out; to be called every second and at exit.  When nobody
- * reads the log, lines are dropped and counted rather than requests held up.
+ * Writes the buffer out; to be called every second.  When nobody reads the
+ * log, lines are dropped and said to be rather than requests held up.
  */
 extern void rg_access_log_flush(void);
+
+/*
+ * The same at exit, where nobody is held up: a reader who is only slow has a
+ * second.
+ */
+extern void rg_access_log_close(void);
 
 /* Did the last flush write everything? */
 extern bool rg_access_log_healthy(void);

@@ -318,6 +318,6 @@ rg_worker_run(const RgConfig *config, int listener, pid_t master)
 	rg_lane_close(&worker->slow);
 	rg_sse_close();
 	rg_webhook_close();
-	rg_access_log_flush();
+	rg_access_log_close();
 	return EXIT_SUCCESS;
 }

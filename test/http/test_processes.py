@@ -1,4 +1,5 @@
 """Master and workers: deaths, reloads, ends."""
+import fcntl
 import os
 import signal
 import subprocess
@@ -186,20 +187,28 @@ def test_a_reload_does_not_move_the_sockets(tmp_path):
     assert "stay as they were until a restart" in errors.read_text()
 
 
-def test_lines_in_a_pipe_are_whole(postgres):
-    environment = Gateway(postgres.url("relay_gateway"), ACCESS_LOG="-", RELAY_PORT=free_port())
-    process = subprocess.Popen([gateway_binary()], env=environment.environment, text=True,
+def stop_with_a_full_pipe(postgres):
+    """A gateway that ends with more lines than the pipe of its access log holds."""
+    gateway = Gateway(postgres.url("relay_gateway"), ACCESS_LOG="-", RELAY_PORT=free_port())
+    process = subprocess.Popen([gateway_binary()], env=gateway.environment, text=True,
                                stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
-    environment.process, environment.port = process, int(environment.environment["RELAY_PORT"])
-    said = []
-    reader = threading.Thread(target=lambda: said.extend(process.stdout))    # what a full pipe does not take is lost
-    reader.start()
-    wait_until(environment.listens)
+    fcntl.fcntl(process.stdout, fcntl.F_SETPIPE_SZ, 4096)
+    gateway.process, gateway.port = process, int(gateway.environment["RELAY_PORT"])
+    wait_until(gateway.listens)
     for _ in range(200):
-        environment.get("/health")
+        gateway.get("/health")
     process.terminate()
+    return process
+
+
+def test_lines_in_a_pipe_are_whole_and_wait_for_a_slow_reader(postgres):
+    process = stop_with_a_full_pipe(postgres)
+    time.sleep(0.3)
+    lines = process.stdout.read().splitlines()
     assert process.wait(60) == 0
-    reader.join()
-    lines = "".join(said).splitlines()
     assert len(lines) >= 200
     assert all(line.startswith('{"time":') and line.endswith("}") for line in lines)
+
+
+def test_a_gateway_stops_though_nobody_reads_its_log(postgres):
+    assert stop_with_a_full_pipe(postgres).wait(60) == 0
