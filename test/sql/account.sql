@@ -1,5 +1,7 @@
 -- Accounts of quotas and budgets as operators see them.
 \set VERBOSITY terse
+-- No day and no month ends while this runs
+SELECT FROM pg_sleep(CASE WHEN date_trunc('day', now() + interval '15 s', 'UTC') > now() THEN 16 ELSE 0 END);
 INSERT INTO relay_guard.model (name, provider, input_price, output_price, embedding_price, max_input_tokens, max_output_tokens)
 VALUES ('account', 'test', 1000000, 1000000, 1000000, 100000, 100000);
 INSERT INTO relay_guard.quota_policy (name, scope, cap, "window") VALUES

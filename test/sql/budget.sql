@@ -1,5 +1,7 @@
 -- What the functions of budgets answer.
 \set VERBOSITY terse
+-- No day and no month ends while this runs
+SELECT FROM pg_sleep(CASE WHEN date_trunc('day', now() + interval '15 s', 'UTC') > now() THEN 16 ELSE 0 END);
 -- A token of "tokens" costs a micro-USD; "cents" shows how a cost is rounded
 INSERT INTO relay_guard.model (name, provider, input_price, output_price, embedding_price, max_input_tokens, max_output_tokens) VALUES
 	('tokens', 'test', 1000000, 1000000, 1000000, 100000, 100000),
