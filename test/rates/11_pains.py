@@ -84,9 +84,27 @@ SERVE = "SELECT status FROM relay_guard.serve('GET', '/one', '', '{}', '', '192.
 same(value(connection, SERVE), 200, "a route with a limit")
 
 
-def worker():
-    rows = query(connection, "SELECT pid FROM pg_stat_activity WHERE backend_type = 'relay_guard worker'")
+def waiting_worker():
+    rows = query(connection, "SELECT pid FROM pg_locks WHERE NOT granted AND relation = 'relay_guard.rate_counter'::regclass")
     return rows[0][0] if rows else None
+
+
+def is_stopped(pid):
+    with open(f"/proc/{pid}/stat") as file:
+        return file.read().rpartition(")")[2].split()[0] == "T"
+
+
+def stop_worker():
+    """Stops it where it waits for its table: there it holds none of the locks that counters are read under."""
+    while until(waiting_worker):
+        pid = waiting_worker()
+        if pid:
+            os.kill(pid, signal.SIGSTOP)
+            until(lambda: is_stopped(pid))
+            if waiting_worker() == pid:
+                return pid
+            os.kill(pid, signal.SIGCONT)
+    raise TimeoutError("the worker does not wait")
 
 
 def slowest(calls=200):
@@ -104,13 +122,10 @@ query(connection, "SET statement_timeout = '20s'")
 blocker = connect()
 query(blocker, "BEGIN; LOCK TABLE relay_guard.rate_counter IN ACCESS EXCLUSIVE MODE")
 take("sliding_window", "moved")
-ok(until(lambda: value(connection, """SELECT count(*) FROM pg_locks WHERE NOT granted
-    AND relation = 'relay_guard.rate_counter'::regclass""") > 0), "the worker waits for its table")
+ok(until(waiting_worker), "the worker waits for its table")
 locked = slowest()
+stopped = stop_worker()
 query(blocker, "ROLLBACK")
-until(lambda: take("sliding_window", "moved again") and worker())
-stopped = worker()
-os.kill(stopped, signal.SIGSTOP)
 try:
     hung = slowest()
 finally:
