@@ -23,6 +23,11 @@ PARTITIONS = """
 VISITS = """CREATE TABLE app.visit (id int, at int, PRIMARY KEY (id, at)) PARTITION BY LIST (id);
             CREATE TABLE app.visit_1 PARTITION OF app.visit FOR VALUES IN (1);
             SELECT relay_guard.audit('app.visit')"""
+# Restored, it makes no rows of its own
+CONFIGURATION = """SELECT relay_guard.issuer_add('https://id.example', 'shop'), relay_guard.jwt_key_add('https://id.example', 'k1', 'a5d08c3f7be1492608d7e4b19f3c6a52');
+                   INSERT INTO relay_guard.upstream (name, url) VALUES ('shop', 'http://10.0.0.1');
+                   UPDATE relay_guard.rate_policy SET quota = quota + 1; UPDATE relay_guard.budget_policy SET hard = NULL;
+                   SELECT relay_guard.api_key_create('shop')"""
 TRIGGERS = """SELECT tgrelid::regclass::text, tgname, tgenabled FROM pg_trigger
               WHERE tgname LIKE 'relay_guard_audit%' OR tgname = 'audit_refuse' ORDER BY 1, 2"""
 DUMPS = {
@@ -73,6 +78,7 @@ def source(make_server):
     server.run("CREATE DATABASE shop")
     audited(server, "shop")
     server.run(VISITS, database="shop")
+    server.run(CONFIGURATION, database="shop")
     months_ago(server)
     fill(server)
     yield server
