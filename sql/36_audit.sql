@@ -28,14 +28,14 @@ CREATE TABLE audit_log (
     details       jsonb,
     mac           bytea NOT NULL CHECK (octet_length(mac) = 32)
 ) PARTITION BY RANGE (occurred_at);
-COMMENT ON TABLE audit_log IS 'What was done to audited tables and what audit_event() recorded, one partition a month. Only relay_guard writes it.';
+COMMENT ON TABLE audit_log IS 'What was done to audited tables and to relay_guard''s configuration, and what audit_event() recorded, one partition a month. Only relay_guard writes it.';
 COMMENT ON COLUMN audit_log.id IS 'From a sequence: neither without gaps nor in the order of commits.';
 COMMENT ON COLUMN audit_log.xid IS 'The transaction; ids of another cluster have another epoch.';
 COMMENT ON COLUMN audit_log.occurred_at IS 'When the statement wrote it, by the clock of the server.';
 COMMENT ON COLUMN audit_log.epoch IS 'The cluster and database that wrote it, as a number.';
 COMMENT ON COLUMN audit_log.key_id IS 'The key of the ring whose subkey made the MAC.';
 COMMENT ON COLUMN audit_log.action IS 'INSERT, UPDATE, DELETE, TRUNCATE, or what audit_event() was told.';
-COMMENT ON COLUMN audit_log.resource_type IS 'What kind of thing it was done to, as audit() was told.';
+COMMENT ON COLUMN audit_log.resource_type IS 'What kind of thing it was done to, as audit() was told; relay_guard.route and its like are relay_guard''s own.';
 COMMENT ON COLUMN audit_log.resource_id IS 'Which one: the text of its key column, or a JSON array of several; before the change.';
 COMMENT ON COLUMN audit_log.actor IS 'The verified user id; NULL where the transaction had no identity.';
 COMMENT ON COLUMN audit_log.via IS 'How the identity was established: token, api_key, session or assume.';
@@ -45,7 +45,7 @@ COMMENT ON COLUMN audit_log.api_key_id IS 'The API key that established it.';
 COMMENT ON COLUMN audit_log.session_id IS 'The session that the token belongs to.';
 COMMENT ON COLUMN audit_log.request_id IS 'The request, as in logs and answers.';
 COMMENT ON COLUMN audit_log.client_ip IS 'Where the request came from, or else the connection.';
-COMMENT ON COLUMN audit_log.source IS 'trigger: an audited table; event: audit_event(); system: relay_guard itself.';
+COMMENT ON COLUMN audit_log.source IS 'trigger: an audited table, or the configuration; event: audit_event(); system: relay_guard itself.';
 COMMENT ON COLUMN audit_log.status IS 'ok, denied or error.';
 COMMENT ON COLUMN audit_log.old IS 'The values before, of changed columns only.';
 COMMENT ON COLUMN audit_log.new IS 'The values after, of changed columns only.';

@@ -288,18 +288,18 @@ BEGIN ATOMIC
 END;
 COMMENT ON FUNCTION lint_triggers_off() IS 'lint(): sessions that begin without triggers.';
 
--- Without them backends go on with retired keys and old routes.
+-- Without them backends go on with retired keys and old routes, and nobody learns who changed them.
 CREATE FUNCTION lint_config_trigger() RETURNS SETOF lint_finding
 LANGUAGE sql STABLE
 BEGIN ATOMIC
     SELECT 'error', 'config_trigger', format('relay_guard.%I', c.relname),
-           format('Trigger %I does not fire always: changes go unchecked, or unseen by backends that run.', t.tgname),
+           format('Trigger %I does not fire always: changes go unchecked, unrecorded, or unseen by backends that run.', t.tgname),
            format('ALTER TABLE relay_guard.%I ENABLE ALWAYS TRIGGER %I', c.relname, t.tgname)
     FROM pg_trigger t
     JOIN pg_class c ON c.oid = t.tgrelid
     JOIN pg_proc p ON p.oid = t.tgfoid
     WHERE c.relnamespace = 'relay_guard'::regnamespace AND NOT t.tgisinternal
-      AND (t.tgenabled = 'D' OR t.tgenabled <> 'A' AND p.proname IN ('config_changed', 'route_check')
+      AND (t.tgenabled = 'D' OR t.tgenabled <> 'A' AND p.proname IN ('config_changed', 'route_check', 'audit_configuration')
            AND p.pronamespace = c.relnamespace);
 END;
 COMMENT ON FUNCTION lint_config_trigger() IS 'lint(): triggers of relay_guard''s tables that were switched off.';

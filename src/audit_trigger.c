@@ -1,6 +1,7 @@
 /*
  * audit_trigger.c
- *		audit_change(), the trigger of an audited table.
+ *		audit_change(), the trigger of an audited table, and audit_configuration(),
+ *		that of relay_guard's own.
  *
  * A statement's rows are recorded together at its end: OLD TABLE and NEW TABLE
  * are walked in step, since a key that changes leaves nothing to join them by.
@@ -9,6 +10,7 @@
  */
 #include "postgres.h"
 
+#include "catalog/pg_inherits.h"
 #include "commands/trigger.h"
 #include "executor/executor.h"
 #include "executor/spi.h"
@@ -21,6 +23,8 @@
 #include "audit_plan.h"
 #include "audit_settings.h"
 #include "audit_write.h"
+#include "keyring.h"
+#include "own_relation.h"
 
 /* One call of the trigger. */
 typedef struct Change
@@ -257,4 +261,43 @@ relay_guard_audit_change(PG_FUNCTION_ARGS)
 	rg_audit_settings_end(level);
 	pfree(change.changed);
 	return PointerGetDatum(NULL);
+}
+
+/*
+ * Configuration
+ */
+
+/* Partitions that a dump brings get their triggers last. */
+static bool
+log_stands(void)
+{
+	Oid			log = rg_own_relation("audit_log");
+	List	   *partitions = OidIsValid(log) ? find_inheritance_children(log, AccessShareLock) : NIL;
+	ListCell   *cell;
+
+	foreach(cell, partitions)
+		if (!OidIsValid(get_trigger_oid(lfirst_oid(cell), "audit_refuse", true)))
+		return false;
+	return partitions != NIL;
+}
+
+PG_FUNCTION_INFO_V1(relay_guard_audit_configuration);
+
+/*
+ * audit_configuration(resource_type, key, redact, omit)
+ *
+ * Nobody has asked for it with audit(), so it must not stand in the way of who
+ * keeps no log: it records where the server was given a key ring and the log has
+ * partitions, and there a change that cannot be recorded fails, be it that the
+ * ring is unreadable or the month has none.  It makes no partitions: a dump that is
+ * restored brings its own, after CREATE EXTENSION and before the rows of these
+ * tables, which are not recorded either while that lasts.  None of this is up to
+ * those who may change the configuration, whatever they set.
+ */
+Datum
+relay_guard_audit_configuration(PG_FUNCTION_ARGS)
+{
+	if (!rg_keyring_configured() || !log_stands())
+		return PointerGetDatum(NULL);
+	return relay_guard_audit_change(fcinfo);
 }

@@ -224,6 +224,12 @@ rg_keyring(void)
 }
 
 bool
+rg_keyring_configured(void)
+{
+	return path[0] != '\0';
+}
+
+bool
 rg_keyring_available(void)
 {
 	return rg_keyring() != NULL;

@@ -20,6 +20,9 @@
 /* Defines the GUC and, at preload, reads the ring; called from _PG_init. */
 extern void rg_keyring_init(void);
 
+/* Whether the server was told where its ring is, be it readable or not; raises nothing. */
+extern bool rg_keyring_configured(void);
+
 /* Whether there is a ring; raises nothing. */
 extern bool rg_keyring_available(void);
 

@@ -86,6 +86,24 @@ def test_the_log_says_that_an_apply_worker_did_it(pair):
         ("postgres", None, None)]
 
 
+def test_configuration_that_is_applied_is_logged_once(pair):
+    """Whoever publishes it decides on it here."""
+    pair.run("CREATE EXTENSION relay_guard; CREATE PUBLICATION configuration FOR TABLE relay_guard.upstream", database="source")
+    pair.run("SELECT pg_create_logical_replication_slot('configuration', 'pgoutput')", database="source")
+    pair.run(f"CREATE SUBSCRIPTION configuration CONNECTION 'host={pair.folder} dbname=source user=postgres' PUBLICATION configuration "
+             "WITH (create_slot = false, slot_name = 'configuration')")
+    wait_for(lambda: pair.run("SELECT DISTINCT srsubstate FROM pg_subscription_rel") == [("r",)])
+    pair.run("INSERT INTO relay_guard.upstream (name, url) VALUES ('shop', 'http://10.0.0.1'); "
+             "UPDATE relay_guard.upstream SET url = 'http://10.0.0.2'; DELETE FROM relay_guard.upstream", database="source")
+    logged = """SELECT action, resource_id, old ->> 'url', new ->> 'url', session_role FROM relay_guard.audit_log
+                WHERE resource_type = 'relay_guard.upstream' ORDER BY id"""
+    wait_for(lambda: len(pair.run(logged)) == 3)
+    assert pair.run(logged) == [
+        ("INSERT", "shop", None, "http://10.0.0.1", "postgres"), ("UPDATE", "shop", "http://10.0.0.1", "http://10.0.0.2", "postgres"),
+        ("DELETE", "shop", "http://10.0.0.2", None, "postgres")]
+    pair.run("DROP SUBSCRIPTION configuration")
+
+
 @pytest.mark.parametrize("partitioned", [False, True])
 def test_a_session_in_the_replica_role_is_logged_once_each(pair, partitioned):
     connection = pair.connect()

@@ -23,6 +23,10 @@ PARTITIONS = """
 VISITS = """CREATE TABLE app.visit (id int, at int, PRIMARY KEY (id, at)) PARTITION BY LIST (id);
             CREATE TABLE app.visit_1 PARTITION OF app.visit FOR VALUES IN (1);
             SELECT relay_guard.audit('app.visit')"""
+# Restored, it makes no rows of its own.  Tables without foreign keys: pg_restore --jobs takes no heed of those.
+CONFIGURATION = """INSERT INTO relay_guard.upstream (name, url) VALUES ('shop', 'http://10.0.0.1');
+                   INSERT INTO relay_guard.rate_policy (name, identify_by, quota, "window") VALUES ('shop', 'user', 5, '1 min');
+                   SELECT relay_guard.api_key_create('shop'), relay_guard.webhook_secret_set('shop')"""
 TRIGGERS = """SELECT tgrelid::regclass::text, tgname, tgenabled FROM pg_trigger
               WHERE tgname LIKE 'relay_guard_audit%' OR tgname = 'audit_refuse' ORDER BY 1, 2"""
 DUMPS = {
@@ -73,6 +77,7 @@ def source(make_server):
     server.run("CREATE DATABASE shop")
     audited(server, "shop")
     server.run(VISITS, database="shop")
+    server.run(CONFIGURATION, database="shop")
     months_ago(server)
     fill(server)
     yield server

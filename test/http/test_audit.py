@@ -215,6 +215,34 @@ def test_a_statement_leaves_a_row_for_each_that_it_changed(gateway, postgres, al
     assert sorted(row[2] for row in rows_of(postgres, "audit-two")) == sorted(row["id"] for row in answer.json())
 
 
+@pytest.fixture
+def configuring(postgres):
+    """A route by which admins set a quota, as whoever is granted it."""
+    postgres.sql("""CREATE ROLE test_configurer; SELECT relay_guard.grant_role('app', 'test_configurer');
+        GRANT SELECT (name), UPDATE (quota) ON relay_guard.rate_policy TO test_configurer;
+        INSERT INTO relay_guard.route (method, path, query, auth, result, status, run_as) VALUES
+        ('POST', '/test/audit/quota', $$UPDATE relay_guard.rate_policy SET quota = 123456 WHERE name = 'api'$$,
+         'admin', 'none', 204, 'test_configurer')""")
+    yield
+    postgres.sql("DELETE FROM relay_guard.route WHERE path = '/test/audit/quota'; "
+                 "DROP OWNED BY test_configurer; DROP ROLE test_configurer")
+
+
+def test_a_change_of_the_configuration_names_the_admin(gateway, postgres, admin, alice, configuring):
+    """Who took a limit away, by a route or by hand."""
+    before, = postgres.sql("SELECT quota FROM relay_guard.rate_policy WHERE name = 'api'")[0]
+    assert post(gateway, "/test/audit/quota", alice, **{"X-Request-ID": "audit-not-configured"}).status == 403
+    assert post(gateway, "/test/audit/quota", admin, **{"X-Request-ID": "audit-configured"}).status == 204
+    shown = events(gateway, admin, resource_type="relay_guard.rate_policy", resource_id="api", limit=1)
+    wanted = {"action": "UPDATE", "actor": "root", "via": "token", "client_ip": CLIENT, "request_id": "audit-configured",
+              "session_role": "relay_gateway", "old": {"quota": before}, "new": {"quota": 123456}}
+    assert [{name: event[name] for name in wanted} for event in shown] == [wanted]
+    assert [row for row in rows_of(postgres, "audit-not-configured") if row[0] == "UPDATE"] == []
+    route, = events(gateway, admin, resource_type="relay_guard.route", resource_id='["POST", "/test/audit/quota"]')
+    assert (route["action"], route["actor"], route["session_role"]) == ("INSERT", None, "postgres")
+    assert route["new"]["run_as"] == "test_configurer"
+
+
 @pytest.mark.parametrize("method, path, body, status", [
     ("POST", FILES, {"name": ""}, 422),
     ("POST", FILES, {"name": "x", "content_type": "none"}, 422),

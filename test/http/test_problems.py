@@ -544,7 +544,7 @@ NO_CODES = {
     "api_key",  # the name of an origin of identities
     "stream_options",  # a member of requests
     "rate_limit_error", "server_error",  # types of OpenAI's errors
-    "relay_guard", "information_schema", "jwt_key", "api_key_pepper", "request_id",  # names of schemas and columns
+    "relay_guard", "information_schema", "jwt_key", "api_key_pepper", "request_id", "audit_refuse",  # names in the database
 }
 
 
