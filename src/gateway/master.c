@@ -65,9 +65,11 @@ metric_slot(const Master *master, const Slot *slot, int half)
 	return 2 * (slot - master->slots) + half;
 }
 
+/* To reload is the master's affair, though SIGHUP may be sent to all of them at once. */
 static void
 run_worker(const Master *master, const Slot *slot, pid_t parent)
 {
+	signal(SIGHUP, SIG_IGN);
 	sigprocmask(SIG_UNBLOCK, &master->signals, NULL);
 	rg_metrics_attach(metric_slot(master, slot, slot->half));
 	exit(rg_worker_run(master->config, slot->listener, parent));

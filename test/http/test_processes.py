@@ -153,6 +153,19 @@ def status_of_host(gateway, host):
     return status
 
 
+def test_a_reload_that_all_are_told_loses_no_request(start, postgres):
+    gateway = start()
+    before = gateway.workers()
+    busy = gateway.connect()
+    busy.request("GET", "/test/sleep/1")
+    wait_until(lambda: gateway.sleeping(postgres) == 1, what="the statement")
+    for pid in [*before, gateway.process.pid]:      # as killall does
+        os.kill(pid, signal.SIGHUP)
+    assert busy.read().status == 200
+    wait_until(lambda: not before & gateway.workers(), what="the reload")
+    assert "a worker died" not in gateway.errors()
+
+
 def test_a_port_that_is_taken(gateway, postgres):
     second = Gateway(postgres.url("relay_gateway"), RELAY_PORT=gateway.port)
     done = subprocess.run([gateway_binary()], env=second.environment, capture_output=True, text=True)
