@@ -9,7 +9,12 @@
 
 #include "clock.h"
 #include "json_text.h"
+#include "log_reader.h"
 
+#define SLOW 100000				/* microseconds that a reader may take */
+
+static int	output = -1;		/* -1: nothing was written yet */
+static bool is_read = true;		/* the last line was taken */
 static RgLogLevel threshold = RG_LOG_INFO;
 
 void
@@ -59,6 +64,16 @@ put_pairs(RgText *line, va_list pairs)
 	}
 }
 
+/* Who has been waited for in vain is not waited for again. */
+static void
+write_line(const RgText *line)
+{
+	if (output < 0)
+		output = rg_log_reader_open(STDERR_FILENO);
+	is_read = rg_log_reader_has_room(output, is_read ? rg_now() + SLOW : 0) &&
+		write(output, line->data, line->len) > 0;
+}
+
 void
 rg_log(RgLogLevel level, const char *message,...)
 {
@@ -73,6 +88,6 @@ rg_log(RgLogLevel level, const char *message,...)
 	put_pairs(&line, pairs);
 	va_end(pairs);
 	rg_text_put(&line, RG_SLICE("}\n"));
-	if (line.len <= line.cap && write(STDERR_FILENO, buf, line.len) < 0)
-		return;					/* there is nowhere left to say so */
+	if (line.len <= line.cap)
+		write_line(&line);
 }

@@ -1,4 +1,5 @@
 """Master and workers: deaths, reloads, ends."""
+import contextlib
 import fcntl
 import os
 import signal
@@ -225,3 +226,38 @@ def test_lines_in_a_pipe_are_whole_and_wait_for_a_slow_reader(postgres):
 
 def test_a_gateway_stops_though_nobody_reads_its_log(postgres):
     assert stop_with_a_full_pipe(postgres).wait(60) == 0
+
+
+def test_a_reload_waits_for_no_reader_of_a_log(start, tmp_path):
+    log = tmp_path / "log"
+    os.mkfifo(log)
+    reader = os.open(log, os.O_RDONLY | os.O_NONBLOCK)
+    gateway = start(WORKERS=1, ACCESS_LOG=log)
+    os.close(reader)
+    gateway.process.send_signal(signal.SIGHUP)
+    wait_until(lambda: "the old one stays" in gateway.errors(), 10)
+    assert gateway.get("/health").status == 200 and gateway.stop() == 0
+
+
+def fill(pipe):
+    """To its last byte."""
+    os.set_blocking(pipe, False)
+    with contextlib.suppress(BlockingIOError):
+        while True:
+            os.write(pipe, b"x")
+    os.set_blocking(pipe, True)
+
+
+def test_a_gateway_serves_though_nobody_reads_what_went_wrong(postgres):
+    gateway = Gateway(postgres.url("relay_gateway"), WORKERS=1, LOG_LEVEL="debug", DATABASE_URL="host=/nonexistent")
+    unread, errors = os.pipe()
+    fcntl.fcntl(errors, fcntl.F_SETPIPE_SZ, 4096)
+    gateway.process = subprocess.Popen([gateway.binary], env=gateway.environment, stdout=subprocess.DEVNULL, stderr=errors)
+    wait_until(gateway.listens)
+    fill(errors)
+    for worker in gateway.workers():
+        os.kill(worker, signal.SIGKILL)         # a line of the master's, and some of its successor's
+    wait_until(lambda: gateway.get("/test/echo/a").status == 503, 10, "an answer without the database")
+    gateway.process.terminate()
+    assert gateway.process.wait(20) == 0
+    os.close(unread), os.close(errors)
