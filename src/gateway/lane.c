@@ -57,8 +57,6 @@ is_down(const RgLane *lane)
 static void
 tell(RgJob *job, RgOutcome outcome)
 {
-	if (job->done)
-		return;
 	job->done = true;
 	rg_request_done(job, outcome);
 }
@@ -66,7 +64,10 @@ tell(RgJob *job, RgOutcome outcome)
 static void
 finish(RgJob *job, RgOutcome outcome)
 {
-	tell(job, outcome);
+	if (job->done)
+		rg_request_late(job);
+	else
+		tell(job, outcome);
 	rg_job_free(job);
 }
 

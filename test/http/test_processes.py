@@ -253,11 +253,14 @@ def test_a_gateway_serves_though_nobody_reads_what_went_wrong(postgres):
     unread, errors = os.pipe()
     fcntl.fcntl(errors, fcntl.F_SETPIPE_SZ, 4096)
     gateway.process = subprocess.Popen([gateway.binary], env=gateway.environment, stdout=subprocess.DEVNULL, stderr=errors)
-    wait_until(gateway.listens)
-    fill(errors)
-    for worker in gateway.workers():
-        os.kill(worker, signal.SIGKILL)         # a line of the master's, and some of its successor's
-    wait_until(lambda: gateway.get("/test/echo/a").status == 503, 10, "an answer without the database")
-    gateway.process.terminate()
-    assert gateway.process.wait(20) == 0
+    try:
+        wait_until(gateway.listens)
+        fill(errors)
+        for worker in gateway.workers():
+            os.kill(worker, signal.SIGKILL)     # a line of the master's, and some of its successor's
+        wait_until(lambda: gateway.get("/test/echo/a").status == 503, 10, "an answer without the database")
+        gateway.process.terminate()
+        assert gateway.process.wait(20) == 0
+    finally:
+        gateway.process.kill()
     os.close(unread), os.close(errors)
