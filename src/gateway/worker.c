@@ -144,7 +144,7 @@ on_tick(evutil_socket_t fd, short what, void *arg)
 	rg_conn_expire(worker, now);
 	if (worker->draining)
 		rg_conn_close_idle(worker);
-	if (worker->nconns < worker->max_conns)
+	if (worker->nconns < worker->max_conns || worker->lists[RG_CONN_IDLE].first != NULL)
 		start_accepting(worker);
 	if (has_drained(worker, now))
 		event_base_loopbreak(worker->base);
