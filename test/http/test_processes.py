@@ -264,3 +264,27 @@ def test_a_gateway_serves_though_nobody_reads_what_went_wrong(postgres):
     finally:
         gateway.process.kill()
     os.close(unread), os.close(errors)
+
+
+def asked(connection, target):
+    """The status; None where nothing comes within a second."""
+    connection.socket.settimeout(1)
+    connection.request("GET", target)
+    with contextlib.suppress(TimeoutError):
+        return connection.read().status
+
+
+def test_clients_leave_descriptors_to_the_others(start, postgres, tmp_path):
+    """Who opens connections and keeps them idle keeps neither new clients out nor the database."""
+    limited = tmp_path / "gateway"
+    limited.write_text(f"#!/bin/sh\nulimit -n 128\nexec {gateway_binary()}\n")
+    limited.chmod(0o755)
+    gateway = start(binary=limited, WORKERS=1, DB_WRITE_CONNECTIONS=2)
+    idle = []
+    for _ in range(130):
+        idle.append(gateway.connect())
+        assert asked(idle[-1], "/health") == 200
+    for pid in gateway.backends(postgres):
+        postgres.sql(f"SELECT pg_terminate_backend({pid})")
+    wait_until(lambda: asked(gateway.connect(), "/test/echo/a") == 200, 20, "an answer")
+    assert "there are no descriptors for MAX_CONNECTIONS" in gateway.errors()
