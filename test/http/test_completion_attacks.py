@@ -1,10 +1,11 @@
 """Providers and clients that mean ill, or are broken: what is charged, what is told, and what it costs the gateway."""
 import json
+import socket
 import time
 
 import pytest
 
-from conftest import close_listener, running, wait_until
+from conftest import Connection, close_listener, running, wait_until
 from model_provider import KEY, Provider, add_provider, chat, remove_provider
 from test_completions import Billed, ask, leave, new_token, open_stream, problem
 
@@ -60,6 +61,28 @@ def test_leaving_between_the_reason_and_the_usage_is_charged_by_the_usage(front,
     stream.until("stop" if shape == "openai" else "lo")
     time.sleep(0.1)
     leave(stream)
+    assert bill.ends() == [("settle", 7, 900)]
+
+
+class Narrow(Connection):
+    """Of a client that reads nothing, and whose kernel takes next to nothing."""
+
+    def __init__(self, port):
+        self.socket, self.buffer = socket.socket(), b""
+        self.socket.settimeout(60)
+        self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_MAXSEG, 536)
+        self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        self.socket.connect(("127.0.0.1", port))
+
+
+# Nor when so much waits for him that the provider is not read any more
+def test_leaving_while_the_usage_waits_behind_the_answer_is_charged_at_once(front, token, provider, bill):
+    connection = Narrow(front.port)
+    provider.sent = 0
+    connection.request(*chat(token=token, say=[], last=900000, usage=[7, 900], pause=0.3))
+    wait_until(lambda: provider.sent > 900000, what="the reason")
+    time.sleep(0.6)
+    connection.reset()
     assert bill.ends() == [("settle", 7, 900)]
 
 
