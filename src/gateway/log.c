@@ -11,10 +11,11 @@
 #include "json_text.h"
 #include "log_reader.h"
 
-#define SLOW 100000				/* microseconds that a reader may take */
+#define SLOW 100000				/* microseconds that a reader may take … */
+#define EVERY 1000000			/* … in each of so many */
 
 static int	output = -1;		/* -1: nothing was written yet */
-static bool is_read = true;		/* the last line was taken */
+static int64_t waited_at = 0;	/* 0: no reader was slow yet */
 static RgLogLevel threshold = RG_LOG_INFO;
 
 void
@@ -64,14 +65,27 @@ put_pairs(RgText *line, va_list pairs)
 	}
 }
 
-/* Who has been waited for in vain is not waited for again. */
+/* Whoever reads slowly, or not at all, holds up a process for a tenth of its time at most. */
+static bool
+has_room(void)
+{
+	int64_t		now = rg_now();
+
+	if (rg_log_reader_has_room(output, 0))
+		return true;
+	if (waited_at != 0 && now - waited_at < EVERY)
+		return false;
+	waited_at = now;
+	return rg_log_reader_has_room(output, now + SLOW);
+}
+
 static void
 write_line(const RgText *line)
 {
 	if (output < 0)
 		output = rg_log_reader_open(STDERR_FILENO);
-	is_read = rg_log_reader_has_room(output, is_read ? rg_now() + SLOW : 0) &&
-		write(output, line->data, line->len) > 0;
+	if (has_room() && write(output, line->data, line->len) < 0)
+		return;					/* there is nowhere left to say so */
 }
 
 void
