@@ -6,7 +6,7 @@ import time
 import pytest
 
 from conftest import Connection, close_listener, running, wait_until
-from model_provider import KEY, Provider, add_provider, chat, remove_provider
+from model_provider import KEY, Provider, Stream, add_provider, chat, remove_provider
 from test_completions import Billed, ask, leave, new_token, open_stream, problem
 
 USER = "attacked-user"
@@ -40,6 +40,14 @@ def front(postgres, world):
 @pytest.fixture(scope="module")
 def token(world):
     return new_token(world, USER)
+
+
+@pytest.fixture
+def patient(world):
+    """Nine seconds for the provider's answer, and between its words."""
+    world.sql("UPDATE relay_guard.upstream SET answer_timeout = '9 s', idle_timeout = '9 s' WHERE name = 'fake'")
+    yield
+    world.sql("UPDATE relay_guard.upstream SET answer_timeout = '1 s', idle_timeout = '1 s' WHERE name = 'fake'")
 
 
 @pytest.fixture
@@ -86,18 +94,23 @@ def test_leaving_while_the_usage_waits_behind_the_answer_is_charged_at_once(fron
     assert bill.ends() == [("settle", 7, 900)]
 
 
+# What the provider says when the client reads again is no end of an answer with a hole in it
+def test_a_stream_that_broke_while_it_was_not_read_has_no_good_end(front, patient, token):
+    connection = Narrow(front.port)
+    connection.request(*chat(token=token, say=["x" * 250000], times=2, silence=0.3, error={"message": "overloaded"}, pause=3))
+    time.sleep(1)
+    stream = Stream(connection).rest()
+    assert "[DONE]" not in stream.data() and json.loads(stream.data()[-1])["error"]["code"] == "upstream_failed"
+
+
 # Else a model could be made to think at somebody else's cost, as often as one likes
 @pytest.mark.parametrize("say, until", [(["abc"], "abc"), ([], None)], ids=["behind the first words", "before them"])
-def test_leaving_a_model_that_thinks_is_charged_for_the_time(front, world, provider, token, bill, say, until):
-    world.sql("UPDATE relay_guard.upstream SET answer_timeout = '9 s', idle_timeout = '9 s' WHERE name = 'fake'")
-    try:
-        stream = open_stream(front, *chat(token=token, think=3, say=say, silence=9))
-        stream.until(until) if until else time.sleep(3)
-        leave(stream)
-        (kind, _, output_tokens), = bill.ends()
-        assert kind == "settle" and 90 <= output_tokens <= 900
-    finally:
-        world.sql("UPDATE relay_guard.upstream SET answer_timeout = '1 s', idle_timeout = '1 s' WHERE name = 'fake'")
+def test_leaving_a_model_that_thinks_is_charged_for_the_time(front, patient, provider, token, bill, say, until):
+    stream = open_stream(front, *chat(token=token, think=3, say=say, silence=9))
+    stream.until(until) if until else time.sleep(3)
+    leave(stream)
+    (kind, _, output_tokens), = bill.ends()
+    assert kind == "settle" and 90 <= output_tokens <= 900
 
 
 def test_a_key_that_is_cut_is_not_told_either(front, token):
