@@ -5,7 +5,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
-#include <poll.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -14,6 +13,7 @@
 #include "clock.h"
 #include "json_text.h"
 #include "log.h"
+#include "log_reader.h"
 
 #define MAX_LINE 65536
 #define MAX_PATH 1024			/* logged: whole lines then fit in PIPE_BUF */
@@ -43,10 +43,10 @@ rg_access_log_open(const char *where)
 	int			fd = -1;
 
 	if (strcmp(where, "-") == 0)
-		fd = STDOUT_FILENO;
+		fd = rg_log_reader_open(STDOUT_FILENO);
 	else if (strcmp(where, "off") != 0)
 	{
-		fd = open(where, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, 0640);
+		fd = open(where, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NONBLOCK, 0640);
 		if (fd < 0)
 			return false;
 	}
@@ -56,15 +56,6 @@ rg_access_log_open(const char *where)
 	if (fd >= 0)
 		piece = piece_of(fd);
 	return true;
-}
-
-static bool
-can_write(int64_t until)
-{
-	struct pollfd wanted = {.fd = output,.events = POLLOUT};
-	int64_t		left = until - rg_now();
-
-	return poll(&wanted, 1, left > 0 ? left / 1000 : 0) == 1 && (wanted.revents & POLLOUT);
 }
 
 /* The longest run of whole lines that one write() may hold. */
@@ -96,13 +87,13 @@ write_out(int64_t until)
 {
 	size_t		at = 0;
 
-	while (at < used)
+	while (at < used && rg_log_reader_has_room(output, until))
 	{
-		ssize_t		written = can_write(until) ? write(output, buffer + at, next_piece(at)) : -1;
+		ssize_t		written = write(output, buffer + at, next_piece(at));
 
-		if (written < 0)
+		if (written < 0 && errno != EAGAIN)
 			break;
-		at += written;
+		at += written > 0 ? written : 0;
 	}
 	if (used > 0 && at == used)
 		note_health(true);

@@ -267,8 +267,9 @@ who_waits(RgConn *conn)
 	return NULL;
 }
 
-void
-rg_completion_start(RgConn *conn, const RgJob *job, const RgReply *reply)
+/* NULL where that cannot be, which is told. */
+static RgCompletion *
+take_order(RgConn *conn, const RgJob *job, const RgReply *reply)
 {
 	RgProviderOrder order;
 	bool		valid = rg_provider_order_read(reply->order, &order);
@@ -278,14 +279,31 @@ rg_completion_start(RgConn *conn, const RgJob *job, const RgReply *reply)
 	if (!valid)
 	{
 		answer_internal(conn, job, reply->route, "the database's order to ask a provider is malformed");
-		return;
+		return NULL;
 	}
 	call = new_call(who_waits(conn), job, reply, &order);
-	if (call != NULL)
-		start(call);
-	else
+	if (call == NULL)
 		answer_internal(conn, job, reply->route, "no memory for a completion");
 	rg_provider_order_free(&order);
+	return call;
+}
+
+void
+rg_completion_start(RgConn *conn, const RgJob *job, const RgReply *reply)
+{
+	RgCompletion *call = take_order(conn, job, reply);
+
+	if (call != NULL)
+		start(call);
+}
+
+void
+rg_completion_drop(const RgJob *job, const RgReply *reply)
+{
+	RgCompletion *call = take_order(NULL, job, reply);
+
+	if (call != NULL)
+		rg_completion_left(call);
 }
 
 /*

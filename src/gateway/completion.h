@@ -29,6 +29,12 @@ extern void rg_completion_init(struct RgWorker *worker);
  */
 extern void rg_completion_start(RgConn *conn, const RgJob *job, const RgReply *reply);
 
+/*
+ * The order has come when its client had been told that there was no answer: nothing is
+ * asked, and what was reserved is given back.
+ */
+extern void rg_completion_drop(const RgJob *job, const RgReply *reply);
+
 /* Called by conn.c: the connection closes while it waits for a provider. */
 extern void rg_completion_gone(RgConn *conn);
 

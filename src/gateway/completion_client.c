@@ -154,6 +154,7 @@ release_conn(RgCompletion *call)
 	return conn;
 }
 
+/* What waited for the client to read may be waited for without him: nobody else resumes it. */
 static void
 on_gone(void *arg)
 {
@@ -162,6 +163,7 @@ on_gone(void *arg)
 	call->conn = NULL;
 	call->streaming = false;
 	rg_completion_left(call);
+	rg_completion_resume(call);
 }
 
 static void

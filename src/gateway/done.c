@@ -238,3 +238,13 @@ rg_request_done(RgJob *job, RgOutcome outcome)
 	else if (!rg_proxy_fallback(conn, job, outcome))
 		answer_outcome(conn, &job->exchange, outcome);
 }
+
+void
+rg_request_late(RgJob *job)
+{
+	RgSlice		frame = job->kind == RG_JOB_SERVE ? rg_job_value(job) : none;
+	RgReply		reply;
+
+	if (frame.data != NULL && rg_reply_parse(frame, &reply) && is_order(&reply, "completion"))
+		rg_completion_drop(job, &reply);
+}

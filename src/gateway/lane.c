@@ -57,8 +57,6 @@ is_down(const RgLane *lane)
 static void
 tell(RgJob *job, RgOutcome outcome)
 {
-	if (job->done)
-		return;
 	job->done = true;
 	rg_request_done(job, outcome);
 }
@@ -66,7 +64,10 @@ tell(RgJob *job, RgOutcome outcome)
 static void
 finish(RgJob *job, RgOutcome outcome)
 {
-	tell(job, outcome);
+	if (job->done)
+		rg_request_late(job);
+	else
+		tell(job, outcome);
 	rg_job_free(job);
 }
 
@@ -302,14 +303,23 @@ expire_sent(RgPg *pg, int64_t now)
 	}
 }
 
-/* From now on it may have another job. */
+/* rg_ask() is on the stack: who is answered now has told the database nothing. */
+static bool telling = false;
+
+/*
+ * From now on it may have another job; but a cancel without an answer may still come, and
+ * hit that: then its backend is left alone.
+ */
 static void
 note_cancelled(void *arg, const PGresult *result)
 {
 	RgPg	   *pg = arg;
 
 	pg->cancelling = false;
-	rg_lane_ready(pg->lane);
+	if (result == NULL && !telling && pg->state == RG_PG_READY)
+		rg_pg_drop(pg, "whether its statement was cancelled is not known");
+	else
+		rg_lane_ready(pg->lane);
 }
 
 /*
@@ -324,10 +334,11 @@ cancel(RgPg *pg)
 	const char *params[] = {pid};
 
 	snprintf(pid, sizeof pid, "%d", PQbackendPID(pg->conn));
-	pg->cancelling = true;
+	pg->cancelling = telling = true;
 	if (!rg_ask(&pg->lane->worker->reads, CANCEL_TIMEOUT,
 				"SELECT pg_catalog.pg_cancel_backend($1::int)", 1, params, note_cancelled, pg))
 		pg->cancelling = false;
+	telling = false;
 }
 
 /* A client that has ended its side has left: who asks for long waits for it. */

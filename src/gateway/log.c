@@ -9,7 +9,13 @@
 
 #include "clock.h"
 #include "json_text.h"
+#include "log_reader.h"
 
+#define SLOW 100000				/* microseconds that a reader may take … */
+#define EVERY 1000000			/* … in each of so many */
+
+static int	output = -1;		/* -1: nothing was written yet */
+static int64_t waited_at = 0;	/* 0: no reader was slow yet */
 static RgLogLevel threshold = RG_LOG_INFO;
 
 void
@@ -59,6 +65,29 @@ put_pairs(RgText *line, va_list pairs)
 	}
 }
 
+/* Whoever reads slowly, or not at all, holds up a process for a tenth of its time at most. */
+static bool
+has_room(void)
+{
+	int64_t		now = rg_now();
+
+	if (rg_log_reader_has_room(output, 0))
+		return true;
+	if (waited_at != 0 && now - waited_at < EVERY)
+		return false;
+	waited_at = now;
+	return rg_log_reader_has_room(output, now + SLOW);
+}
+
+static void
+write_line(const RgText *line)
+{
+	if (output < 0)
+		output = rg_log_reader_open(STDERR_FILENO);
+	if (has_room() && write(output, line->data, line->len) < 0)
+		return;					/* there is nowhere left to say so */
+}
+
 void
 rg_log(RgLogLevel level, const char *message,...)
 {
@@ -73,6 +102,6 @@ rg_log(RgLogLevel level, const char *message,...)
 	put_pairs(&line, pairs);
 	va_end(pairs);
 	rg_text_put(&line, RG_SLICE("}\n"));
-	if (line.len <= line.cap && write(STDERR_FILENO, buf, line.len) < 0)
-		return;					/* there is nowhere left to say so */
+	if (line.len <= line.cap)
+		write_line(&line);
 }

@@ -40,8 +40,9 @@ typedef struct RgAccess
 extern void rg_log_level(RgLogLevel level);
 
 /*
- * Writes a line at once.  After the message come pairs of names and values,
- * all strings, up to a NULL name; pairs whose value is NULL are left out.
+ * Writes a line at once, or loses it where nobody reads the log.  After the
+ * message come pairs of names and values, all strings, up to a NULL name; pairs
+ * whose value is NULL are left out.
  */
 extern void rg_log(RgLogLevel level, const char *message,...)
 			__attribute__((sentinel));

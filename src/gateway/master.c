@@ -65,9 +65,11 @@ metric_slot(const Master *master, const Slot *slot, int half)
 	return 2 * (slot - master->slots) + half;
 }
 
+/* To reload is the master's affair, though SIGHUP may be sent to all of them at once. */
 static void
 run_worker(const Master *master, const Slot *slot, pid_t parent)
 {
+	signal(SIGHUP, SIG_IGN);
 	sigprocmask(SIG_UNBLOCK, &master->signals, NULL);
 	rg_metrics_attach(metric_slot(master, slot, slot->half));
 	exit(rg_worker_run(master->config, slot->listener, parent));
@@ -384,6 +386,19 @@ raise_descriptor_limit(void)
 	setrlimit(RLIMIT_NOFILE, &limit);
 }
 
+static void
+check_descriptors(const RgConfig *config)
+{
+	int			allowed = rg_worker_max_conns(config);
+	char		text[12];
+
+	if ((int64_t) allowed * config->workers >= config->max_connections)
+		return;
+	snprintf(text, sizeof text, "%d", allowed);
+	rg_log(RG_LOG_WARNING, "there are no descriptors for MAX_CONNECTIONS", "connections of a worker", text,
+		   "suggestion", "Raise LimitNOFILE, or ulimit -n.", NULL);
+}
+
 /* Several workers of one socket take connections from the same queue. */
 static void
 take_listeners(Master *master, const int *sockets, int count)
@@ -464,6 +479,7 @@ prepare(Master *master)
 		return false;
 	}
 	raise_descriptor_limit();
+	check_descriptors(config);
 	return open_listeners(master) && open_metrics(config);
 }
 

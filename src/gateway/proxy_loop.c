@@ -212,10 +212,15 @@ rg_proxy_loop_remove(RgTransfer *transfer)
 	settle();
 }
 
+/* What had been held back is taken now; that it was refused libcurl tells nobody else. */
 void
 rg_proxy_loop_resume(RgTransfer *transfer)
 {
+	CURLcode	code;
+
 	inside++;
-	curl_easy_pause(transfer->curl, CURLPAUSE_CONT);
+	code = curl_easy_pause(transfer->curl, CURLPAUSE_CONT);
+	if (code != CURLE_OK && !transfer->leaving)
+		transfer->calls->done(transfer, code);
 	leave();
 }

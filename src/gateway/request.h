@@ -27,4 +27,7 @@ extern void rg_request_bad_body(RgConn *conn, int status, const char *why);
 /* Called by lane.c, once a job; conn may have left (NULL). */
 extern void rg_request_done(RgJob *job, RgOutcome outcome);
 
+/* Called by lane.c: now there is an answer, or none will come, to one that was done before. */
+extern void rg_request_late(RgJob *job);
+
 #endif

@@ -9,6 +9,7 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include "anchor.h"
@@ -144,7 +145,7 @@ on_tick(evutil_socket_t fd, short what, void *arg)
 	rg_conn_expire(worker, now);
 	if (worker->draining)
 		rg_conn_close_idle(worker);
-	if (worker->nconns < worker->max_conns)
+	if (worker->nconns < worker->max_conns || worker->lists[RG_CONN_IDLE].first != NULL)
 		start_accepting(worker);
 	if (has_drained(worker, now))
 		event_base_loopbreak(worker->base);
@@ -260,6 +261,21 @@ add_events(RgWorker *worker)
 	return true;
 }
 
+/*
+ * A quarter of the descriptors is for the database, upstreams and files: whoever only
+ * connects must not take those.
+ */
+int
+rg_worker_max_conns(const RgConfig *config)
+{
+	rlim_t		share = (config->max_connections + config->workers - 1) / config->workers;
+	struct rlimit limit;
+
+	if (getrlimit(RLIMIT_NOFILE, &limit) != 0 || share <= limit.rlim_cur - limit.rlim_cur / 4)
+		return share;
+	return limit.rlim_cur - limit.rlim_cur / 4;
+}
+
 static RgWorker *
 new_worker(const RgConfig *config, int listener)
 {
@@ -269,7 +285,7 @@ new_worker(const RgConfig *config, int listener)
 		return NULL;
 	worker->config = config;
 	worker->listener = listener;
-	worker->max_conns = (config->max_connections + config->workers - 1) / config->workers;
+	worker->max_conns = rg_worker_max_conns(config);
 	rg_static_load(config->web_root, &worker->files);
 	rg_lane_init(&worker->reads, worker, "reads", config->read_connections);
 	rg_lane_init(&worker->writes, worker, "writes", config->write_connections);

@@ -53,6 +53,9 @@ typedef struct RgWorker
  */
 extern int	rg_worker_run(const RgConfig *config, int listener, pid_t master);
 
+/* How many clients each worker has at once: its share of MAX_CONNECTIONS, if descriptors allow that. */
+extern int	rg_worker_max_conns(const RgConfig *config);
+
 /* Sees to it that what was put into libpq's buffers is sent this turn. */
 extern void rg_worker_flush_soon(RgWorker *worker);
 

@@ -14,7 +14,7 @@ class Provider:
     """OpenAI's chat completions over bare sockets. The content of the first message is a script, JSON:
 
     say: pieces of text; times: how often all of them; every: seconds before each; usage: [input, output], or null for
-    none; finish: the reason; pause: seconds behind it; status, headers, message, body: a refusal; hang: before the
+    none; finish: the reason; last: bytes beside it; pause: seconds behind it; status, headers, message, body: a refusal; hang: before the
     head; think: seconds behind it; silence: seconds behind the pieces; cut: no end; early: an end before the reason;
     whole: though a stream is asked for; error: in a chunk's place; raw, fill: bytes before all events; many: values
     in front of all others; done: false leaves [DONE] out."""
@@ -111,7 +111,8 @@ class Provider:
         if script.get("early"):
             client.sendall(b"0\r\n\r\n")
             return
-        self.event(client, body, [{"index": 0, "delta": {}, "finish_reason": script.get("finish", "stop")}])
+        self.event(client, body, [{"index": 0, "delta": {"content": "x" * script["last"]} if "last" in script else {},
+                                   "finish_reason": script.get("finish", "stop")}])
         if "pause" in script:
             time.sleep(script["pause"])
         usage = self.use(script)

@@ -1,11 +1,12 @@
 """Providers and clients that mean ill, or are broken: what is charged, what is told, and what it costs the gateway."""
 import json
+import socket
 import time
 
 import pytest
 
-from conftest import close_listener, running, wait_until
-from model_provider import KEY, Provider, add_provider, chat, remove_provider
+from conftest import Connection, close_listener, running, wait_until
+from model_provider import KEY, Provider, Stream, add_provider, chat, remove_provider
 from test_completions import Billed, ask, leave, new_token, open_stream, problem
 
 USER = "attacked-user"
@@ -42,6 +43,14 @@ def token(world):
 
 
 @pytest.fixture
+def patient(world):
+    """Nine seconds for the provider's answer, and between its words."""
+    world.sql("UPDATE relay_guard.upstream SET answer_timeout = '9 s', idle_timeout = '9 s' WHERE name = 'fake'")
+    yield
+    world.sql("UPDATE relay_guard.upstream SET answer_timeout = '1 s', idle_timeout = '1 s' WHERE name = 'fake'")
+
+
+@pytest.fixture
 def bill(world):
     with Billed(world, USER) as billed:
         yield billed
@@ -63,18 +72,45 @@ def test_leaving_between_the_reason_and_the_usage_is_charged_by_the_usage(front,
     assert bill.ends() == [("settle", 7, 900)]
 
 
+class Narrow(Connection):
+    """Of a client that reads nothing, and whose kernel takes next to nothing."""
+
+    def __init__(self, port):
+        self.socket, self.buffer = socket.socket(), b""
+        self.socket.settimeout(60)
+        self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_MAXSEG, 536)
+        self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        self.socket.connect(("127.0.0.1", port))
+
+
+# Nor when so much waits for him that the provider is not read any more
+def test_leaving_while_the_usage_waits_behind_the_answer_is_charged_at_once(front, token, provider, bill):
+    connection = Narrow(front.port)
+    provider.sent = 0
+    connection.request(*chat(token=token, say=[], last=900000, usage=[7, 900], pause=0.3))
+    wait_until(lambda: provider.sent > 900000, what="the reason")
+    time.sleep(0.6)
+    connection.reset()
+    assert bill.ends() == [("settle", 7, 900)]
+
+
+# What the provider says when the client reads again is no end of an answer with a hole in it
+def test_a_stream_that_broke_while_it_was_not_read_has_no_good_end(front, patient, token):
+    connection = Narrow(front.port)
+    connection.request(*chat(token=token, say=["x" * 250000], times=2, silence=0.3, error={"message": "overloaded"}, pause=3))
+    time.sleep(1)
+    stream = Stream(connection).rest()
+    assert "[DONE]" not in stream.data() and json.loads(stream.data()[-1])["error"]["code"] == "upstream_failed"
+
+
 # Else a model could be made to think at somebody else's cost, as often as one likes
 @pytest.mark.parametrize("say, until", [(["abc"], "abc"), ([], None)], ids=["behind the first words", "before them"])
-def test_leaving_a_model_that_thinks_is_charged_for_the_time(front, world, provider, token, bill, say, until):
-    world.sql("UPDATE relay_guard.upstream SET answer_timeout = '9 s', idle_timeout = '9 s' WHERE name = 'fake'")
-    try:
-        stream = open_stream(front, *chat(token=token, think=3, say=say, silence=9))
-        stream.until(until) if until else time.sleep(3)
-        leave(stream)
-        (kind, _, output_tokens), = bill.ends()
-        assert kind == "settle" and 90 <= output_tokens <= 900
-    finally:
-        world.sql("UPDATE relay_guard.upstream SET answer_timeout = '1 s', idle_timeout = '1 s' WHERE name = 'fake'")
+def test_leaving_a_model_that_thinks_is_charged_for_the_time(front, patient, provider, token, bill, say, until):
+    stream = open_stream(front, *chat(token=token, think=3, say=say, silence=9))
+    stream.until(until) if until else time.sleep(3)
+    leave(stream)
+    (kind, _, output_tokens), = bill.ends()
+    assert kind == "settle" and 90 <= output_tokens <= 900
 
 
 def test_a_key_that_is_cut_is_not_told_either(front, token):

@@ -252,6 +252,24 @@ def remember_port(provider):
     restore.port = provider.port
 
 
+def test_an_order_that_comes_too_late_costs_nothing(postgres, world, provider):
+    user = "late-user"
+    with Billed(world, user) as bill, running(postgres.url("relay_gateway"), WORKERS=1, DB_WRITE_CONNECTIONS=1,
+                                              REQUEST_TIMEOUT="1s") as gateway:
+        wait_until(gateway.is_ready, what="readiness")
+        before, late = [gateway.connect() for _ in range(3)], gateway.connect()
+        for connection in before:               # one behind the other, on the only connection for writes
+            connection.request("POST", "/test/sleep/0.6")
+        wait_until(lambda: gateway.sleeping(postgres) == 1, what="the first statement")
+        late.request(*chat("events", token=new_token(postgres, user)))
+        asked = len(provider.bodies)
+        assert late.read().status == 504 and reserved(postgres, user) == bill.held
+        assert bill.ends(seconds=10) == [("release", 0, 0)] and len(provider.bodies) == asked
+        assert len(gateway.access_log()) == len({line["request_id"] for line in gateway.access_log()})
+    assert postgres.sql("""SELECT count(*) FROM relay_guard.event_stream s JOIN relay_guard.usage_ledger l
+        ON s.name = 'completion/' || l.reservation WHERE l.user_id = 'late-user' AND l.kind = 'reserve' AND s.ended_at IS NULL""") == [(0,)]
+
+
 # budget: "no usage frame: unbilled" (kuadrant-operator#2199)
 @pytest.mark.parametrize("stream", [True, False])
 def test_without_usage_an_estimate_is_charged(front, token, bill, stream):

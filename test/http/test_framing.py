@@ -206,6 +206,18 @@ def test_idle_connections_make_room_at_the_cap(start):
     assert gateway.get("/health").status == 200
 
 
+def test_connections_that_were_busy_make_room_when_they_are_idle(start):
+    gateway = start(WORKERS=1, MAX_CONNECTIONS=2)
+    busy = [gateway.connect() for _ in range(2)]
+    for connection in busy:
+        connection.request("GET", "/test/sleep/1")
+    late = gateway.connect()
+    late.request("GET", "/health")
+    assert [connection.read().status for connection in busy] == [200, 200]
+    late.socket.settimeout(10)
+    assert late.read().status == 200
+
+
 def test_a_client_that_does_not_read_holds_up_nobody(gateway):
     lazy = [gateway.connect() for _ in range(8)]
     for connection in lazy:

@@ -1,4 +1,5 @@
 """Master and workers: deaths, reloads, ends."""
+import contextlib
 import fcntl
 import os
 import signal
@@ -153,6 +154,19 @@ def status_of_host(gateway, host):
     return status
 
 
+def test_a_reload_that_all_are_told_loses_no_request(start, postgres):
+    gateway = start()
+    before = gateway.workers()
+    busy = gateway.connect()
+    busy.request("GET", "/test/sleep/1")
+    wait_until(lambda: gateway.sleeping(postgres) == 1, what="the statement")
+    for pid in [*before, gateway.process.pid]:      # as killall does
+        os.kill(pid, signal.SIGHUP)
+    assert busy.read().status == 200
+    wait_until(lambda: not before & gateway.workers(), what="the reload")
+    assert "a worker died" not in gateway.errors()
+
+
 def test_a_port_that_is_taken(gateway, postgres):
     second = Gateway(postgres.url("relay_gateway"), RELAY_PORT=gateway.port)
     done = subprocess.run([gateway_binary()], env=second.environment, capture_output=True, text=True)
@@ -212,3 +226,65 @@ def test_lines_in_a_pipe_are_whole_and_wait_for_a_slow_reader(postgres):
 
 def test_a_gateway_stops_though_nobody_reads_its_log(postgres):
     assert stop_with_a_full_pipe(postgres).wait(60) == 0
+
+
+def test_a_reload_waits_for_no_reader_of_a_log(start, tmp_path):
+    log = tmp_path / "log"
+    os.mkfifo(log)
+    reader = os.open(log, os.O_RDONLY | os.O_NONBLOCK)
+    gateway = start(WORKERS=1, ACCESS_LOG=log)
+    os.close(reader)
+    gateway.process.send_signal(signal.SIGHUP)
+    wait_until(lambda: "the old one stays" in gateway.errors(), 10)
+    assert gateway.get("/health").status == 200 and gateway.stop() == 0
+
+
+def fill(pipe):
+    """To its last byte."""
+    os.set_blocking(pipe, False)
+    with contextlib.suppress(BlockingIOError):
+        while True:
+            os.write(pipe, b"x")
+    os.set_blocking(pipe, True)
+
+
+def test_a_gateway_serves_though_nobody_reads_what_went_wrong(postgres):
+    gateway = Gateway(postgres.url("relay_gateway"), WORKERS=1, LOG_LEVEL="debug", DATABASE_URL="host=/nonexistent")
+    unread, errors = os.pipe()
+    fcntl.fcntl(errors, fcntl.F_SETPIPE_SZ, 4096)
+    gateway.process = subprocess.Popen([gateway.binary], env=gateway.environment, stdout=subprocess.DEVNULL, stderr=errors)
+    try:
+        wait_until(gateway.listens)
+        fill(errors)
+        for worker in gateway.workers():
+            os.kill(worker, signal.SIGKILL)     # a line of the master's, and some of its successor's
+        wait_until(lambda: gateway.get("/test/echo/a").status == 503, 10, "an answer without the database")
+        gateway.process.terminate()
+        assert gateway.process.wait(20) == 0
+    finally:
+        gateway.process.kill()
+    os.close(unread), os.close(errors)
+
+
+def asked(connection, target):
+    """The status; None where nothing comes within a second."""
+    connection.socket.settimeout(1)
+    connection.request("GET", target)
+    with contextlib.suppress(TimeoutError):
+        return connection.read().status
+
+
+def test_clients_leave_descriptors_to_the_others(start, postgres, tmp_path):
+    """Who opens connections and keeps them idle keeps neither new clients out nor the database."""
+    limited = tmp_path / "gateway"
+    limited.write_text(f"#!/bin/sh\nulimit -n 128\nexec {gateway_binary()}\n")
+    limited.chmod(0o755)
+    gateway = start(binary=limited, WORKERS=1, DB_WRITE_CONNECTIONS=2)
+    idle = []
+    for _ in range(130):
+        idle.append(gateway.connect())
+        assert asked(idle[-1], "/health") == 200
+    for pid in gateway.backends(postgres):
+        postgres.sql(f"SELECT pg_terminate_backend({pid})")
+    wait_until(lambda: asked(gateway.connect(), "/test/echo/a") == 200, 20, "an answer")
+    assert "there are no descriptors for MAX_CONNECTIONS" in gateway.errors()

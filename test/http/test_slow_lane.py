@@ -82,6 +82,20 @@ def test_a_cancel_that_finds_no_room_is_tried_again(start, postgres):
     assert gateway.get("/test/slow/0").status == 200
 
 
+def test_a_cancel_that_comes_late_hits_nobody_else(start, postgres):
+    """It waits behind a read, until long after what it was for."""
+    gateway = start(**{**NARROW, "DB_PIPELINE_DEPTH": 4}, REQUEST_TIMEOUT="20s")
+    left, other, read = (gateway.connect() for _ in range(3))
+    left.request("GET", "/test/slow/4")
+    wait_until(lambda: gateway.sleeping(postgres) == 1, what="the statement")
+    other.request("GET", "/test/slow/4")        # will follow it
+    time.sleep(0.3)
+    read.request("GET", "/test/sleep/8")
+    wait_until(lambda: gateway.sleeping(postgres) == 2, what="the read")
+    left.close()
+    assert read.read().status == 200 and other.read().status == 200
+
+
 def locked(postgres):
     """Somebody holds the table of notes until he is told to close()."""
     holder = psycopg2.connect(postgres.url("postgres"))
