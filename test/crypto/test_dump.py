@@ -5,6 +5,7 @@ import hashlib
 import hmac
 import json
 import os
+import pathlib
 import re
 import subprocess
 import time
@@ -312,3 +313,27 @@ def test_ring_that_is_brought_back_opens_all(shop, restored):
     restored.restart()
     assert opened(restored) == as_written(shop)
     assert vars(use(restored)) == {"card": None, "api_key": None, "webhook": None, "hs256": None}
+
+
+PAGE = (pathlib.Path(__file__).parents[2] / "docs" / "deploy.md").read_text()
+RESTORE = re.findall(r"^    pg_restore -d app (.*) dump$", PAGE, re.MULTILINE)
+REFERRING = """SELECT 'jwt_key', count(*) FROM relay_guard.jwt_key UNION ALL SELECT 'prefix', count(*) FROM relay_guard.subject_prefix
+               UNION ALL SELECT 'override', count(*) FROM relay_guard.rate_override UNION ALL SELECT 'row', count(*) FROM card"""
+
+
+def test_parallel_restore_as_documented(server):
+    """What refers to an issuer or a policy comes behind it, however many tables are loaded at once."""
+    for database in "many", "app":
+        server.run(f"CREATE DATABASE {database}")
+    server.run("""CREATE EXTENSION relay_guard;
+                  CREATE TABLE card AS SELECT i FROM generate_series(1, 1000) AS i;
+                  INSERT INTO relay_guard.rate_policy (name, identify_by, quota, "window") VALUES ('shop', 'user', 5, '1 min');
+                  INSERT INTO relay_guard.rate_override (policy, kind, value, quota, "window") VALUES ('shop', 'role', 'x', 6, '1 min');
+                  SELECT relay_guard.issuer_add('https://' || i, 'app') FROM generate_series(1, 3000) AS i;
+                  SELECT relay_guard.jwt_key_add('https://1', 'k', 'a secret that has 32 bytes or more, and is known')""", database="many")
+    path = server.folder / "many.dump"
+    server.program("pg_dump", "-Fc", "-f", path, "many")
+    assert len(RESTORE) == 4
+    for options in RESTORE:
+        server.program("pg_restore", "-d", "app", *options.split(), path)
+    assert server.run(REFERRING, database="app") == [("jwt_key", 1), ("prefix", 3000), ("override", 1), ("row", 1000)]

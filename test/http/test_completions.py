@@ -380,7 +380,7 @@ def test_a_provider_that_cannot_be_reached_costs_nothing(front, world, provider,
 
 
 def test_nothing_of_the_database_is_held_while_the_model_answers(front, world, token, bill):
-    streams = [open_stream(front, *chat(shape, token=token, silence=0.8)).until("lo") for shape in ("openai", "events") * 3]
+    streams = [open_stream(front, *chat(shape, token=token, silence=0.5)).until("lo") for shape in ("openai", "events") * 3]
     time.sleep(0.2)
     busy = world.sql("SELECT state, query FROM pg_stat_activity WHERE usename = 'relay_gateway' AND (state <> 'idle' OR xact_start IS NOT NULL)")
     assert busy == []
@@ -475,7 +475,7 @@ def test_a_budget_is_not_overrun_by_many_at_once(start, world, provider):
     token, answers = new_token(world, user), []
     world.sql("UPDATE relay_guard.budget_policy SET hard = 10500 WHERE name = 'fake'")
     try:
-        at_once(50, lambda number: answers.append(ask(gateway, *chat("reply", token=token, hang=0.8, usage=[1, 1000]))))
+        at_once(50, lambda number: answers.append(ask(gateway, *chat("reply", token=token, hang=0.4, usage=[1, 1000]))))
     finally:
         world.sql("UPDATE relay_guard.budget_policy SET hard = 1000000000 WHERE name = 'fake'")
     taken = [answer for answer in answers if answer.status == 200]
@@ -505,7 +505,7 @@ def test_a_worker_that_dies_leaves_what_was_reserved_to_be_charged(start, world,
 def test_a_stream_that_outlasts_its_lease_keeps_it(start, world, short):
     gateway, user = start(WORKERS=1), "long"
     with Billed(world, user) as bill:
-        open_stream(gateway, *chat(token=new_token(world, user), say=["abc"] * 8, every=0.4)).rest()
+        open_stream(gateway, *chat(token=new_token(world, user), say=["abc"] * 30, every=0.1)).rest()
         assert bill.ends() == [("settle", 7, 9)]
     assert world.sql(f"SELECT count(*) FROM relay_guard.usage_ledger WHERE user_id = '{user}' AND kind = 'extend'")[0][0] >= 2
 
@@ -519,10 +519,10 @@ def test_a_gateway_that_is_stopped_says_so_in_the_stream_and_settles(start, worl
         openai = open_stream(gateway, *chat(token=token, silence=9)).until("lo")
         events = open_stream(gateway, *chat("events", token=token, silence=9)).until("lo")
         whole = gateway.connect()
-        whole.request(*chat("reply", token=token, hang=0.4, usage=[5, 6]))
+        whole.request(*chat("reply", token=token, hang=0.3, usage=[5, 6]))
         wait_until(lambda: reserved(world, user) == 3)
         without_client = gateway.connect()
-        without_client.request(*chat("reply", token=token, hang=0.8, usage=[7, 8]))
+        without_client.request(*chat("reply", token=token, hang=0.5, usage=[7, 8]))
         wait_until(lambda: len(provider.bodies) == before + 4)
         without_client.reset()
         stopped = threading.Thread(target=gateway.end)
