@@ -109,7 +109,8 @@ def test_retry_after_counts_down_and_the_windows_end_admits_again(one):
         waits = [int(first.header("Retry-After"))]
         while (later := one.get("/deny/short", headers)).status == 429:
             assert_it_says_how_long(later)
-            assert later.header("X-RateLimit-Reset") == first.header("X-RateLimit-Reset")
+            late = int(later.header("X-RateLimit-Reset")) - int(first.header("X-RateLimit-Reset"))
+            assert late in (0, 1)    # the refusal's way from the database is added, and the whole rounded up
             waits.append(int(later.header("Retry-After")))
             time.sleep(0.1)
         assert later.status == 200 and waits == sorted(waits, reverse=True) and set(waits) <= {1, 2, 3}
