@@ -150,11 +150,11 @@ copy_printable(RgSlice text, char *out)
 	{
 		RgSlice		character = rg_slice(text.data, rg_utf8_first(text));
 
+		text = rg_slice(text.data + character.len, text.len - character.len);
 		if (is_control(character))
 			character = RG_SLICE(" ");
 		memcpy(out + len, character.data, character.len);
 		len += character.len;
-		text = rg_slice(text.data + rg_utf8_first(text), text.len - rg_utf8_first(text));
 	}
 	return len;
 }

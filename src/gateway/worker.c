@@ -269,11 +269,13 @@ int
 rg_worker_max_conns(const RgConfig *config)
 {
 	rlim_t		share = (config->max_connections + config->workers - 1) / config->workers;
+	rlim_t		allowed;
 	struct rlimit limit;
 
-	if (getrlimit(RLIMIT_NOFILE, &limit) != 0 || share <= limit.rlim_cur - limit.rlim_cur / 4)
+	if (getrlimit(RLIMIT_NOFILE, &limit) != 0)
 		return share;
-	return limit.rlim_cur - limit.rlim_cur / 4;
+	allowed = limit.rlim_cur - limit.rlim_cur / 4;
+	return share < allowed ? share : allowed;
 }
 
 static RgWorker *

@@ -357,9 +357,11 @@ def test_a_long_log_verifies_clean_in_linear_time(scaled):
     once = verify_seconds(connection)
     for _ in range(40):
         fill(scaled, 25000 if LONG else 500)
-    twice = verify_seconds(connection)
-    for _ in range(10):     # what the machine gives others counts as the server's, now and then
-        twice = twice if twice < 2.8 * once else min(twice, verify_seconds(connection))
+    twice = float("inf")
+    for _ in range(11):     # what the machine gives others counts as the server's, now and then
+        twice = min(twice, verify_seconds(connection))
+        if twice < 2.8 * once:
+            break
     rows = scaled.value("SELECT count(*) FROM relay_guard.audit_log")
     print(f"{rows} rows: {twice / rows * 1e6:.2f} us a row")
     assert twice < 2.8 * once

@@ -9,7 +9,7 @@ import time
 
 import pytest
 
-from conftest import Gateway, clean_environment, free_port, gateway_binary, wait_until
+from conftest import Gateway, clean_environment, gateway_binary, wait_until
 
 
 def test_a_worker_that_dies_is_replaced(start):
@@ -203,16 +203,15 @@ def test_a_reload_does_not_move_the_sockets(tmp_path):
 
 def stop_with_a_full_pipe(postgres):
     """A gateway that ends with more lines than the pipe of its access log holds."""
-    gateway = Gateway(postgres.url("relay_gateway"), ACCESS_LOG="-", RELAY_PORT=free_port())
-    process = subprocess.Popen([gateway_binary()], env=gateway.environment, text=True,
-                               stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
-    fcntl.fcntl(process.stdout, fcntl.F_SETPIPE_SZ, 4096)
-    gateway.process, gateway.port = process, int(gateway.environment["RELAY_PORT"])
+    gateway = Gateway(postgres.url("relay_gateway"), ACCESS_LOG="-")
+    gateway.process = subprocess.Popen([gateway.binary], env=gateway.environment, text=True,
+                                       stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
+    fcntl.fcntl(gateway.process.stdout, fcntl.F_SETPIPE_SZ, 4096)
     wait_until(gateway.listens)
     for _ in range(200):
         gateway.get("/health")
-    process.terminate()
-    return process
+    gateway.process.terminate()
+    return gateway.process
 
 
 def test_lines_in_a_pipe_are_whole_and_wait_for_a_slow_reader(postgres):
